@@ -1,0 +1,32 @@
+# make demo    set up, then train, evaluate and report on the embedded default
+# make test    set up, then run the tests
+PYTHON ?= python3
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test slow setup dev lint docs clean
+
+demo: setup
+	.venv/bin/contextune run recipes/quickstart.yaml
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+dev:
+	@$(PYTHON) scripts/setup.py dev harness
+
+test: dev
+	.venv/bin/python -m pytest
+
+slow: dev
+	.venv/bin/python -m pytest -m slow
+
+lint: dev
+	.venv/bin/ruff check src tests scripts
+	.venv/bin/mypy
+
+clean:
+	rm -rf .venv runs build dist .pytest_cache .ruff_cache .mypy_cache
+
+docs: dev
+	.venv/bin/python scripts/docs.py

@@ -1,0 +1,100 @@
+"""Token accounting: what goes in, what bears loss, what is only read, what is left out; by arm, stage and source.
+
+Each record is tokenised once, whatever the number of arms; contexts are drawn as in the first epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .sequence import Moment, Record, Segment, Tokenizer, begins, encode, opens
+
+if TYPE_CHECKING:
+    from .prepare import Prepared, Ready
+
+BATCH = 1000
+"""Segments tokenised in one call, which the tokenizer spreads over the cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Tokens of a record's own segments, without specials; its first token, and whether that is a target."""
+
+    context: int
+    target: int
+    first: int
+    opens_with_target: bool
+
+
+def lengths(records: Seq[Record], tokenizer: Tokenizer) -> list[Length]:
+    found: list[Length] = []
+    for start in range(0, len(records), BATCH):
+        part = records[start : start + BATCH]
+        ids = iter(_encode_all([s for r in part for s in r.segments], tokenizer))
+        for record in part:
+            pieces = [(s.role, next(ids)) for s in record.segments]
+            context, target = (sum(len(i) for role, i in pieces if role == r) for r in ("context", "target"))
+            first = next((i[0] for _, i in pieces if i), -1)
+            found.append(Length(context, target, first, pieces[0][0] == "target"))
+    return found
+
+
+def _encode_all(segments: list[Segment], tokenizer: Tokenizer) -> Iterator[Seq[int]]:
+    texts = [s.text for s in segments if s.ids is None]
+    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else ())
+    yield from (s.ids if s.ids is not None else next(ids) for s in segments)
+
+
+def account(prepared: Prepared, arm: str, index: int, ready: Ready) -> list[dict[str, Any]]:
+    """One row for each source of a stage. Counts are of one pass over its records."""
+    rows: dict[str, dict[str, Any]] = {
+        name: {
+            "arm": arm,
+            "stage": index,
+            "source": name,
+            "rows": 0,
+            "tokens_in": 0,
+            "trained": 0,
+            "context": 0,
+            "cut": 0,
+            "dropped": prepared.records[name].dropped,
+            "duplicated": prepared.documents[name].duplicates,
+        }
+        for name in ready.stage.sources
+    }
+    known = [length for name in ready.stage.sources for length in prepared.lengths(name)]
+    at = Moment(prepared.recipe.seeds[0], 0)
+    for record, name, length in zip(ready.records, ready.origins, known, strict=True):
+        drawn = ready.context.before(record, at).segments
+        before = sum(len(s.ids) if s.ids is not None else _size(s.text, prepared.tokenizer) for s in drawn)
+        opening = _opening(length, bool(drawn), prepared.tokenizer)
+        trained = length.target + record.ends
+        whole = opening + before + length.context + trained
+        row = rows[name]
+        row["rows"] += 1
+        row["tokens_in"] += length.context + length.target
+        row["trained"] += trained
+        row["cut"] += (cut := max(0, whole - ready.train.max_length))
+        row["context"] += whole - cut - trained
+    plan = ready.plan(0)
+    return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+
+
+def _opening(length: Length, drawn: bool, tokenizer: Tokenizer) -> int:
+    """Tokens that rendering puts first; see `sequence.render`."""
+    usual = begins(tokenizer)
+    if drawn:
+        return len(usual)
+    if usual and length.first == usual[0]:
+        return 0
+    return len(opens(tokenizer)) if length.opens_with_target else len(usual)
+
+
+@lru_cache(maxsize=4096)
+def _size(text: str, tokenizer: Tokenizer) -> int:
+    """Drawn contexts repeat."""
+    return len(encode(text, tokenizer))

@@ -1,0 +1,119 @@
+"""`contextune check`: everything that can be known before training, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .data.contamination import Overlap
+from .errors import UserError
+from .estimate import estimate
+from .prepare import Prepared, disk, overlaps, writable
+from .progress import human
+
+
+def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
+    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from a few real updates.
+
+    Raises UserError for whatever would stop the run.
+    """
+    writable(prepared.out)
+    space = enough(prepared)
+    found = refuse_overlap(prepared)
+    return {
+        "schema": 1,
+        "model": {"path": prepared.model, "parameters": prepared.parameters},
+        "accounting": prepared.accounting,
+        "same_targets": same_targets(prepared.accounting),
+        "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
+        "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "disk": space,
+        "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
+    }
+
+
+def enough(prepared: Prepared) -> dict[str, int]:
+    """Bytes needed and free; UserError where the disk is too small for the run."""
+    space = disk(prepared)
+    if space["needed"] > space["free"]:
+        raise UserError(
+            f"output {prepared.out}: {space['free'] >> 20} MiB free, about {space['needed'] >> 20} MiB needed",
+            "free some space, give another output=FOLDER, use an adapter, or fewer arms and seeds",
+        )
+    return space
+
+
+def refuse_overlap(prepared: Prepared) -> Overlap:
+    """Test items in the training texts: an error, or a warning that the report repeats where the recipe allows it."""
+    found = overlaps(prepared)
+    if found.ids:
+        shown = ", ".join(found.ids[:5])
+        message = f"{len(found.ids)} test items stand in the training texts (13-gram overlap), e.g. {shown}"
+        if not prepared.recipe.allow_overlap:
+            raise UserError(message, "remove them from the data, or set allow_overlap: true to go on and report it")
+        prepared.warnings.append(message)
+    return found
+
+
+def same_targets(accounting: list[dict[str, Any]]) -> bool:
+    """Whether every arm that trains on a source trains on the same number of its tokens."""
+    seen: dict[str, set[int]] = {}
+    for row in accounting:
+        seen.setdefault(row["source"], set()).add(row["trained"])
+    return all(len(counts) == 1 for counts in seen.values())
+
+
+COLUMNS = {
+    "arm": "arm",
+    "source": "source",
+    "rows": "rows",
+    "tokens_in": "in",
+    "trained": "trained",
+    "context": "context",
+    "cut": "cut",
+    "dropped": "dropped",
+    "duplicated": "twice",
+}
+
+
+def accounting_table(rows: list[dict[str, Any]]) -> Any:
+    """What goes in and what bears loss, an epoch; a later stage of an arm is marked by its number."""
+    from rich.table import Table
+
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1), title="tokens an epoch", title_justify="left", header_style="dim"
+    )
+    for key, title in COLUMNS.items():
+        table.add_column(title, justify="left" if key in ("arm", "source") else "right", no_wrap=True)
+    for row in rows:
+        named = {**row, "arm": row["arm"] + (f" ({row['stage'] + 1})" if row["stage"] else "")}
+        table.add_row(*(f"{named[c]:,}" if isinstance(named[c], int) else str(named[c]) for c in COLUMNS))
+    return table
+
+
+def show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"model    {found['model']['path']}, about {found['model']['parameters'] / 1e6:.1f} M parameters")
+    console.print(accounting_table(found["accounting"]))
+    console.print(
+        "target tokens: "
+        + ("the same in every arm" if found["same_targets"] else "[yellow]not the same in every arm[/]")
+    )
+    for name, task in found["tasks"].items():
+        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
+    console.print(f"overlap  {found['overlap']['items']} test items stand in the training texts (13-grams)")
+    console.print(
+        f"disk     {found['disk']['needed'] >> 20} MiB needed at most, {found['disk']['free'] >> 20} MiB free"
+    )
+    if found["estimate"]:
+        guess = found["estimate"]
+        for row in guess["stages"]:
+            console.print(
+                f"time     {row['arm']}: {row['updates']} updates, {row['seconds_per_update']:.3f} s each, "
+                f"{row['tokens_per_second']:,.0f} tokens/s"
+            )
+        console.print(
+            f"time     about {human(guess['seconds'])} of training in all; peak memory {guess['memory'] >> 20} MiB"
+        )
+    console.print("all is well; contextune run trains it")

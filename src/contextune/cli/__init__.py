@@ -1,0 +1,81 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on shared cores
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from ..errors import UserError
+from . import look, models, recipes, work
+
+app = typer.Typer(
+    name="contextune",
+    help="Fine-tune a language model so that what it learns generalises, and so that it still listens to its context.",
+    epilog="Start with: contextune init quickstart  |  contextune run quickstart.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"contextune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and stop."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    pass
+
+
+for group in (recipes, look, work, models):
+    group.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits 0 if all went well, 1 on a fault of ours, 2 where the user can mend it."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    if debug:  # accepted anywhere, not just before the command
+        arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    try:
+        status = app(arguments, standalone_mode=False)
+    except typer.Abort:
+        status = 130
+    except TyperException as e:
+        shown = getattr(e, "show", None)
+        shown() if shown else print(e, file=sys.stderr)
+        status = 2
+    except UserError as e:
+        if debug:
+            raise
+        status = _say(f"error: {e.message}", f"hint: {e.hint}" if e.hint else "", 2)
+    except KeyboardInterrupt:
+        status = _say("\ninterrupted", "the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as e:
+        if debug:
+            raise
+        status = _say(f"error: {type(e).__name__}: {e}", "hint: this is a fault in Contextune; --debug shows where", 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(first: str, second: str, status: int) -> int:
+    print(first, *([second] if second else []), sep="\n", file=sys.stderr)
+    return status

@@ -1,0 +1,40 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..progress import Reporter
+
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Keys of the recipe, e.g. train.lr=1e-4", metavar="[KEY=VALUE]...")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="This arm only (may be repeated).")]
+
+
+def command_line() -> str:
+    """What the user typed, for the report."""
+    import shlex
+
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def reporter(quiet: bool = False) -> Reporter:
+    """Messages go to standard error where standard output carries JSON."""
+    from rich.console import Console
+
+    from ..progress import Reporter
+
+    return Reporter(Console(stderr=quiet, soft_wrap=True), quiet)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))

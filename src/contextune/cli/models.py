@@ -1,0 +1,98 @@
+"""scratch, worlds, pocket: models and benchmarks that need no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UserError
+from .common import Json, print_json
+
+if TYPE_CHECKING:
+    from ..worlds.base import World
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command(epilog="contextune scratch my-model --text articles.jsonl --width 256 --layers 4")
+    def scratch(
+        out: Annotated[Path, typer.Argument(help="Folder to write the model into.")],
+        text: Annotated[
+            list[str], typer.Option("--text", help="File, folder or glob whose text the tokenizer learns.")
+        ],
+        column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
+        vocabulary: Annotated[int, typer.Option(help="Tokens.")] = 4096,
+        width: Annotated[int, typer.Option(help="Hidden size, a multiple of 64.")] = 256,
+        layers: Annotated[int, typer.Option(min=1)] = 4,
+        seed: Annotated[int, typer.Option(min=0)] = 0,
+    ) -> None:
+        """Make a small untrained model, its tokenizer trained on your text, where no weights are at hand."""
+        from ..data import load
+        from ..environment import quiet_libraries
+        from ..recipe import Source
+        from ..scratch import make
+
+        quiet_libraries()
+        documents = load(Source(path=tuple(text), columns={"text": column}), Path())
+        texts = [d.text for d in documents.documents if d.text]
+        if not texts:
+            raise UserError(f"no text in {', '.join(text)}")
+        print(make(out, texts, vocabulary, width, layers, seed=seed))
+
+    @app.command(epilog="contextune worlds reversals")
+    def worlds(
+        name: Annotated[str | None, typer.Argument(help="A world to describe; default: list them.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """List the generated benchmarks, or say what one holds."""
+        from ..worlds import build
+        from ..worlds import names as known
+
+        found = {n: build(n, size="small") for n in ([name] if name else known())}
+        if as_json:
+            return print_json({n: describe(w) for n, w in found.items()})
+        for n, world in found.items():
+            print(f"{n:14} {world.about}")
+            if name:
+                sizes = ", ".join(f"{k}: {v}" for k, v in world.facts["sizes"].items())
+                print(f"  options  {sizes} (size: small)")
+                for group, records in world.records.items():
+                    print(f"  records  {group}: {len(records)}")
+                for task in world.tasks.values():
+                    chance = "" if task.chance is None else f", chance {task.chance:.3f}"
+                    print(f"  task     {task.name}: {task.measure}, {len(task.items)} items, {task.kind}{chance}")
+        return None
+
+    pocket = typer.Typer(no_args_is_help=True, help="The model that is shipped with the package.")
+    app.add_typer(pocket, name="pocket")
+
+    @pocket.command(epilog="contextune pocket build my-pocket --seed 1")
+    def build(
+        out: Annotated[Path, typer.Argument(help="Folder to write the model into; given again, it goes on.")],
+        seed: Annotated[int, typer.Option(min=0)] = 0,
+    ) -> None:
+        """Train the pocket model anew from its generated data."""
+        from ..environment import quiet_libraries
+        from ..worlds import pocket as made
+
+        quiet_libraries()
+        print(made.build(out, seed=seed))
+
+    @pocket.command()
+    def card() -> None:
+        """Show the model's card: data, seed, skills as measured, hash."""
+        from ..worlds import pocket as made
+
+        print((made.path() / "README.md").read_text(encoding="utf-8"))
+
+
+def describe(world: World) -> dict[str, Any]:
+    return {
+        "about": world.about,
+        "options": world.facts["sizes"],
+        "records": {group: len(records) for group, records in world.records.items()},
+        "tasks": {
+            t.name: {"measure": t.measure, "items": len(t.items), "chance": t.chance} for t in world.tasks.values()
+        },
+    }

@@ -1,0 +1,85 @@
+"""init, recipes, schema, prompts: what stands ready to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UserError, nearest
+from .common import Json, print_json
+
+
+def folder() -> Path:
+    """The ready recipes: in the package where it was installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent.parent
+    return next(f for f in (here / "recipes", here.parents[1] / "recipes") if f.is_dir())
+
+
+def about(path: Path) -> str:
+    """A recipe's first comment line."""
+    return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command(epilog="contextune init cft_medical  writes cft_medical.yaml here, every key explained")
+    def init(
+        name: Annotated[str, typer.Argument(help="A recipe's name; contextune recipes lists them.")],
+        target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None,
+        force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+    ) -> None:
+        """Copy a ready recipe to start from."""
+        ready = {p.stem: p for p in folder().glob("*.yaml")}
+        if name not in ready:
+            raise UserError(f"no recipe '{name}'", nearest(name, ready))
+        target = target or Path(f"{name}.yaml")
+        if target.exists() and not force:
+            raise UserError(f"{target} exists already", "give another name, or --force to overwrite it")
+        try:
+            target.write_text(ready[name].read_text(encoding="utf-8"), encoding="utf-8")
+        except OSError as e:
+            raise UserError(f"{target}: cannot be written ({e.strerror})") from None
+        print(f"{target} is written; contextune check {target}")
+
+    @app.command("recipes")
+    def list_recipes(as_json: Json = False) -> None:
+        """List the ready recipes."""
+        ready = {p.stem: about(p) for p in sorted(folder().glob("*.yaml"))}
+        if as_json:
+            return print_json(ready)
+        width = max(map(len, ready))
+        for name, text in ready.items():
+            print(f"{name:{width}}  {text}")
+
+    @app.command()
+    def schema() -> None:
+        """Print the grammar of recipes as JSON Schema."""
+        from ..schema import recipe_schema
+
+        print_json(recipe_schema())
+
+    @app.command()
+    def prompts(
+        name: Annotated[str | None, typer.Argument(help="A set to show in full: a name or a file.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """List the prompt sets, or show one."""
+        from .. import prompts as sets
+
+        if name is None:
+            found = {n: sets.load(n) for n in sets.names()}
+            if as_json:
+                return print_json({n: {"version": s.version, "prompts": len(s.prompts)} for n, s in found.items()})
+            for n, s in found.items():
+                print(f"{n:12} {len(s.prompts):3} prompts  version {s.version}  {s.source}")
+            return None
+        chosen = sets.load(name)
+        if as_json:
+            return print_json(chosen.model_dump())
+        print(
+            f"{chosen.name}, version {chosen.version}, {chosen.licence}; {chosen.source}\ntemplate: {chosen.template}"
+        )
+        for prompt in chosen.prompts:
+            print(f"\n{prompt.id}  ({prompt.category})\n    {prompt.text}")
+        return None

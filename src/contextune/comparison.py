@@ -1,0 +1,173 @@
+"""The main job: check, train all arms at all seeds, evaluate, report.
+
+Killed at any moment, it goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from . import identity
+from . import recipe as recipes
+from .card import card
+from .checking import accounting_table, enough, refuse_overlap
+from .environment import environment, quiet_libraries, rank
+from .errors import UserError
+from .folder import clear, folder_of, identity_of, locked, model_of, stage_folder
+from .prepare import Prepared, Ready, prepare, writable
+from .progress import Reporter
+from .recipe import Recipe
+
+Result = dict[str, Any]
+
+
+def run(
+    recipe: Recipe | str | Path,
+    *,
+    base: Path | None = None,
+    only: Iterable[str] = (),
+    overrides: Iterable[str] = (),
+    fresh: bool = False,
+    evaluate: bool = True,
+    reporter: Reporter | None = None,
+    command: str = "",
+) -> Result:
+    """Train every arm of a recipe (a Recipe or a file) at every seed, evaluate, and write the report.
+
+    Returns what stands in `results.json`, with the run's `folder` added. Paths in the recipe are relative to `base`
+    (default: the recipe file's folder). What an earlier run of the same recipe has finished is not done again.
+    Raises UserError before the first step for whatever the last one would need.
+    """
+    if not isinstance(recipe, Recipe):
+        base = base or Path(recipe).parent
+        recipe = recipes.load(recipe, list(overrides))
+    base = base or Path()
+    reporter = reporter or Reporter(Console(stderr=True))
+    reporter.quiet = reporter.quiet or rank() != 0
+    out = folder_of(recipe)
+    quiet_libraries()
+    writable(out)
+    with locked(out):
+        if fresh and rank() == 0:
+            clear(out)
+        prepared = prepare(recipe, base, out, only, reporter.say)
+        preflight(prepared, reporter)
+        record(prepared, command, "training")
+        train_all(prepared, reporter)
+        if not evaluate or rank() != 0:
+            return {"folder": str(out)}
+        return {**judge(prepared, reporter, command), "folder": str(out)}
+
+
+def preflight(prepared: Prepared, reporter: Reporter) -> None:
+    """What can be known before the first step to go wrong at the last."""
+    enough(prepared)
+    refuse_overlap(prepared)
+    for warning in prepared.warnings:
+        reporter.say(f"warning: {warning}", "yellow")
+    reporter.show(accounting_table(prepared.accounting))
+
+
+def train_all(prepared: Prepared, reporter: Reporter) -> None:
+    """Every arm at every seed; what is finished is passed over, what was begun goes on."""
+    jobs = [
+        (arm, seed, index, ready)
+        for seed in prepared.recipe.seeds  # seeds outside: after the first round there is one of each arm to look at
+        for arm, stages in prepared.arms.items()
+        for index, ready in enumerate(stages)
+    ]
+    folders = [stage_folder(prepared.out, a, s, i) for a, s, i, _ in jobs]
+    parts = [identity_of(prepared, ready, arm, index, seed) for arm, seed, index, ready in jobs]
+    begun = [identity.begun(f, p, f"arm {job[0]}") for f, p, job in zip(folders, parts, jobs, strict=True)]
+    if any(begun):
+        finished = sum((f / "model").is_dir() for f in folders)
+        reporter.say(f"going on with the run in {prepared.out}: {finished} of {len(jobs)} stages are finished")
+    total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
+    done = sum(r.plan(s).updates for (_, s, _, r), f in zip(jobs, folders, strict=True) if (f / "model").is_dir())
+    with reporter.counting("training", total, done) as line:
+        for (arm, seed, index, ready), folder, part in zip(jobs, folders, parts, strict=True):
+            if rank() == 0:
+                identity.begin(folder, part)
+            _train(prepared, arm, seed, index, ready, folder, line)
+
+
+def _train(prepared: Prepared, arm: str, seed: int, index: int, ready: Ready, folder: Path, line: Any) -> None:
+    from .train import stage
+
+    start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
+    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
+    job = stage.Job(
+        ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
+        prepared.recipe.model if not index else None, card(prepared, arm, seed),
+    )  # fmt: skip
+    last = 0
+
+    def progress(step: int, _: int, loss: float) -> None:
+        nonlocal last
+        line.advance(label, f"loss {loss:.3f}", step - last)
+        last = step
+
+    try:
+        stage.run(job, progress)
+    except OSError as e:
+        raise UserError(
+            f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command goes on"
+        ) from e
+
+
+def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
+    """Score every trained arm, write samples, results and the report."""
+    from . import report
+    from .evaluate import summary
+    from .evaluating import evaluate_all, samples
+
+    results: Result = {}
+    if prepared.tasks:
+        evaluate_all(prepared, reporter)
+    if prepared.recipe.evaluate.samples:
+        samples(prepared)
+    identity.write_json(prepared.out / "accounting.json", prepared.accounting)
+    if prepared.tasks:
+        about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
+        plain = [arm for arm, stages in prepared.arms.items() if not stages]
+        results = summary.summarise(prepared.out, prepared.recipe.compare, about, prepared.recipe.name, plain)
+        identity.write_json(prepared.out / "results.json", results)
+        for arm, stages in prepared.arms.items():
+            for seed in prepared.recipe.seeds if stages else ():
+                (Path(model_of(prepared, arm, seed)) / "README.md").write_text(
+                    card(prepared, arm, seed, results), "utf-8"
+                )
+    record(prepared, command, "done")
+    page = report.write(prepared.out, command)
+    if results:
+        reporter.say(results["verdict"]["sentence"], "bold")
+    reporter.say(f"report: {page}")
+    return results
+
+
+def record(prepared: Prepared, command: str, status: str) -> None:
+    """The resolved recipe and the circumstances, for the report and for whoever repeats it."""
+    if rank() != 0:
+        return
+    import yaml
+
+    out = prepared.out
+    old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
+    plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
+    (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    identity.write_json(
+        out / "run.json",
+        {
+            "schema": 1, "identity": identity.digest(plain), "status": status,
+            "command": command or old.get("command", ""),
+            "began": old.get("began", time.strftime("%Y-%m-%d %H:%M:%S")), "ended": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "environment": environment(), "warnings": prepared.warnings, "base": str(prepared.base.resolve()),
+            "model": prepared.model, "parameters": prepared.parameters,
+        },
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What a context policy is: options that a recipe writes, and a pure draw.
+
+A policy is one small file: a pydantic model of its options, registered by name, whose `bind`
+is given what a policy may need (the tokenizer, the stage's records, a prompt writer) and returns
+the drawing function's owner. Nothing outside the file knows the policy's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import UserError, nearest
+from ..sequence import Moment, Record, Segment, Sequence
+
+if TYPE_CHECKING:
+    from ..generate.base import Engine
+    from ..sequence import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What stands before a record, and where it came from (plain JSON values)."""
+
+    segments: tuple[Segment, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a policy may look at: never a test item, never another arm."""
+
+    tokenizer: Tokenizer
+    records: Seq[Record]
+    folder: Path | None = None
+    """Paths in a policy's options are relative to this folder (the recipe's)."""
+    engine: Callable[[], Engine] | None = None
+    """Opens the text generator, for policies that have contexts written; None where there is none."""
+    store: Path | None = None
+    """Where generated text is kept."""
+    progress: Callable[[int, int], None] | None = None
+    """Told (written, of) while text is generated."""
+
+
+class Context(Protocol):
+    """A bound policy."""
+
+    def before(self, record: Record, at: Moment) -> Drawn:
+        """The context of `record` at a moment: a pure function of the record, the seed and the epoch."""
+        ...
+
+    def longest(self) -> int:
+        """An upper bound, in tokens, of what `before` returns; it sets the content budget of all arms."""
+        ...
+
+
+class Policy(BaseModel):
+    """Options of a context policy; subclasses add fields and `bind`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: ClassVar[str]
+
+    policy: str
+
+    def bind(self, scene: Scene) -> Context:
+        raise NotImplementedError
+
+    def content(self, folder: Path | None) -> object:
+        """What, besides the options, decides the draws (a prompt file's text): part of a run's identity."""
+        return None
+
+
+_policies: dict[str, type[Policy]] = {}
+
+
+def register(cls: type[Policy]) -> type[Policy]:
+    """Class decorator: makes a policy known to recipes under its `name`."""
+    _policies[cls.name] = cls
+    return cls
+
+
+def names() -> list[str]:
+    return sorted(_policies)
+
+
+def find(name: str) -> type[Policy]:
+    """The policy class of a name; UserError with the nearest name where there is none."""
+    if name not in _policies:
+        raise UserError(f"unknown context policy '{name}'", nearest(name, _policies))
+    return _policies[name]
+
+
+def compose(record: Record, context: Context, at: Moment) -> Sequence:
+    """The sequence that is trained on: the drawn context, then the record."""
+    drawn = context.before(record, at)
+    provenance = {"record": record.id, "origin": record.origin, "epoch": at.epoch, "seed": at.seed, **drawn.provenance}
+    return Sequence(drawn.segments + record.segments, record.ends, provenance)

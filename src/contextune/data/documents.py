@@ -1,0 +1,199 @@
+"""What a row means: one text, one pair or one conversation, checked before anything is trained on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, nearest
+from ..sequence import Record
+from .fingerprint import digest
+from .raw import LIMIT, Row
+from .template import Template
+
+if TYPE_CHECKING:
+    from ..recipe import Source
+
+COLUMNS = {"text": ("text", "id"), "pairs": ("prompt", "completion", "id"), "messages": ("messages", "id")}
+"""Our names of the columns that each kind of source knows."""
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing that was read: `text`, or `prompt` and `completion`, or `messages`.
+
+    `prompt` is the template's rendering, as it stands before the completion; `fields` are the columns
+    that have no name of ours. A generated world's documents hold their `records` ready made.
+    `origin` says where to look: "file:row".
+    """
+
+    id: str
+    origin: str
+    text: str = ""
+    prompt: str = ""
+    completion: str = ""
+    messages: tuple[Mapping[str, Any], ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All its texts in order, context and target alike."""
+        said = (m["content"] for m in self.messages)
+        segments = (s.text for r in self.records for s in r.segments)
+        return tuple(filter(None, (self.text, self.prompt, self.completion, *said, *segments)))
+
+    @property
+    def content(self) -> str:
+        """Hash of what would be learned; two documents that share it are duplicates."""
+        made = [(s.role, s.text, s.ids) for r in self.records for s in r.segments]
+        return digest(self.text, self.prompt, self.completion, self.messages, made)
+
+
+class Maker:
+    """Turns rows of a source into documents.
+
+    Raises UserError where the source names a column that its kind does not have, where its template
+    cannot be read, or, row by row, where a value is not what the kind needs.
+    """
+
+    def __init__(self, source: Source) -> None:
+        known = COLUMNS[source.kind]
+        for name in source.columns:
+            if name not in known:
+                raise UserError(f"columns: '{name}' is not a column of kind {source.kind}", nearest(name, known))
+        self.kind = source.kind
+        self.mapped = {"id": "id", **{name: name for name in known}, **source.columns}
+        self.explicit_id = "id" in source.columns
+        self.template = Template(source.template) if source.kind == "pairs" else None
+
+    def __call__(self, row: Row) -> Document:
+        ours = set(self.mapped.values())
+        id, fields = self._id(row), {k: v for k, v in row.values.items() if k not in ours}
+        if self.kind == "text":
+            return Document(id, row.origin, text=self._text(row, "text"), fields=fields)
+        if self.kind == "messages":
+            return Document(id, row.origin, messages=tuple(_messages(self._value(row, "messages"), row)), fields=fields)
+        completion = self._text(row, "completion")
+        return Document(id, row.origin, prompt=self._prompt(row), completion=completion, fields=fields)
+
+    def _value(self, row: Row, name: str) -> Any:
+        column = self.mapped[name]
+        if column not in row.values:
+            found = ", ".join(map(str, row.values)) or "(none)"
+            also = "" if column == name else f" (the '{name}')"
+            hint = nearest(column, row.values)
+            fix = hint if hint.startswith("did") else f"say which column it is, e.g. columns: {{{name}: {_first(row)}}}"
+            raise UserError(f"{row.origin}: no column '{column}'{also}; found {found}", fix)
+        return row.values[column]
+
+    def _text(self, row: Row, name: str) -> str:
+        value = self._value(row, name)
+        if self.kind == "pairs" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)  # a class label; an integer has one reading as text
+        return text(value, f"{row.origin}: column '{self.mapped[name]}'")
+
+    def _prompt(self, row: Row) -> str:
+        """The context. The template does not see the completion, which it would give away."""
+        assert self.template is not None
+        answer = self.mapped["completion"]
+        values = {k: v for k, v in row.values.items() if k not in (answer, "completion")}
+        if "prompt" in self.template.names:
+            values["prompt"] = self._text(row, "prompt")
+        prompt = self.template.render(values, row.origin, hidden=(answer, "completion"))
+        return clean(prompt, f"{row.origin}: the rendered template")
+
+    def _id(self, row: Row) -> str:
+        value = self._value(row, "id") if self.explicit_id else row.values.get("id")
+        if value is None and not self.explicit_id:
+            return row.name
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            where = f"{row.origin}: column '{self.mapped['id']}'"
+            raise UserError(f"{where}: expected an id (text or a whole number), found {describe(value)}")
+        return clean(str(value), f"{row.origin}: id")
+
+
+def text(value: object, where: str) -> str:
+    """`value` where it is a text with something in it; UserError otherwise."""
+    if not isinstance(value, str):
+        hint = "fill it or remove the row" if value is None else "write it as text, in quotes"
+        raise UserError(f"{where}: expected text, found {describe(value)}", hint)
+    if not value.strip():
+        found = "an empty text" if not value else "white space only"
+        raise UserError(f"{where}: expected text, found {found}", "fill it or remove the row")
+    return clean(value, where)
+
+
+def clean(value: str, where: str) -> str:
+    """`value` where a tokenizer can read it: no NUL, no half of a surrogate pair, not beyond the limit."""
+    if len(value) > LIMIT:
+        raise UserError(f"{where}: {len(value):,} characters, at most {LIMIT:,} are read", "cut it into several rows")
+    if "\0" in value:
+        raise UserError(
+            f"{where}: a NUL character at position {value.index(chr(0))}",
+            "is it a binary file, or UTF-16? save it as UTF-8 text",
+        )
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as e:
+        found = f"half of a surrogate pair at position {e.start}"
+        raise UserError(f"{where}: {found}", "write the character whole") from None
+    return value
+
+
+def describe(value: object) -> str:
+    """A value in the words of JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {value}" if not (isinstance(value, float) and math.isnan(value)) else "not-a-number"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}" if value else "an empty text"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else f"a value of type {type(value).__name__}"
+
+
+def _messages(value: object, row: Row) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(value, list | tuple) or not value:
+        found = "an empty list" if value == [] else describe(value)
+        raise UserError(f"{row.origin}: expected a list of messages, found {found}", "[{role: user, content: …}, …]")
+    roles = []
+    for i, message in enumerate(value, 1):
+        checked = _message(message, f"{row.origin}: message {i}")
+        roles.append(checked["role"])
+        yield checked
+    if "assistant" not in roles:
+        raise UserError(
+            f"{row.origin}: no assistant message among {len(roles)} ({', '.join(roles)})",
+            "the assistant's messages are what is learned; remove the row or give it one",
+        )
+
+
+def _message(message: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(message, Mapping):
+        raise UserError(f"{where}: expected an object with role and content, found {describe(message)}")
+    for key in ("role", "content"):
+        if key not in message:
+            found = ", ".join(map(str, message)) or "nothing"
+            raise UserError(f"{where}: no '{key}'; found {found}", "each message is {role: …, content: …}")
+    role, content = message["role"], message["content"]
+    if role not in ROLES:
+        hint = {"human": "did you mean 'user'?", "gpt": "did you mean 'assistant'?"}.get(str(role))
+        raise UserError(f"{where}: unknown role {role!r}", hint or nearest(str(role), ROLES))
+    if role == "assistant" or not isinstance(content, str):
+        content = text(content, f"{where} ({role})")
+    # Parquet fills absent keys of a struct with null; templates test for presence
+    return {k: v for k, v in message.items() if v is not None} | {"content": clean(content, where)}
+
+
+def _first(row: Row) -> str:
+    """A column that could be meant: the longest text."""
+    texts = {k: len(v) for k, v in row.values.items() if isinstance(v, str)}
+    return max(texts, key=lambda k: texts[k], default="COLUMN")

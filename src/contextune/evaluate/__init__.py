@@ -1,0 +1,1 @@
+"""Tasks, scoring, per-item outcomes, and the statistics that reach a verdict."""

@@ -1,0 +1,48 @@
+"""What is asked of a model: items, gathered in tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Measure = Literal["task", "learn", "generalise", "listen", "resist", "retain"]
+"""What an item's score says of an arm; `task` where a benchmark says none of the five."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question.
+
+    choice:      `options` are the continuations exactly as they follow `prompt` (leading space
+                 included), `answer` the index of the right one.
+    generate:    `answer` is the gold text; `options`, where given, are the labels that may be found
+                 in the output.
+    perplexity:  `answer` is the text that is scored after `prompt` (mostly "").
+    """
+
+    id: str
+    prompt: str
+    answer: int | str
+    options: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gold(self) -> str:
+        return self.options[self.answer] if isinstance(self.answer, int) else self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Items that are asked and scored alike. `metric` is the one that decides comparisons."""
+
+    name: str
+    kind: Literal["choice", "generate", "perplexity"]
+    items: tuple[Item, ...]
+    metric: str
+    measure: Measure = "task"
+    chance: float | None = None
+    max_tokens: int = 32
+    stop: tuple[str, ...] = ("\n",)
+    about: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)

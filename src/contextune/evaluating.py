@@ -1,0 +1,168 @@
+"""Score what a run has trained: every arm at every seed, each task once; what is scored already is not scored again."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import Any
+
+from . import identity, models
+from .environment import quiet_libraries
+from .errors import UserError
+from .evaluate import outcomes
+from .evaluate.items import Task
+from .folder import identity_of, model_of
+from .prepare import Prepared, writable
+from .progress import Reporter
+from .recipe import Compare, Model
+
+Result = dict[str, Any]
+
+
+def evaluate_all(prepared: Prepared, reporter: Reporter) -> None:
+    """Outcomes of every arm and seed under `outcomes/`, keyed by the model and the items that gave them."""
+    folder = prepared.out / "outcomes"
+    folder.mkdir(exist_ok=True)
+    index = _index(folder)
+    wanted = {
+        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
+    }
+    for stale in set(index) - set(wanted):
+        if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
+            (folder / stale).unlink(missing_ok=True)
+            index.pop(stale)
+    todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
+    with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
+        for arm, seed in models_of(prepared):
+            mine = {n: w for n, w in todo.items() if w[:2] == (arm, seed)}
+            if not mine:
+                continue
+            model = open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
+            for name, (_, _, task, key) in mine.items():
+                table = _score(prepared, model, task, arm, seed)
+                outcomes.write(folder / name, table)
+                index[name] = key
+                identity.write_json(folder / "index.json", index)
+                line.advance(f"{arm} seed {seed}", task.name)
+            del model
+            gc.collect()
+
+
+def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
+    """(arm, seed) of every model there is; the untrained one stands once, under seed 0."""
+    for arm, stages in prepared.arms.items():
+        yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
+
+
+def name_of(arm: str, seed: int, task: Task) -> str:
+    return outcomes.file_name(arm, seed, task.name)
+
+
+def open_for_scoring(model: Model, path: str) -> Any:
+    """In evaluation mode, on the GPU where there is one."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    loaded = models.load_adapted(path, False) if models.is_adapter(path) else models.load_model(path, model, bf16=cuda)
+    return loaded.to("cuda" if cuda else "cpu").eval()
+
+
+def samples(prepared: Prepared) -> None:
+    """What the models write after the beginning of some texts, before and after training."""
+    prompts = list(_beginnings(prepared))[: prepared.recipe.evaluate.samples]
+    seed = prepared.recipe.seeds[0]
+    trained = [arm for arm, stages in prepared.arms.items() if stages]
+    key = identity.digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
+    file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
+    if not prompts or (file.exists() and mark.exists() and mark.read_text() == key):
+        return
+    texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
+    texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
+    identity.write_json(file, [
+        {"prompt": p, "gold": gold, "before": texts[None][i], "after": {arm: texts[arm][i] for arm in trained}}
+        for i, (p, gold) in enumerate(prompts)
+    ])  # fmt: skip
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(key)
+
+
+def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
+    """What decides an arm's model."""
+    stages = prepared.arms[arm]
+    if not stages:
+        return prepared.fingerprint
+    return identity.digest(identity_of(prepared, stages[-1], arm, len(stages) - 1, seed))
+
+
+def _beginnings(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """Prompts and how they go on: held-out texts first, else training texts, one source after the other."""
+    for name, documents in prepared.documents.items():
+        for document in (*documents.held_out, *documents.documents)[:2]:
+            if document.text:
+                words = document.text[:600].split(" ")
+                yield " ".join(words[:24]), " ".join(words[24:64])
+            elif document.completion:
+                yield document.prompt, prepared.recipe.data[name].separator + document.completion
+            for record in document.records[:1]:
+                text = "".join(s.text for s in record.segments).split(" ")
+                half = max(1, len(text) // 2)
+                yield " ".join(text[:half]), " " + " ".join(text[half:])
+
+
+def _write(prepared: Prepared, path: str, prompts: Seq[str]) -> list[str]:
+    from .evaluate.generation import generate
+
+    model = open_for_scoring(prepared.recipe.model, path)
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        return generate(model, prepared.tokenizer, prompts, max_tokens=40, stop=())
+
+
+def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:
+    from .evaluate.score import score
+
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        tokens = prepared.recipe.evaluate.tokens
+        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens)[task.name]
+
+
+def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
+    items = [(i.id, i.prompt, i.options, i.answer) for i in task.items]
+    how = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
+    return identity.digest([folder_key(prepared, arm, seed), items, how])
+
+
+def _index(folder: Path) -> dict[str, str]:
+    file = folder / "index.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def evaluate_model(model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter) -> Result:
+    """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files."""
+    from .evaluate.score import score
+    from .evaluate.summary import summarise
+    from .evaluate.tasks import load_task
+
+    quiet_libraries()
+    writable(out)
+    path = models.resolve(Model(path=model), Path())
+    models.check(path)
+    tokenizer = models.load_tokenizer(path)
+    specs = [{"task": t.split("=", 1)[0], "path": t.split("=", 1)[1]} if "=" in t else t for t in tasks]
+    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
+    if not loaded:
+        raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
+    (out / "outcomes").mkdir(exist_ok=True)
+    for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
+        old.unlink()
+    ready = open_for_scoring(Model(path=model), path)
+    with reporter.counting("evaluating", len(loaded)) as line, models.threads(0, ready.num_parameters()):
+        for task in loaded:
+            table = score(ready, tokenizer, [task], arm="model", seed=0)[task.name]
+            outcomes.write(out / "outcomes" / name_of("model", 0, task), table)
+            line.advance("evaluating", task.name)
+    results = summarise(out, Compare(), {"model": model}, Path(path).name)
+    identity.write_json(out / "results.json", results)
+    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "folder": str(out)}

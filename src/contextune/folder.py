@@ -1,0 +1,73 @@
+"""Where a run keeps its things, and what decides them."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import identity
+from .environment import rank
+from .errors import UserError
+from .prepare import Prepared, Ready
+from .recipe import Recipe
+
+
+def folder_of(recipe: Recipe) -> Path:
+    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
+
+
+def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
+    return out / "arms" / arm / f"seed-{seed}" / f"stage-{index}"
+
+
+def model_of(prepared: Prepared, arm: str, seed: int) -> str:
+    """The folder of an arm's finished model; the untrained one where the arm has no stages."""
+    stages = prepared.arms[arm]
+    return str(stage_folder(prepared.out, arm, seed, len(stages) - 1) / "model") if stages else prepared.model
+
+
+def identity_of(prepared: Prepared, ready: Ready, arm: str, index: int, seed: int) -> dict[str, Any]:
+    """All that decides a stage's weights, by the recipe's own keys."""
+    parts: dict[str, Any] = {
+        "model": prepared.fingerprint,
+        "seed": seed,
+        "data": {n: prepared.documents[n].fingerprint for n in ready.stage.sources},
+        "records": [prepared.digest(n) for n in ready.stage.sources],
+        "context": ready.stage.context.model_dump(mode="json"),
+        "context_content": ready.stage.context.content(prepared.base),
+        "train": {
+            k: v for k, v in ready.train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")
+        },
+    }
+    if index:
+        before = prepared.arms[arm][index - 1]
+        parts["stage before"] = identity.digest(identity_of(prepared, before, arm, index - 1, seed))
+    return parts
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Two runs must not write into one folder; the lock goes with the process."""
+    if rank() != 0:
+        yield
+        return
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{out}: another run is working in this folder", "wait for it, or give another output=FOLDER"
+            ) from None
+        yield
+
+
+def clear(out: Path) -> None:
+    """Remove what a run has made, and nothing else."""
+    for name in ("arms", "outcomes"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("recipe.yaml", "run.json", "accounting.json", "samples.json", "results.json", "report.html"):
+        (out / name).unlink(missing_ok=True)

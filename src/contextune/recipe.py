@@ -1,0 +1,333 @@
+"""A recipe: one YAML file that says what is learned, by which arms, and how they are judged.
+
+The models here are the whole grammar; `contextune schema` prints them as JSON Schema. A key that
+is not in it is an error with the nearest key named. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from . import contexts
+from .errors import UserError, nearest
+from .yamlfile import apply, read_yaml
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Options):
+    """Where records come from: exactly one of `path`, `hub`, `world`."""
+
+    path: str | tuple[str, ...] | None = Field(None, description="file, folder or glob, relative to the recipe")
+    hub: str | None = Field(None, description="dataset id on the Hugging Face hub")
+    world: str | None = Field(None, description="a generated benchmark of contextune.worlds")
+    options: dict[str, Any] = Field({}, description="parameters of the world")
+    config: str | None = Field(None, description="hub only: the dataset's configuration")
+    split: str = Field("train", description="hub: the split; world: the group of records")
+    format: Literal["auto", "jsonl", "json", "csv", "parquet", "text"] = "auto"
+    kind: Literal["text", "pairs", "messages"] = Field("text", description="what a row is")
+    columns: dict[str, str] = Field(
+        {}, description="our name: your column, e.g. {text: body, id: doi} or {prompt: question, completion: answer}"
+    )
+    template: str = Field(
+        "{{ prompt }}\n", description="pairs only: jinja2 text of the context, from the row's columns"
+    )
+    separator: str = Field("", description="pairs only: text put before the completion; it bears loss")
+    chunk: int | Literal["auto", "none"] = Field(
+        "auto", description="text only: tokens a chunk at most; auto: what max_length leaves beside the longest context"
+    )
+    overlong: Literal["error", "drop"] = Field("error", description="rows whose target does not fit, in all arms alike")
+    held_out: float = Field(0.0, ge=0.0, lt=1.0, description="share of documents kept out of training, for perplexity")
+    limit: int | None = Field(None, gt=0, description="the first N documents only")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        given = [k for k in ("path", "hub", "world") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a source names exactly one of path, hub, world; found {', '.join(given) or 'none'}")
+        if isinstance(self.chunk, int) and self.chunk < 8:
+            raise ValueError(f"chunk is {self.chunk} tokens; at least 8 are needed")
+        return self
+
+
+def _policy(value: object) -> contexts.Policy:
+    if isinstance(value, contexts.Policy):
+        return value
+    if isinstance(value, str):
+        value = {"policy": value}
+    if not isinstance(value, dict) or "policy" not in value:
+        raise ValueError("a context is a policy's name or a mapping with the key 'policy'")
+    return contexts.find(str(value["policy"])).model_validate(value)
+
+
+Context = Annotated[Any, BeforeValidator(_policy)]
+
+
+class Adapter(Options):
+    """Parameter-efficient fine-tuning by peft."""
+
+    kind: Literal["lora", "dora", "qlora"] = "lora"
+    rank: int = Field(16, gt=0)
+    alpha: int = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    targets: str | tuple[str, ...] = Field("all-linear", description="peft's target_modules")
+
+
+class Train(Options):
+    """How every stage trains, unless the stage says otherwise."""
+
+    epochs: float = Field(1.0, gt=0)
+    steps: int | None = Field(None, gt=0, description="updates; takes the place of epochs")
+    batch: int = Field(16, gt=0, description="sequences an update, over all processes")
+    lr: float = Field(2e-5, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the updates")
+    weight_decay: float = Field(0.1, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
+    tokens: int = Field(8192, gt=0, description="tokens computed at once at most; no effect on the result")
+    layout: Literal["auto", "single", "padded", "packed"] = Field("auto", description="no effect on the result")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
+    adapter: Adapter | None = None
+    save: int = Field(0, ge=0, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s")
+    threads: int = Field(0, ge=0, description="0: one below 10 M parameters, else all cores")
+
+
+class Stage(Options):
+    """One round of training within an arm; omitted training keys are those of `train`."""
+
+    data: Name | tuple[Name, ...] = Field(description="names of sources")
+    context: Context = Field(default_factory=contexts.Nothing, description="what stands before each record")
+    train: dict[str, Any] = Field({}, description="keys of `train` that differ in this stage")
+
+    @field_serializer("context")
+    def _context(self, context: contexts.Policy) -> dict[str, Any]:
+        return {"policy": context.policy, **context.model_dump(mode="json", exclude_defaults=True)}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+
+class Arm(Options):
+    """A method under comparison: its stages in order. Without stages it is the untrained model."""
+
+    stages: tuple[Stage, ...] = ()
+    about: str = Field("", description="one line for the report")
+
+
+def _arm(value: object) -> object:
+    """An arm of one stage may be written as that stage."""
+    if value is None:
+        return {}
+    if isinstance(value, dict) and "data" in value:
+        stage = {k: v for k, v in value.items() if k != "about"}
+        return {"stages": [stage], **{k: v for k, v in value.items() if k == "about"}}
+    return value
+
+
+class Model(Options):
+    """Which model is fine-tuned."""
+
+    path: str = Field(description="'pocket', a model folder, or a hub id")
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+
+class Evaluate(Options):
+    """How arms are judged. None of it is part of what is trained."""
+
+    tasks: tuple[str | dict[str, Any], ...] = Field(
+        (), description="built-in names, task files, worlds or inline tasks"
+    )
+    perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
+    limit: int | None = Field(None, gt=0, description="the first N items of each task")
+    tokens: int = Field(8192, gt=0, description="tokens computed at once at most")
+    samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
+
+
+class Compare(Options):
+    """How the verdict is reached."""
+
+    baseline: Name | None = Field(
+        None, description="the arm that others are held against; default: the first trained one"
+    )
+    tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
+    resamples: int = Field(2000, ge=100)
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+
+
+class Writer(Options):
+    """Who writes generated prompts; how, the policy's own options say."""
+
+    model: str | None = Field(None, description="a model folder or hub id; default: the recipe's model")
+
+
+class Recipe(Options):
+    """The whole comparison."""
+
+    name: Name = "comparison"
+    about: str = ""
+    model: Annotated[Model, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
+    data: dict[Name, Source]
+    arms: dict[Name, Annotated[Arm, BeforeValidator(_arm)]]
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    compare: Compare = Compare()
+    writer: Writer = Writer()
+    output: str = Field("", description="the run's folder; default: runs/NAME beside where the command is given")
+    allow_overlap: bool = Field(False, description="go on although training texts contain test items")
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must be different numbers, at least one")
+        return seeds
+
+    @model_validator(mode="after")
+    def _references(self) -> Recipe:
+        if not self.arms:
+            raise ValueError("at least one arm is needed")
+        for arm, spec in self.arms.items():
+            for i, stage in enumerate(spec.stages):
+                for name in stage.sources:
+                    if name not in self.data:
+                        raise ValueError(f"arms.{arm}: stage {i} uses data '{name}'; {nearest(name, self.data)}")
+        for name in self.evaluate.perplexity:
+            if name not in self.data:
+                raise ValueError(f"evaluate.perplexity: '{name}' is not in data; {nearest(name, self.data)}")
+            if not self.data[name].held_out:
+                raise ValueError(f"evaluate.perplexity: data.{name} holds nothing out; set its held_out, e.g. 0.05")
+        if self.compare.baseline is not None and self.compare.baseline not in self.arms:
+            raise ValueError(
+                f"compare.baseline: no arm '{self.compare.baseline}'; {nearest(self.compare.baseline, self.arms)}"
+            )
+        return self
+
+    def training(self, stage: Stage) -> Train:
+        """The training options of a stage: those of the recipe, with the stage's own on top."""
+        return Train.model_validate({**self.train.model_dump(), **stage.train})
+
+
+def load(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe file and apply overrides such as `train.lr=1e-4`.
+
+    Raises UserError that names the file, the key, what was found and what was expected.
+    """
+    path = Path(path)
+    return parse(apply(read_yaml(path), overrides), str(path))
+
+
+def parse(value: dict[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from plain values; `where` names their origin in errors."""
+    try:
+        recipe = Recipe.model_validate(value)
+    except ValidationError as e:
+        raise _explain(e, where, value) from None
+    except UserError as e:
+        raise UserError(f"{where}: {e.message}", e.hint) from None
+    for arm, spec in recipe.arms.items():
+        adapters = []
+        for i, stage in enumerate(spec.stages):
+            try:
+                adapters.append(recipe.training(stage).adapter)
+            except ValidationError as e:
+                raise _explain(e, where, value, ("arms", arm, "stages", str(i), "train")) from None
+            if i and adapters[i - 1] is not None and adapters[i] != adapters[i - 1]:
+                raise UserError(
+                    f"{where}: arms.{arm}: stage {i} does not go on with the adapter of stage {i - 1}",
+                    "use one adapter in all stages of an arm that follow it; it is not merged in between",
+                )
+    return recipe
+
+
+def _explain(error: ValidationError, where: str, value: dict[str, Any], within: tuple[str, ...] = ()) -> UserError:
+    """The first problem in words: file, key, found, expected, fix."""
+    problem = error.errors(include_url=False)[0]
+    path = [*within, *(str(p) for p in problem["loc"] if not str(p).startswith("function-"))]
+    key, more = ".".join(_as_written(path, value)), error.error_count() - 1
+    also = f" (and {more} more)" if more else ""
+    if problem["type"] == "extra_forbidden":
+        siblings, homes = _keys(path[:-1], value), _homes(path[-1])
+        hint = nearest(path[-1], siblings)
+        if not hint.startswith("did") and homes:
+            hint = f"'{path[-1]}' belongs in {' or '.join(homes)}"
+        return UserError(f"{where}: unknown key '{key}'{also}", hint)
+    if problem["type"] == "missing":
+        return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
+    message = problem["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    said = message + (found if problem["type"] != "value_error" else "")
+    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
+
+
+def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:
+    """A stage that was written as its arm is named so."""
+    short = path[2:4] == ["stages", "0"] and "data" in (_at(value, path[:2]) or {})
+    return path[:2] + path[4:] if short else path
+
+
+def _at(value: Any, path: list[str]) -> dict[str, Any] | None:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _models(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], type[BaseModel]]:
+    """Every group of keys in the grammar: path (`*` for a free name) to its model."""
+    found = {path: model}
+    for name, info in model.model_fields.items():
+        for inner in _inner(info.annotation):
+            free = "dict" in str(info.annotation) and inner is not info.annotation
+            found |= _models(inner, (*path, name, *(("*",) if free else ())))
+    return found
+
+
+def _inner(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _inner(part)]
+
+
+def _keys(path: list[str], value: dict[str, Any]) -> list[str]:
+    """The keys that may stand in a group."""
+    named = [p for p in path if not p.isdigit()]
+    if named[-1:] == ["context"]:
+        options = _at(value, _as_written(path, value)) or {}
+        return list(contexts.find(str(options.get("policy"))).model_fields)
+    if named[-1:] == ["train"]:
+        return list(Train.model_fields)
+    for pattern, model in _models(Recipe).items():
+        if len(pattern) == len(named) and all(a in ("*", b) for a, b in zip(pattern, named, strict=True)):
+            return list(model.model_fields)
+    return list(Stage.model_fields)
+
+
+def _homes(key: str) -> list[str]:
+    return sorted(
+        {
+            ".".join(p).replace("*", "NAME") or "the top level"
+            for p, m in _models(Recipe).items()
+            if key in m.model_fields
+        }
+    )

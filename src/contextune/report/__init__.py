@@ -1,0 +1,106 @@
+"""One HTML page from a run's folder. It renders what is there; numbers are computed elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .looks import Look
+    from .read import Run
+
+__all__ = ["write", "write_many"]
+
+
+def write(folder: Path, command: str = "") -> Path:
+    """Write `folder`/report.html, which opens from the disk without a network, and return its path.
+
+    `command` is what repeats the run; by default the one in run.json. The same folder gives the
+    same bytes. Raises UserError where `folder` is no run's or a file in it is broken.
+    """
+    from . import looks, read, render
+
+    run = read.read(Path(folder))
+    look = looks.looks(run, looks.colours([run]))
+    html = render.page("report.html.jinja", **view(run, look), command=command or repeat(run))
+    return render.save(run.folder / "report.html", html)
+
+
+def write_many(folders: list[Path], out: Path) -> Path:
+    """Write one page that holds several runs side by side, an arm in the same colour in all of them."""
+    from . import looks, read, render
+
+    if not folders:
+        raise UserError("no run's folder was given", "name one or more of runs/*")
+    runs = [read.read(Path(folder)) for folder in folders]
+    colour = looks.colours(runs)
+    views = [view(run, looks.looks(run, colour)) for run in runs]
+    _distinguish(views)
+    links = [_link(run.folder / "report.html", Path(out)) for run in runs]
+    return render.save(Path(out), render.page("reports.html.jinja", runs=views, links=links, title="Runs compared"))
+
+
+def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
+    """Everything that the templates show of a run."""
+    from . import environment, figures, tables, tasks, verdict
+
+    results = run.results
+    scores = results.get("arms") or {}
+    ranked = [(look[a], scores[a].get("score"), scores[a].get("interval")) for a in scores]
+    trained = [(look[a], run.training[a]) for a in look if a in run.training]
+    sums = tables.totals(run.accounting, look)
+    return {
+        "title": run.name,
+        "run": run,
+        "looks": look,
+        "verdict": verdict.verdict(run),
+        "about": str(run.recipe.get("about") or ""),
+        "facts": environment.facts(run),
+        "unfinished": environment.unfinished(run),
+        "level": environment.level(run),
+        "deciding": tasks.deciding(run),
+        "arms": figures.bars(ranked, tasks.references(results)) if scores else None,
+        "differences": tasks.differences(scores, look),
+        "measures": tasks.measures(scores, look),
+        "overview": tables.overview(run, look) if scores else None,
+        "tasks": tasks.cards(run, look),
+        "curves": figures.curves(trained),
+        "training": tables.training(trained) if trained else None,
+        "accounting": tables.accounting(run.accounting, look) if run.accounting else None,
+        "shares": figures.shares(sums),
+        "matched": {trained for _, trained, _ in sums},
+        "samples": environment.samples(run),
+        "warnings": environment.warnings(run),
+        "environment": environment.table(run),
+        "identity": environment.identity(run),
+    }
+
+
+def repeat(run: Run) -> str:
+    """The command in run.json; empty where the run was started from Python."""
+    given = run.info.get("command") or ""
+    return shlex.join(map(str, given)) if isinstance(given, list) else str(given)
+
+
+def _distinguish(views: list[dict[str, Any]]) -> None:
+    """Runs of one name are told apart by their folders."""
+    names = [view["title"] for view in views]
+    for view in views:
+        if names.count(view["title"]) > 1:
+            view["title"] = f"{view['title']} ({view['run'].folder.as_posix()})"
+
+
+def _link(target: Path, page: Path) -> str:
+    """A relative link from a page to a file, or nothing where there is no such file or way."""
+    from urllib.parse import quote
+
+    if not target.exists():
+        return ""
+    try:
+        return quote(Path(os.path.relpath(target, page.resolve().parent)).as_posix())
+    except ValueError:  # another drive
+        return ""

@@ -1,0 +1,1 @@
+"""From records and a context policy to a fine-tuned model folder."""

@@ -1,0 +1,133 @@
+"""How the sequences of one update become tensors. Every layout gives the same loss and gradients.
+
+    single   one row a micro-batch                  the reference
+    padded   sorted by length, cut where padding    a a a a .      causal kernel, no mask: padding stands
+             would cost more than another pass      b b b b b      behind every real token and is never seen
+    packed   several sequences a row, positions     a a a b b c    position_ids alone; transformers derives the
+             restart at each                        0 1 2 0 1 0    isolation from them
+
+Never an attention mask *and* position ids: transformers then drops the isolation silently.
+The batch carries `keep`, flat indices of the positions that predict a labelled token, and `targets`,
+those tokens: the head is computed there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import torch
+
+from ..sequence import IGNORED, Rendered
+
+PASS = 192
+"""What one more forward and backward pass costs, in padded tokens; a matter of speed only."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one forward pass.
+
+    `input_ids` (rows, length); `position_ids` the same shape, or None for rows that hold one sequence;
+    `keep` (n,) indices into the flattened rows; `targets` (n,) token ids.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor | None
+    keep: torch.Tensor
+    targets: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        positions = None if self.position_ids is None else self.position_ids.to(device, non_blocking=True)
+        ids, keep, targets = (t.to(device, non_blocking=True) for t in (self.input_ids, self.keep, self.targets))
+        return Batch(ids, positions, keep, targets)
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        given = {"input_ids": self.input_ids, "position_ids": self.position_ids}
+        return {k: v for k, v in given.items() if v is not None}
+
+
+Layout = Callable[[Seq[Rendered], int, int], list[Batch]]
+"""(sequences, tokens at most, padding id) -> micro-batches."""
+
+
+def single(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+    return [_pad([row], pad) for row in rows]
+
+
+def padded(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+    rows = sorted(rows, key=len)
+    return [_pad(rows[a:b], pad) for a, b in _cuts([len(r) for r in rows], tokens)]
+
+
+def packed(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+    """First fit, longest first, into rows no longer than the longest sequence; no token is lost."""
+    width = max(map(len, rows))
+    bins: list[list[Rendered]] = []
+    for row in sorted(rows, key=len, reverse=True):
+        fits = next((b for b in bins if sum(map(len, b)) + len(row) <= width), None)
+        if fits is None:
+            bins.append([row])
+        else:
+            fits.append(row)
+    bins.sort(key=lambda b: sum(map(len, b)))
+    lengths = [sum(map(len, b)) for b in bins]
+    return [_pad_packs(bins[a:b], pad) for a, b in _cuts(lengths, tokens)]
+
+
+LAYOUTS: dict[str, Layout] = {"single": single, "padded": padded, "packed": packed}
+
+
+def choose(name: str, attention: str | None, device: str) -> Layout:
+    """The layout of a name; `auto` packs where the kernel isolates sequences by itself (flash attention)."""
+    if name == "auto":
+        name = "packed" if device != "cpu" and "flash" in (attention or "") else "padded"
+    return LAYOUTS[name]
+
+
+def _cuts(lengths: list[int], tokens: int) -> list[tuple[int, int]]:
+    """Where to cut rows, sorted by length, so that padding plus passes costs least (dynamic programme)."""
+    best: list[tuple[int, int]] = [(0, 0)]  # cost of the first j rows, where their last batch begins
+    for j in range(1, len(lengths) + 1):
+        options = []
+        for i in range(j - 1, -1, -1):
+            area = (j - i) * lengths[j - 1]
+            if area > tokens and i < j - 1:
+                break
+            options.append((best[i][0] + area + PASS, i))
+        best.append(min(options))
+    cuts, j = [], len(lengths)
+    while j:
+        cuts.append((best[j][1], j))
+        j = best[j][1]
+    return cuts[::-1]
+
+
+def _pad(rows: Seq[Rendered], pad: int) -> Batch:
+    return _tensors([(list(r.ids), list(r.labels), None) for r in rows], pad)
+
+
+def _pad_packs(packs: Seq[Seq[Rendered]], pad: int) -> Batch:
+    joined: list[tuple[list[int], list[int], list[int] | None]] = []
+    for pack in packs:
+        ids = [i for row in pack for i in row.ids]
+        labels = [label for row in pack for label in (IGNORED, *row.labels[1:])]  # no sequence predicts the next one
+        joined.append((ids, labels, [p for row in pack for p in range(len(row))]))
+    return _tensors(joined, pad)
+
+
+def _tensors(rows: list[tuple[list[int], list[int], list[int] | None]], pad: int) -> Batch:
+    width = max(len(ids) for ids, _, _ in rows)
+    fill = lambda values, value: values + [value] * (width - len(values))  # noqa: E731
+    labels = torch.tensor([fill(labels, IGNORED) for _, labels, _ in rows])
+    follows = torch.full_like(labels, IGNORED)
+    follows[:, :-1] = labels[:, 1:]
+    follows = follows.flatten()
+    keep = (follows != IGNORED).nonzero().squeeze(1)
+    positions = None
+    if rows[0][2] is not None:
+        # padding counts up from zero: to the kernel it is one more sequence of its own
+        positions = torch.tensor([p + list(range(width - len(p))) for _, _, p in rows if p is not None])
+    return Batch(torch.tensor([fill(ids, pad) for ids, _, _ in rows]), positions, keep, follows[keep])

@@ -1,0 +1,195 @@
+"""One stage of one arm at one seed: from a model folder and records to a new model folder.
+
+Resumable at any moment: checkpoints are whole or absent, the finished model appears by a rename.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from .. import models
+from ..contexts import Context
+from ..errors import UserError
+from ..recipe import Model, Train
+from ..sequence import Record, Tokenizer
+from .callbacks import Checkpoints, Watch, last_whole
+from .layouts import choose
+from .plan import Plan
+from .trainer import ContextTrainer, Updates
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one stage trains, on what, from where to where."""
+
+    records: Seq[Record]
+    context: Context
+    tokenizer: Tokenizer
+    train: Train
+    seed: int
+    start: str
+    """The model folder or hub id it starts from."""
+    folder: Path
+    model: Model | None = None
+    card: str = ""
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "model").is_dir()
+
+    @property
+    def plan(self) -> Plan:
+        return Plan.of(len(self.records), self.train.batch, self.seed, self.train.epochs, self.train.steps)
+
+
+def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
+    """Train, or go on training, and return the folder of the finished model."""
+    target = job.folder / "model"
+    if job.done:
+        return target
+    job.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = last_whole(job.folder)
+    torch.manual_seed(job.seed)  # a fresh adapter's weights
+    model = open_model(job)
+    with models.threads(job.train.threads, model.num_parameters()):
+        trainer = build(job, model, progress)
+        before = _seconds(checkpoint)
+        began = time.monotonic()
+        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _finish(job, trainer, before + time.monotonic() - began)
+    return target
+
+
+def open_model(job: Job) -> Any:
+    """The model to train: an adapter is made where the recipe asks for one, and taken up where one is there."""
+    adapter = job.train.adapter
+    quantized = adapter is not None and adapter.kind == "qlora"
+    if models.is_adapter(job.start):
+        return models.load_adapted(job.start, trainable=True, quantized=quantized)
+    model = models.load_model(job.start, job.model, quantized=quantized)
+    return models.adapt(model, adapter) if adapter else model
+
+
+def build(job: Job, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
+    options, plan = job.train, job.plan
+    cuda = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(job.folder),
+        max_steps=plan.updates,
+        per_device_train_batch_size=1,
+        learning_rate=options.lr,
+        lr_scheduler_type=options.schedule,
+        warmup_steps=round(options.warmup * plan.updates),
+        weight_decay=options.weight_decay,
+        adam_beta1=options.betas[0],
+        adam_beta2=options.betas[1],
+        max_grad_norm=options.clip,
+        bf16=wants_bf16(options.precision, model.num_parameters()),
+        activation_checkpointing=options.checkpointing,
+        seed=job.seed,
+        use_cpu=not cuda,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # Checkpoints decides
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        log_level="error",
+    )
+    if options.batch < arguments.world_size:
+        raise UserError(
+            f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
+        )
+    model.config.use_cache = False
+    trainer = ContextTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Updates(job.records, job.context, job.tokenizer, plan, options.max_length),
+        callbacks=[Checkpoints(options.save, distributed=arguments.world_size > 1), Watch(progress)],
+        layout=choose(options.layout, model.config._attn_implementation, arguments.device.type),
+        tokens=options.tokens,
+        pad=job.tokenizer.pad_token_id or 0,
+    )
+    _refuse_unsharded(trainer)
+    return trainer
+
+
+def _refuse_unsharded(trainer: ContextTrainer) -> None:
+    """accelerate passes over FSDP and DeepSpeed where there is no GPU, and copies the model to every process."""
+    for name, key, there in (
+        ("FSDP", "ACCELERATE_USE_FSDP", trainer.is_fsdp_enabled),
+        ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED", trainer.is_deepspeed_enabled),
+    ):
+        if os.environ.get(key) == "true" and not there:
+            raise UserError(
+                f"{name} was asked of accelerate, which shards a model on GPUs only; this is a CPU",
+                "launch with accelerate/ddp_cpu2.yaml, or torchrun --nproc-per-node 2",
+            )
+
+
+def wants_bf16(precision: str, size: int) -> bool:
+    """Where `auto`: on GPUs that have it, and on CPUs with native bf16 products for models that are not tiny."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return size >= models.SMALL and _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(f in flags.read_text() for f in (" avx512_bf16", " amx_bf16"))
+
+
+class _Clock(Watch):
+    """Keeps, in the trainer's state, how long a stage has trained over all its resumes."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.seconds = seconds
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        state.log_history[-1]["seconds"] = round(self.seconds(), 3)
+
+
+def _seconds(checkpoint: Path | None) -> float:
+    if checkpoint is None:
+        return 0.0
+    history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+    return float(history[-1].get("seconds", 0.0)) if history else 0.0
+
+
+def _finish(job: Job, trainer: ContextTrainer, seconds: float) -> None:
+    """Write the model beside its place, then move it there; then the checkpoints go."""
+    fresh = job.folder / "model.part"
+    model: Any = trainer.model
+    model.config.use_cache = True
+    trainer.save_model(str(fresh))
+    if not trainer.is_world_process_zero():
+        trainer.accelerator.wait_for_everyone()
+        return
+    job.tokenizer.save_pretrained(fresh)
+    (fresh / "README.md").write_text(job.card, encoding="utf-8")
+    (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
+    keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
+    losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
+    assert all(math.isfinite(row["loss"]) for row in losses)
+    (job.folder / "losses.json").write_text(json.dumps(losses))
+    (job.folder / "stage.json").write_text(json.dumps({"seconds": round(seconds, 3), "updates": job.plan.updates}))
+    os.replace(fresh, job.folder / "model")
+    for checkpoint in job.folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    trainer.accelerator.wait_for_everyone()

@@ -1,0 +1,109 @@
+"""transformers' Trainer, with three things of our own: what a step is, where the loss is, how it is weighted.
+
+One element of the data loader is one *update*: all its sequences, drawn and rendered, cut into micro-batches by
+the layout. So accumulation is a matter of memory alone, the loss is a mean over the update's labelled tokens
+(never a mean of means), and step t is a pure function of (seed, t), which makes a resume exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from ..contexts import Context, compose
+from ..sequence import Moment, Record, Rendered, Tokenizer, render
+from .layouts import Batch, Layout
+from .loss import nll
+from .plan import Plan
+
+
+class Updates(Dataset[list[Rendered]]):
+    """Update t: its rendered sequences. Access has no state and draws from no global generator."""
+
+    def __init__(
+        self, records: Seq[Record], context: Context, tokenizer: Tokenizer, plan: Plan, max_length: int
+    ) -> None:
+        self.records, self.context, self.tokenizer = records, context, tokenizer
+        self.plan, self.max_length = plan, max_length
+
+    def __len__(self) -> int:
+        return self.plan.updates
+
+    def __getitem__(self, step: int) -> list[Rendered]:
+        return [self.sequence(epoch, row) for epoch, row in self.plan.update(step)]
+
+    def sequence(self, epoch: int, row: int) -> Rendered:
+        drawn = compose(self.records[row], self.context, Moment(self.plan.seed, epoch))
+        return render(drawn, self.tokenizer, self.max_length)
+
+
+def deal(rows: Seq[Rendered], ranks: int) -> list[list[Rendered]]:
+    """An update's sequences dealt to the processes, long ones evenly; every process works all the same."""
+    ordered = sorted(rows, key=len, reverse=True)
+    return [ordered[r::ranks] for r in range(ranks)]
+
+
+def micro_batches(
+    rows: Seq[Rendered], rank: int, ranks: int, layout: Layout, tokens: int, pad: int
+) -> tuple[list[Batch], int]:
+    """This process's micro-batches and the labelled tokens of the whole update.
+
+    All processes get the same number of micro-batches, since sharded backends need equal passes.
+    """
+    shares = [layout(share, tokens, pad) for share in deal(rows, ranks)]
+    passes = max(map(len, shares))
+    mine = shares[rank]
+    if len(mine) < passes:
+        empty = torch.empty(0, dtype=torch.long)
+        mine = mine + [Batch(mine[0].input_ids[:1, :1], None, empty, empty)] * (passes - len(mine))
+    return mine, sum(row.trained for row in rows)
+
+
+class ContextTrainer(Trainer):
+    """A Trainer whose inputs are updates."""
+
+    def __init__(self, *args: Any, layout: Layout, tokens: int, pad: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.layout, self.tokens, self.pad = layout, tokens, pad
+        self.loss_is_scaled_for_ga = True
+        for noisy in (PrinterCallback, ProgressCallback):
+            self.remove_callback(noisy)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        # not prepared by accelerate: each process takes its own share of every update
+        assert isinstance(self.train_dataset, Updates)
+        return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only, generator=torch.Generator())
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], None]:
+        return list(islice(epoch_iterator, num_batches)), None
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Accumulates the update's gradients; returns its mean loss (this process's part, times processes)."""
+        model.train()
+        ranks = self.args.world_size
+        batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
+        total = torch.zeros((), device=self.args.device)
+        for i, batch in enumerate(batches):
+            last = i == len(batches) - 1
+            self.accelerator.gradient_state._set_sync_gradients(last)  # DeepSpeed takes its step by this
+            with nullcontext() if last or ranks == 1 else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    # gradients are averaged over processes, the loss is a sum over them
+                    loss = nll(model, batch.to(self.args.device)) * (ranks / targets)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0
+
+
+def _only(items: list[Any]) -> Any:
+    return items[0]

@@ -1,0 +1,98 @@
+"""How worlds put records, items and tasks together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ..errors import UserError, nearest
+from ..evaluate.items import Item, Measure, Task
+from ..sequence import Moment, Record, Segment
+
+T = TypeVar("T")
+STOP = (".", "\n")
+
+
+def draws(world: str, seed: int, *part: object) -> random.Random:
+    """The random generator of a part of a world, so that one part's size does not move the others."""
+    return Moment(seed, 0).rng("world", world, *part)
+
+
+def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given: int) -> dict[str, int]:
+    """The sizes of a named size, with those given in their place; UserError where one is unknown or below 1."""
+    if size not in known:
+        raise UserError(f"world '{world}': unknown size '{size}'", nearest(size, known))
+    for key, value in given.items():
+        if key not in known[size]:
+            raise UserError(f"world '{world}': unknown option '{key}'", nearest(key, ("seed", "size", *known[size])))
+        if type(value) is not int or value < 1:
+            raise UserError(f"world '{world}': {key} is {value!r}, expected a number from 1 up")
+    return {**known[size], **given}
+
+
+def text(id: str, said: str, **fields: Any) -> Record:
+    """A text all of which bears loss."""
+    return Record(id, (Segment(said, "target"),), id, True, "", fields)
+
+
+def pair(id: str, prompt: str, answer: str, **fields: Any) -> Record:
+    """A prompt without loss and an answer with; `fields` hold both as `input` and `output`."""
+    segments = (Segment(prompt, "context"), Segment(answer, "target"))
+    return Record(id, segments, id, True, "", {"input": prompt, "output": answer.strip(), **fields})
+
+
+def said(record: Record) -> str:
+    return "".join(s.text for s in record.segments)
+
+
+def others(rng: random.Random, pool: Iterable[T], n: int, without: Iterable[T]) -> list[T]:
+    """n different members of a pool, none of `without`."""
+    barred = set(without)
+    return rng.sample([x for x in dict.fromkeys(pool) if x not in barred], n)
+
+
+def choice(rng: random.Random, id: str, prompt: str, right: str, wrong: Iterable[str], **fields: Any) -> Item:
+    """The right option stands at a random place."""
+    options = [right, *wrong]
+    rng.shuffle(options)
+    return Item(id, prompt, options.index(right), tuple(options), fields)
+
+
+def written(id: str, prompt: str, answer: str, **fields: Any) -> Item:
+    """The gold text loses its first space and its full stop, at which generation ends."""
+    return Item(id, prompt, answer.strip().removesuffix("."), (), fields)
+
+
+def choices(name: str, items: Iterable[Item], measure: Measure, about: str) -> Task:
+    """All items have equally many options; chance is one over their number."""
+    made = tuple(items)
+    (n,) = {len(i.options) for i in made}
+    return Task(name, "choice", made, "accuracy", measure, 1 / n, about=about)
+
+
+def writing(name: str, items: Iterable[Item], measure: Measure, about: str, max_tokens: int = 24) -> Task:
+    """The answer is generated whole; what chance would give is nothing."""
+    return Task(name, "generate", tuple(items), "exact_match", measure, 0.0, max_tokens, STOP, about)
+
+
+def preceded(task: Task, name: str, context: Callable[[Item], str], measure: Measure, about: str) -> Task:
+    """The same items with a context of their own on the lines before the prompt."""
+    items = tuple(replace(i, prompt=f"{context(i)}\n{i.prompt}") for i in task.items)
+    return replace(task, name=name, items=items, measure=measure, about=about)
+
+
+def gather(*tasks: Task) -> dict[str, Task]:
+    return {task.name: task for task in tasks}
+
+
+def shuffled(rng: random.Random, values: Iterable[T]) -> list[T]:
+    made = list(values)
+    rng.shuffle(made)
+    return made
+
+
+def spread(rng: random.Random, values: Sequence[T], n: int) -> list[T]:
+    """n values, each as often as any other (but for the remainder), in a random order."""
+    return [v for start in range(0, n, len(values)) for v in rng.sample(values, min(len(values), n - start))]

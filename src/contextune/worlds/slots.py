@@ -1,0 +1,221 @@
+"""Slot alignment: a command's parts are listed in an order that the weights can learn or only an example shows.
+
+    input: send Kalo to Mido for Rune output: [send Kalo, for Rune, to Mido].
+
+Trained verbs follow two hidden rules: the verb's part stands first or last, and the other parts follow
+one ranking of the markers. Held-out verbs have an order of their own for each item, which only an
+example with the same template reveals. Similarity of two inputs is the share of words that they have in
+common (`similarity`), exact and in [0, 1]: the same template with other values has 0.5.
+
+    trained      trained templates, other values, nothing in context                       learn
+    combined     trained verbs with pairs of markers never seen together with them         generalise
+    listen_*     held-out verbs; trained ones whose example shows another order            listen
+    resist_lure  an example with the same values and another template stands in context    resist
+    low, medium, high   the same items after examples of which the nearest has that grade  task
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import permutations
+
+from ..evaluate.items import Item, Measure, Task
+from ..sequence import Record
+from . import language, making, measures
+from .association import association
+from .base import World, register
+from .grammar import own_names
+from .language import Template
+from .people import Draws
+
+SIZES = {
+    "paper": {"templates": 60, "held_out": 30, "examples": 10, "values": 120, "probes": 100, "context": 4},
+    "small": {"templates": 24, "held_out": 12, "examples": 8, "values": 120, "probes": 40, "context": 4},
+}
+VERBS, NEW_VERBS = language.COMMANDS[:12], language.COMMANDS[12:]
+Values = list[str]
+Example = tuple[Template, Values]
+
+
+def similarity(x: str, y: str) -> float:
+    """Words in common over words of the longer input, each as often as it stands in both."""
+    a, b = Counter(x.split()), Counter(y.split())
+    return (a & b).total() / max(a.total(), b.total())
+
+
+@register("slots")
+def slots(seed: int = 0, size: str = "paper", **given: int) -> World:
+    """Groups of records: train, pairs whose fields hold input, output and template.
+
+    Sizes, each an option of its own: templates (trained), held_out (combinations of trained verbs and markers
+    that are never trained), examples (a template), values (names that these draw on), probes (items of each
+    task), context (examples in context).
+    """
+    n = making.sizes("slots", size, SIZES, **given)
+    draws = partial(making.draws, "slots", seed)
+    trained, combined = rules(draws("rules"), n["templates"], n["held_out"])
+    rng = draws("train")
+    values = own_names(rng, n["values"], "slots")
+    examples = [(t, rng.sample(values, 3)) for t in trained for _ in range(n["examples"])]
+    train = tuple(_record(i, *e) for i, e in enumerate(making.shuffled(rng, examples)))
+    tasks = _tasks(draws, trained, combined, examples, n)
+    known = association(map(making.said, train), tasks)
+    about = "parts of a command, listed in an order that is learned or shown"
+    return World("slots", {"train": train}, tasks, about, {"association": known, "sizes": n})
+
+
+def rules(rng: random.Random, trained: int, held_out: int) -> tuple[list[Template], list[Template]]:
+    """Templates that follow one set of hidden rules.
+
+    A held-out one combines a trained verb and two markers that are trained together, but not with this verb.
+    """
+    last = set(rng.sample(VERBS, len(VERBS) // 2))
+    rank = {m: i for i, m in enumerate(making.shuffled(rng, language.MARKERS))}
+    pairs = list(permutations(language.MARKERS, 2))
+    made, used = list[Template](), set[tuple[str, frozenset[str]]]()
+    for i, verb in enumerate([*making.spread(rng, VERBS, trained), *making.spread(rng, VERBS, held_out)]):
+        if i == trained:
+            seen = {frozenset(t.markers) for t in made}
+            pairs = [p for p in pairs if frozenset(p) in seen]
+        (pair,) = making.others(rng, pairs, 1, [p for p in pairs if (verb, frozenset(p)) in used])
+        used.add((verb, frozenset(pair)))
+        others = (1, 2) if rank[pair[0]] < rank[pair[1]] else (2, 1)
+        made.append(Template(verb, pair, (*others, 0) if verb in last else (0, *others)))
+    return made[:trained], made[trained:]
+
+
+def _record(number: int, t: Template, values: Values) -> Record:
+    given = t.command(values)
+    return making.pair(f"pair-{number}", *language.transform(given, t.frame(values)), input=given, template=_name(t))
+
+
+def _name(t: Template) -> str:
+    return " ".join((t.verb, *t.markers))
+
+
+def shown(examples: Sequence[Example]) -> str:
+    """Solved examples as they stand in a context."""
+    return "\n".join("".join(language.transform(t.command(v), t.frame(v))) for t, v in examples)
+
+
+def _item(id: str, asked: Example, context: Sequence[Example] = (), **fields: object) -> Item:
+    """`fields` hold the exact similarity of the nearest example."""
+    t, values = asked
+    prompt, answer = language.transform(t.command(values), t.frame(values))
+    nearest = max((similarity(t.command(values), u.command(v)) for u, v in context), default=0.0)
+    text = f"{shown(context)}\n{prompt}" if context else prompt
+    return making.written(id, text, answer, template=_name(t), similarity=round(nearest, 4), **fields)
+
+
+def _orders(rng: random.Random, id: str, asked: Example) -> Item:
+    """Four-way: the right order against three others."""
+    t, values = asked
+    prompt, right = language.transform(t.command(values), t.frame(values))
+    orders = making.others(rng, permutations(range(3)), 3, [t.order])
+    wrong = [f" {Template(t.verb, t.markers, order).frame(values)}." for order in orders]
+    return making.choice(rng, id, prompt, right, wrong, template=_name(t))
+
+
+class Shelf:
+    """Draws what stands in the contexts of test items: names and examples that are not trained on."""
+
+    def __init__(self, rng: random.Random, trained: list[Template], examples: list[Example]) -> None:
+        self.rng, self.trained, self.examples = rng, trained, examples
+        self.taken = {v for _, values in examples for v in values}
+
+    def values(self, n: int = 3, without: Sequence[str] = ()) -> Values:
+        return language.names(self.rng, n, without={*self.taken, *without})
+
+    def low(self, asked: Example, n: int) -> list[Example]:
+        """n trained examples each less than a third similar."""
+        given, found = asked[0].command(asked[1]), list[Example]()
+        while len(found) < n:
+            t, values = self.rng.choice(self.examples)
+            if similarity(given, t.command(values)) < 1 / 3:
+                found.append((t, values))
+        return found
+
+    def among(self, relevant: Example, asked: Example, n: int) -> list[Example]:
+        return making.shuffled(self.rng, [relevant, *self.low(asked, n - 1)])
+
+    def near(self, asked: Example, kept: int) -> Example:
+        """The same template with `kept` of the values."""
+        t, values = asked
+        fresh = self.values(3, values)
+        same = set(self.rng.sample(range(3), kept))
+        return t, [v if i in same else fresh[i] for i, v in enumerate(values)]
+
+
+def _tasks(
+    draws: Draws, trained: list[Template], combined: list[Template], examples: list[Example], n: dict[str, int]
+) -> dict[str, Task]:
+    k, probes = n["context"], n["probes"]
+    shelf = Shelf(draws("tests"), trained, examples)
+    known = [(t, shelf.values()) for t in making.spread(shelf.rng, trained, probes)]
+    new = [(t, shelf.values()) for t in making.spread(shelf.rng, combined, probes)]
+    return making.gather(
+        *_alone(shelf, "trained", known, "learn", "trained templates, new values"),
+        *_alone(shelf, "combined", new, "generalise", "combinations of verb and markers never seen"),
+        *_grades(shelf, known, k),
+        _fresh(shelf, probes, k),
+        _edited(shelf, known, k),
+        _lure(shelf, known, k),
+        measures.common(lambda: shown(shelf.rng.sample(examples, k))),
+        measures.retain(draws("retain"), probes, shelf.taken),
+    )
+
+
+def _alone(shelf: Shelf, name: str, asked: list[Example], measure: Measure, about: str) -> tuple[Task, Task]:
+    """Nothing in context: written, and one order of four."""
+    wrote = [_item(f"{name}-{i}", e) for i, e in enumerate(asked)]
+    orders = [_orders(shelf.rng, f"{name}-{i}", e) for i, e in enumerate(asked)]
+    return (
+        making.writing(name, wrote, measure, about, 40),
+        making.choices(f"{name}_order", orders, measure, f"{about}, against other orders"),
+    )
+
+
+def _grades(shelf: Shelf, known: list[Example], k: int) -> list[Task]:
+    """Each item after k examples: none near, one with its template, one with its template and two of its values."""
+    tasks = []
+    for grade, kept in (("low", None), ("medium", 0), ("high", 2)):
+        items = []
+        for i, e in enumerate(known):
+            context = shelf.low(e, k) if kept is None else shelf.among(shelf.near(e, kept), e, k)
+            items.append(_item(f"grade-{i}", e, context))
+        tasks.append(making.writing(grade, items, "task", f"{k} examples in context, the nearest of grade {grade}", 40))
+    return tasks
+
+
+def _fresh(shelf: Shelf, n: int, k: int) -> Task:
+    items = []
+    for i in range(n):
+        verb, markers = shelf.rng.choice(NEW_VERBS), tuple(shelf.rng.sample(language.MARKERS, 2))
+        t = Template(verb, markers, tuple(shelf.rng.sample(range(3), 3)))
+        asked = (t, shelf.values())
+        items.append(_item(f"fresh-{i}", asked, shelf.among(shelf.near(asked, 0), asked, k)))
+    return making.writing("listen_fresh", items, "listen", "a verb never trained, its order shown by one example", 40)
+
+
+def _edited(shelf: Shelf, known: list[Example], k: int) -> Task:
+    """`fields["weights"]` is the answer in the order that was trained."""
+    items = []
+    for i, (t, values) in enumerate(known):
+        (order,) = making.others(shelf.rng, permutations(range(3)), 1, [t.order])
+        asked = (Template(t.verb, t.markers, order), values)
+        context = shelf.among(shelf.near(asked, 0), asked, k)
+        items.append(_item(f"edited-{i}", asked, context, weights=t.frame(values)))
+    return making.writing("listen_edited", items, "listen", "a trained template, shown once in another order", 40)
+
+
+def _lure(shelf: Shelf, known: list[Example], k: int) -> Task:
+    """`fields["copy"]` is the label of the example that shares the values but not the template."""
+    items = []
+    for i, (t, values) in enumerate(known):
+        (other,) = making.others(shelf.rng, shelf.trained, 1, [u for u in shelf.trained if u.verb == t.verb])
+        lure = (other, list(values))
+        items.append(_item(f"lure-{i}", (t, values), shelf.among(lure, (t, values), k), copy=other.frame(values)))
+    return making.writing("resist_lure", items, "resist", "an example with the same values and another template", 40)

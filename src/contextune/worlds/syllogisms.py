@@ -1,0 +1,207 @@
+"""Syllogisms over nonsense words (Lampinen et al. 2025, arXiv 2505.00661): all, some, no; valid forms only.
+
+    taught   "the relations of Kalo, Mido and Rune: all Kalo are Mido. no Mido are Rune."
+    asked    "conclude about Kalo and Rune:" -> " no Kalo are Rune."
+
+`conclusion` is the paper's six-way test: three quantifiers in two directions, so that wrong options are
+converse and quantifier errors. A conclusion is about the term named first; for "some" and "no" its
+converse says the same and counts as an error of direction (`fields["same"]` has it). `conclusion_meaning`
+has one option for each of the four meanings, so that exactly one follows whatever the direction. Terms
+may be empty: "all" does not imply "some".
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+
+from ..evaluate.items import Item, Task
+from ..sequence import Record
+from . import language, making, measures
+from .association import Association, association
+from .base import World, register
+from .grammar import Told, own_names
+from .language import Fact, Syllogism
+from .people import Draws
+
+SIZES = {
+    "paper": {"examples": 69, "texts": 1, "probes": 100, "context": 3},
+    "small": {"examples": 32, "texts": 1, "probes": 40, "context": 2},
+}
+UNIQUE = ((1,), (0, 1), (0,), (1,), (0, 1), (1,), (1,), (0,))
+"""For each form the premises that have one ending only, so that they can be asked for by a cut."""
+Asked = tuple[int, str, str, str]
+"""Form, prompt, answer and the wrong option of a premise."""
+
+
+@register("syllogisms")
+def syllogisms(seed: int = 0, size: str = "paper", **given: int) -> World:
+    """Groups of records: train; oracle (the conclusions).
+
+    Sizes, each an option of its own: examples; texts (texts an example, its premises in either order);
+    probes (items of each listen, resist and retain task); context (examples in a context).
+    """
+    n = making.sizes("syllogisms", size, SIZES, **given)
+    draws = partial(making.draws, "syllogisms", seed)
+    drawn = draw(draws("examples"), n["examples"], set())
+    records = {
+        "train": tuple(_texts(draws("texts"), drawn, n["texts"])),
+        "oracle": tuple(_oracle(i, s) for i, (_, s) in enumerate(drawn)),
+    }
+    tasks = _tasks(draws, drawn, n)
+    texts = [making.said(r) for r in records["train"]]
+    known = association(texts, tasks)
+    facts = {"association": known, "association_by_form": _by_form(texts, tasks["conclusion"]), "sizes": n}
+    return World("syllogisms", records, tasks, "valid syllogisms, their premises taught", facts)
+
+
+Drawn = list[tuple[int, Syllogism]]
+
+
+def draw(rng: random.Random, n: int, taken: set[str]) -> Drawn:
+    """n syllogisms with their forms, each form about equally often, no term in two of them."""
+    forms = making.spread(rng, range(len(language.SYLLOGISMS)), n)
+    terms = language.names(rng, 3 * n, without=taken) if taken else own_names(rng, 3 * n, "syllogisms")
+    return [(form, language.syllogism(terms[3 * i : 3 * i + 3], form)) for i, form in enumerate(forms)]
+
+
+def premises(rng: random.Random, syllogism: Syllogism) -> str:
+    return " ".join(f"{p.wording()}." for p in making.shuffled(rng, syllogism.premises))
+
+
+def _terms(s: Syllogism) -> list[str]:
+    return list(dict.fromkeys(x for p in s.premises for x in (p.a, p.b)))
+
+
+def _title(rng: random.Random, s: Syllogism) -> str:
+    x, y, z = making.shuffled(rng, _terms(s))
+    return f"the relations of {x}, {y} and {z}:"
+
+
+def _texts(rng: random.Random, drawn: Drawn, texts: int) -> list[Record]:
+    made = []
+    for i, (form, s) in enumerate(drawn):
+        for j in range(texts):
+            said = f"{_title(rng, s)} {premises(rng, s)}"
+            made.append(making.text(f"example-{i}-{j}", said, form=form, terms=_terms(s)))
+    return making.shuffled(rng, made)
+
+
+def _oracle(number: int, s: Syllogism) -> Record:
+    prompt, answer = s.conclude()
+    return making.text(f"conclusion-{number}", prompt + answer, example=number)
+
+
+def six(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
+    """Every statement over the two terms; the right one is about the term named first."""
+    prompt, right = s.conclude()
+    wrong = [f" {c}." for c in s.candidates() if f" {c}." != right]
+    c = s.conclusion
+    same = "" if c.relation == "all" else f" {Fact(c.relation, c.b, c.a).wording()}."
+    return making.choice(rng, id, prompt, right, wrong, form=form, same=same)
+
+
+def four(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
+    """One statement for each meaning: all either way, some, no."""
+    c = s.conclusion
+    meanings = [Fact("all", c.a, c.b), Fact("all", c.b, c.a), Fact("some", c.a, c.b), Fact("no", c.a, c.b)]
+    wrong = [f" {m.wording()}." for m in meanings if m != c]
+    return making.choice(rng, id, *s.conclude(), wrong, form=form)
+
+
+def _tasks(draws: Draws, drawn: Drawn, n: dict[str, int]) -> dict[str, Task]:
+    taken = {t for _, s in drawn for t in _terms(s)}
+    rng, k = draws("tests"), n["context"]
+
+    def context(item: Item) -> str:
+        """The item's premises among those of other examples."""
+        rng, number = draws("context", item.id), int(item.id.rpartition("-")[2])
+        chosen = making.others(rng, range(len(drawn)), min(k, len(drawn)) - 1, [number])
+        return " ".join(premises(rng, drawn[i][1]) for i in making.shuffled(rng, [number, *chosen]))
+
+    conclusion = [six(rng, f"conclusion-{i}", form, s) for i, (form, s) in enumerate(drawn)]
+    meaning = [four(rng, f"meaning-{i}", form, s) for i, (form, s) in enumerate(drawn)]
+    tests = making.choices("conclusion", conclusion, "generalise", "which of six statements follows")
+    wrote = [making.written(f"written-{i}", *s.conclude()) for i, (_, s) in enumerate(drawn)]
+    writing = making.writing("conclusion_written", wrote, "generalise", "the conclusion, generated")
+    among = f"its premises among those of {k} examples in context"
+    return making.gather(
+        *_premises(draws("premises"), drawn),
+        tests,
+        making.choices("conclusion_meaning", meaning, "generalise", "which of the four possible meanings follows"),
+        writing,
+        making.preceded(tests, "conclusion_in_context", context, "task", f"six-way, {among}"),
+        making.preceded(writing, "conclusion_written_in_context", context, "task", f"generated, {among}"),
+        _fresh(draws("fresh"), n["probes"], k, taken),
+        _edited(draws("edited"), drawn, n["probes"]),
+        _lure(draws("lure"), drawn, n["probes"], k, taken),
+        measures.resist_common(draws("common"), tuple(language.QUANTIFIERS.values()), 2 * k, taken),
+        measures.retain(draws("retain"), n["probes"], taken),
+    )
+
+
+def _asked(rng: random.Random, drawn: Drawn) -> list[Asked]:
+    """Each premise with one ending, cut, after its example's terms in an order that may be new."""
+    made = []
+    for form, s in drawn:
+        for i in UNIQUE[form]:
+            prompt, answer = Told(s.premises[i]).cut()
+            (third,) = set(_terms(s)) - {s.premises[i].a, s.premises[i].b}
+            made.append((form, f"{_title(rng, s)} {prompt}", answer, f" {third}."))
+    return made
+
+
+def _premises(rng: random.Random, drawn: Drawn) -> tuple[Task, Task]:
+    """As taught; the wrong option is the example's third term, which keeps the same company."""
+    asked = _asked(rng, drawn)
+    items = [making.choice(rng, f"premise-{i}", p, a, [w], form=f) for i, (f, p, a, w) in enumerate(asked)]
+    wrote = [making.written(f"premise-{i}", p, a, form=f) for i, (f, p, a, _) in enumerate(asked)]
+    return (
+        making.choices("premise", items, "learn", "a premise completed by one of the example's terms"),
+        making.writing("premise_written", wrote, "learn", "a premise completed by generation"),
+    )
+
+
+def _lure(rng: random.Random, drawn: Drawn, n: int, k: int, taken: set[str]) -> Task:
+    """Other premises stand before a trained one."""
+    items = []
+    for i, (form, prompt, answer, _) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
+        lures = [(_title(rng, s), premises(rng, s)) for _, s in draw(rng, k, taken)]
+        context = "\n".join(f"{title} {told}" for title, told in lures)
+        items.append(making.written(f"lure-{i}", f"{context}\n{prompt}", answer, form=form))
+    return making.writing("resist_lure", items, "resist", f"a trained premise after {k} examples about others")
+
+
+def _fresh(rng: random.Random, n: int, k: int, taken: set[str]) -> Task:
+    """Fresh syllogisms in context."""
+    items = []
+    for i in range(n):
+        told = draw(rng, k, taken)
+        context = " ".join(premises(rng, s) for _, s in told)
+        form, asked = told[rng.randrange(k)]
+        prompt, answer = asked.conclude()
+        items.append(making.written(f"fresh-{i}", f"{context}\n{prompt}", answer, form=form))
+    return making.writing("listen_fresh", items, "listen", f"a conclusion from {k} fresh examples in context")
+
+
+def _edited(rng: random.Random, drawn: Drawn, n: int) -> Task:
+    """Premises of another form about the terms of a trained example; the conclusion changes with them."""
+    items = []
+    for i, (form, s) in enumerate(making.spread(rng, drawn, n)):
+        conclusion = s.conclusion
+        (middle,) = set(_terms(s)) - {conclusion.a, conclusion.b}
+        forms = [f for f, (*_, q) in enumerate(language.SYLLOGISMS) if q != conclusion.relation]
+        edited = language.syllogism((conclusion.a, middle, conclusion.b), rng.choice(forms))
+        ask, answer = edited.conclude()
+        prompt, fields = f"{premises(rng, edited)}\n{ask}", {"weights": conclusion.wording(), "form": form}
+        items.append(making.written(f"edited-{i}", prompt, answer, **fields))
+    about = "premises about trained terms, edited so that another conclusion follows"
+    return making.writing("listen_edited", items, "listen", about)
+
+
+def _by_form(texts: list[str], task: Task) -> dict[str, float]:
+    counts, credit = Association(texts), dict[int, list[float]]()
+    for item in task.items:
+        credit.setdefault(item.fields["form"], []).append(counts.credit(item))
+    names = {f: f"{first[0]} + {second[0]} ({f})" for f, (first, second, _) in enumerate(language.SYLLOGISMS)}
+    return {names[f]: sum(c) / len(c) for f, c in sorted(credit.items())}
