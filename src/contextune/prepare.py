@@ -14,6 +14,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from . import identity, models
@@ -181,9 +182,8 @@ def writable(out: Path) -> None:
     """UserError where the run's folder cannot be made and written to."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe"
-        probe.write_text("x")
-        probe.unlink()
+        with TemporaryFile(dir=out) as probe:  # of this process alone: others of the run look at the same time
+            probe.write(b"x")
     except FileExistsError:
         raise UserError(f"output {out}: a file of that name is in the way", "give another output=FOLDER") from None
     except OSError as e:
