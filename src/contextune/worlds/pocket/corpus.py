@@ -43,6 +43,9 @@ class Document:
         return "".join(text for text, _ in self.spans)
 
 
+RARE = (language.DESCRIBED, language.DESCRIBED, language.HAS, language.KIND, language.LIVES, language.MEANS)
+"""Relations with forms of their own, drawn more often than their number would have it."""
+
 Query = tuple[str, str]
 Writer = Callable[[random.Random, int, Document], None]
 
@@ -53,7 +56,7 @@ def draw_facts(rng: random.Random, n: int, test: bool = False) -> list[Fact]:
     What is asked has one answer: a name stands once at most in any one relation.
     """
     verbs, comparatives, everything = language.VERBS, language.COMPARATIVES, tuple(language.RELATIONS.values())
-    others = tuple(r for r in everything if r.group not in ("verb", "comparative"))
+    others = (*(r for r in everything if r.group not in ("verb", "comparative")), *RARE)
     pools = rng.choice(((verbs,), (comparatives,), (others,), (verbs, comparatives, others)))
     often = language.names(rng, rng.choice((1, 2)), test=test) if rng.random() < 0.35 else []
     taken, used, facts = set(often), set[tuple[str, str]](), list[Fact]()
@@ -146,7 +149,14 @@ def facts_document(rng: random.Random, n: int, document: Document) -> None:
 
 
 def operations_document(rng: random.Random, n: int, document: Document) -> None:
-    """Facts, then operations on single sentences of them or on new ones, or on a line of several."""
+    """Facts, then operations on single sentences of them or on new ones, or on a line of several.
+
+    Half of the time the sentences stand alone, as they do where a model augments texts one by one.
+    """
+    if rng.random() < 0.5:
+        for _ in range(rng.randint(1, 4)):
+            operate_on(rng, alone(rng), int(rng.random() < 0.5), document)
+        return
     facts = draw_facts(rng, n)
     several = n > 1 and rng.random() < 0.3
     used = tell_facts(rng, facts, document) if not several else [(rng.choice(SIDES), 0) for _ in facts]
@@ -157,11 +167,23 @@ def operations_document(rng: random.Random, n: int, document: Document) -> None:
         document.ask(language.instruct(text, operation), made)
         return
     for i in rng.sample(range(n), min(n, 4)):
-        fact = facts[i] if rng.random() < 0.5 else draw_facts(rng, 1)[0]
-        how, operation = (rng.choice(SIDES), int(rng.random() < 0.3)), rng.choice(language.OPERATIONS)
-        preamble = rng.choice(language.PREAMBLES) if rng.random() < 0.3 else ""
-        text = language.sentence(fact.wording(*how), preamble)
-        document.ask(language.instruct(text, operation), f" {language.operate(operation, fact, *how)}.")
+        fact = facts[i] if rng.random() < 0.5 else alone(rng)
+        operate_on(rng, fact, int(rng.random() < 0.3), document)
+
+
+def alone(rng: random.Random) -> Fact:
+    """A fact of its own, each group of relations as often as another."""
+    group = rng.choice(("verb", "comparative", "described", "has", "kind", "place", "word", "quantified"))
+    relation = rng.choice([r for r in language.RELATIONS.values() if r.group == group])
+    return language.fact(rng, relation, test=False)
+
+
+def operate_on(rng: random.Random, fact: Fact, variant: int, document: Document) -> None:
+    """An operation on one sentence, with or without a preamble that means nothing."""
+    how, operation = (rng.choice(SIDES), variant), rng.choice(language.OPERATIONS)
+    preamble = rng.choice(language.PREAMBLES) if rng.random() < 0.4 else ""
+    text = language.sentence(fact.wording(*how), preamble)
+    document.ask(language.instruct(text, operation), f" {language.operate(operation, fact, *how)}.")
 
 
 def tell_premises(rng: random.Random, n: int, document: Document) -> list[language.Syllogism]:
@@ -226,16 +248,22 @@ def frames_document(rng: random.Random, n: int, document: Document) -> None:
 
 
 def cipher_document(rng: random.Random, n: int, document: Document) -> None:
-    """Words and their code words: each line translates 1 to 4 words; only words seen above bear loss."""
+    """Words and their code words: each line translates 1 to 6 words; only words seen above bear loss.
+
+    In half of the documents neighbours change places, which the lines above show.
+    """
     count = max(2, n)
     known = language.names(rng, 2 * count, test=False)
     code = dict(zip(known[:count], known[count:], strict=True))
     order = [w for _ in range(4) for w in rng.sample(known[:count], count)]
-    seen: set[str] = set()
+    seen, swapped = set[str](), rng.random() < 0.5
     while order:
-        k = rng.choice((1, 1, 2, 3))
+        k = rng.choice((1, 2, 2, 3, 4, 6))
         line, order = order[:k], order[k:]
-        prompt, answer = language.transform(" ".join(line), " ".join(code[w] for w in line))
+        made = [code[w] for w in line]
+        for i in range(0, len(made) - 1 if swapped else 0, 2):
+            made[i], made[i + 1] = made[i + 1], made[i]
+        prompt, answer = language.transform(" ".join(line), " ".join(made))
         if seen.issuperset(line):
             document.ask(prompt, answer)
         else:

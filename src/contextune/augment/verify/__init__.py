@@ -1,0 +1,1 @@
+"""Filters that judge what was made, one file each."""

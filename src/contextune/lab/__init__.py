@@ -1,0 +1,1 @@
+"""Studies of mechanism: in-context regression, the two-layer mixture model, gradients with and without a context."""
