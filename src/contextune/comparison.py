@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from . import crew as crews
 from . import identity
 from . import recipe as recipes
 from .card import card
@@ -25,6 +26,8 @@ from .progress import Reporter
 from .recipe import Recipe
 
 Result = dict[str, Any]
+PAUSE = 0.2
+"""Seconds between two readings of a training, at least."""
 
 
 def run(
@@ -37,11 +40,14 @@ def run(
     evaluate: bool = True,
     reporter: Reporter | None = None,
     command: str = "",
+    workers: int = 1,
 ) -> Result:
     """Train every arm of a recipe (a Recipe or a file) at every seed, evaluate, and write the report.
 
     Returns what stands in `results.json`, with the run's `folder` added. Paths in the recipe are relative to `base`
-    (default: the recipe file's folder). What an earlier run of the same recipe has finished is not done again.
+    (default: the recipe file's folder). `workers` processes train side by side; 0 chooses: one a core for models
+    that run on one thread. Policies and worlds of your own, registered in your script, need `workers=1`.
+    What an earlier run of the same recipe has finished is not done again.
     Raises UserError before the first step for whatever the last one would need.
     """
     if not isinstance(recipe, Recipe):
@@ -59,10 +65,12 @@ def run(
         prepared = prepare(recipe, base, out, only, reporter.say)
         preflight(prepared, reporter)
         record(prepared, command, "training")
-        train_all(prepared, reporter)
-        if not evaluate or rank() != 0:
-            return {"folder": str(out)}
-        return {**judge(prepared, reporter, command), "folder": str(out)}
+        jobs = len(prepared.arms) * len(recipe.seeds)
+        with crews.crew(prepared, crews.size(prepared, workers, jobs)) as hands:
+            train_all(prepared, reporter, hands)
+            if not evaluate or rank() != 0:
+                return {"folder": str(out)}
+            return {**judge(prepared, reporter, command, hands), "folder": str(out)}
 
 
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
@@ -74,44 +82,55 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     reporter.show(accounting_table(prepared.accounting))
 
 
-def train_all(prepared: Prepared, reporter: Reporter) -> None:
+def train_all(prepared: Prepared, reporter: Reporter, workers: crews.Crew | None = None) -> None:
     """Every arm at every seed; what is finished is passed over, what was begun goes on."""
-    jobs = [
-        (arm, seed, index, ready)
-        for seed in prepared.recipe.seeds  # seeds outside: after the first round there is one of each arm to look at
-        for arm, stages in prepared.arms.items()
-        for index, ready in enumerate(stages)
-    ]
+    pairs = [(arm, seed) for seed in prepared.recipe.seeds for arm in prepared.arms]  # one of each arm first
+    jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]
     folders = [stage_folder(prepared.out, a, s, i) for a, s, i, _ in jobs]
     parts = [identity_of(prepared, ready, arm, index, seed) for arm, seed, index, ready in jobs]
     begun = [identity.begun(f, p, f"arm {job[0]}") for f, p, job in zip(folders, parts, jobs, strict=True)]
+    whole = [(f / "model").is_dir() for f in folders]
     if any(begun):
-        finished = sum((f / "model").is_dir() for f in folders)
-        reporter.say(f"going on with the run in {prepared.out}: {finished} of {len(jobs)} stages are finished")
+        reporter.say(f"going on with the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
     total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
-    done = sum(r.plan(s).updates for (_, s, _, r), f in zip(jobs, folders, strict=True) if (f / "model").is_dir())
+    done = sum(r.plan(s).updates for (_, s, _, r), w in zip(jobs, whole, strict=True) if w)
+    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
     with reporter.counting("training", total, done) as line:
-        for (arm, seed, index, ready), folder, part in zip(jobs, folders, parts, strict=True):
-            if rank() == 0:
-                identity.begin(folder, part)
-            _train(prepared, arm, seed, index, ready, folder, line)
+        if workers is not None:
+            todo = [{"do": "train", "arm": arm, "seed": seed} for arm, seed in open_pairs]
+            return workers.do(todo, lambda message: crews.advance(line, message))
+        for arm, seed in open_pairs:
+            train_one(prepared, arm, seed, lambda message: crews.advance(line, message))
+    return None
 
 
-def _train(prepared: Prepared, arm: str, seed: int, index: int, ready: Ready, folder: Path, line: Any) -> None:
+def train_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
+    """All stages of an arm at one seed; `tell` is given progress: label, note, by (updates)."""
+    for index, ready in enumerate(prepared.arms[arm]):
+        _train(prepared, arm, seed, index, ready, tell)
+
+
+def _train(
+    prepared: Prepared, arm: str, seed: int, index: int, ready: Ready, tell: Callable[[dict[str, Any]], None]
+) -> None:
     from .train import stage
 
+    folder = stage_folder(prepared.out, arm, seed, index)
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
+    if rank() == 0:
+        identity.begin(folder, identity_of(prepared, ready, arm, index, seed))
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.Job(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
     )  # fmt: skip
-    last = 0
+    last, spoke = 0, 0.0
 
-    def progress(step: int, _: int, loss: float) -> None:
-        nonlocal last
-        line.advance(label, f"loss {loss:.3f}", step - last)
-        last = step
+    def progress(step: int, of: int, loss: float) -> None:
+        nonlocal last, spoke
+        if step == of or time.monotonic() - spoke > PAUSE:
+            tell({"label": label, "note": f"loss {loss:.3f}", "by": step - last})
+            last, spoke = step, time.monotonic()
 
     try:
         stage.run(job, progress)
@@ -121,7 +140,7 @@ def _train(prepared: Prepared, arm: str, seed: int, index: int, ready: Ready, fo
         ) from e
 
 
-def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
+def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: crews.Crew | None = None) -> Result:
     """Score every trained arm, write samples, results and the report."""
     from . import report
     from .evaluate import summary
@@ -129,7 +148,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
 
     results: Result = {}
     if prepared.tasks:
-        evaluate_all(prepared, reporter)
+        evaluate_all(prepared, reporter, workers)
     if prepared.recipe.evaluate.samples:
         samples(prepared)
     identity.write_json(prepared.out / "accounting.json", prepared.accounting)

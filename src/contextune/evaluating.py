@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
 
 from . import identity, models
+from .crew import Crew, advance
 from .environment import quiet_libraries
 from .errors import UserError
 from .evaluate import outcomes
@@ -22,7 +23,7 @@ from .recipe import Compare, Model
 Result = dict[str, Any]
 
 
-def evaluate_all(prepared: Prepared, reporter: Reporter) -> None:
+def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Crew | None = None) -> None:
     """Outcomes of every arm and seed under `outcomes/`, keyed by the model and the items that gave them."""
     folder = prepared.out / "outcomes"
     folder.mkdir(exist_ok=True)
@@ -35,20 +36,35 @@ def evaluate_all(prepared: Prepared, reporter: Reporter) -> None:
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
     todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
+    pairs = [p for p in models_of(prepared) if any(w[:2] == p for w in todo.values())]
     with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
-        for arm, seed in models_of(prepared):
-            mine = {n: w for n, w in todo.items() if w[:2] == (arm, seed)}
-            if not mine:
-                continue
-            model = open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
-            for name, (_, _, task, key) in mine.items():
-                table = _score(prepared, model, task, arm, seed)
-                outcomes.write(folder / name, table)
-                index[name] = key
+
+        def hear(message: dict[str, Any]) -> None:
+            if "file" in message:
+                index[message["file"]] = message["key"]
                 identity.write_json(folder / "index.json", index)
-                line.advance(f"{arm} seed {seed}", task.name)
-            del model
-            gc.collect()
+            advance(line, message)
+
+        if workers is not None:
+            return workers.do([{"do": "score", "arm": arm, "seed": seed} for arm, seed in pairs], hear)
+        for arm, seed in pairs:
+            score_one(prepared, arm, seed, hear)
+    return None
+
+
+def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
+    """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
+    folder = prepared.out / "outcomes"
+    index, model = _index(folder), None
+    for task in prepared.tasks:
+        name, key = name_of(arm, seed, task), _key(prepared, arm, seed, task)
+        if index.get(name) == key and (folder / name).exists():
+            continue
+        model = model or open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
+        outcomes.write(folder / name, _score(prepared, model, task, arm, seed))
+        tell({"file": name, "key": key, "label": f"{arm} seed {seed}", "note": task.name, "by": 1})
+    del model
+    gc.collect()
 
 
 def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,9 @@ import typer
 from ..errors import UserError
 from .common import Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
 
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Trainings side by side; 0: one a core for small models.")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run left in the folder.")]
 
 
@@ -21,17 +24,23 @@ def add_to(app: typer.Typer) -> None:
         arm: Arms = None,
         fresh: Fresh = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; train nothing.")] = False,
+        workers: Workers = 0,
         as_json: Json = False,
     ) -> None:
         """Check, train all arms at all seeds, evaluate, report. Killed, the same command goes on."""
-        _run(file, overrides, arm, fresh, dry_run, as_json, evaluate=True)
+        _run(file, overrides, arm, fresh, dry_run, as_json, workers, evaluate=True)
 
     @app.command(epilog="torchrun --nproc-per-node 2 -m contextune train recipe.yaml --arm cft")
     def train(
-        file: RecipeFile, overrides: Overrides = None, arm: Arms = None, fresh: Fresh = False, as_json: Json = False
+        file: RecipeFile,
+        overrides: Overrides = None,
+        arm: Arms = None,
+        fresh: Fresh = False,
+        workers: Workers = 0,
+        as_json: Json = False,
     ) -> None:
         """Train only; contextune run later evaluates what is there."""
-        _run(file, overrides, arm, fresh, False, as_json, evaluate=False)
+        _run(file, overrides, arm, fresh, False, as_json, workers, evaluate=False)
 
     @app.command(epilog="contextune evaluate runs/my/arms/cft/seed-0/stage-0/model --task mmlu_medical=data/mmlu")
     def evaluate(
@@ -78,6 +87,7 @@ def _run(
     fresh: bool,
     dry: bool,
     as_json: bool,
+    workers: int,
     evaluate: bool,
 ) -> None:
     from .. import recipe as recipes
@@ -99,6 +109,7 @@ def _run(
         evaluate=evaluate,
         reporter=reporter(as_json),
         command=command_line(),
+        workers=workers,
     )
     if as_json:
         print_json(results)
