@@ -66,17 +66,25 @@ def account(prepared: Prepared, arm: str, index: int, ready: Ready) -> list[dict
         }
         for name in ready.stage.sources
     }
-    known = [length for name in ready.stage.sources for length in prepared.lengths(name)]
+    known = [
+        length
+        for name in ready.stage.sources
+        for record, length in zip(prepared.records[name].records, prepared.lengths(name), strict=True)
+        if ready.stage.context.trains(record)
+    ]
     at = Moment(prepared.recipe.seeds[0], 0)
-    for record, name, length in zip(ready.records, ready.origins, known, strict=True):
-        drawn = ready.context.before(record, at).segments
-        before = sum(len(s.ids) if s.ids is not None else _size(s.text, prepared.tokenizer) for s in drawn)
-        opening = _opening(length, bool(drawn), prepared.tokenizer)
-        trained = length.target + record.ends
-        whole = opening + before + length.context + trained
+    for record, name, own in zip(ready.records, ready.origins, known, strict=True):
+        drawn = ready.context.before(record, at)
+        learned, length = record, own
+        if drawn.record is not None:  # learned in the record's place
+            learned, length = drawn.record, lengths([drawn.record], prepared.tokenizer)[0]
+        before = [(s.role, _count(s, prepared.tokenizer)) for s in drawn.segments]
+        opening = _opening(length, drawn.segments, prepared.tokenizer)
+        trained = length.target + learned.ends + sum(n for role, n in before if role == "target")
+        whole = opening + length.context + length.target + learned.ends + sum(n for _, n in before)
         row = rows[name]
         row["rows"] += 1
-        row["tokens_in"] += length.context + length.target
+        row["tokens_in"] += own.context + own.target
         row["trained"] += trained
         row["cut"] += (cut := max(0, whole - ready.train.max_length))
         row["context"] += whole - cut - trained
@@ -84,14 +92,17 @@ def account(prepared: Prepared, arm: str, index: int, ready: Ready) -> list[dict
     return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
 
 
-def _opening(length: Length, drawn: bool, tokenizer: Tokenizer) -> int:
+def _opening(length: Length, drawn: Seq[Segment], tokenizer: Tokenizer) -> int:
     """Tokens that rendering puts first; see `sequence.render`."""
     usual = begins(tokenizer)
-    if drawn:
-        return len(usual)
-    if usual and length.first == usual[0]:
+    if not drawn and usual and length.first == usual[0]:
         return 0
-    return len(opens(tokenizer)) if length.opens_with_target else len(usual)
+    target = drawn[0].role == "target" if drawn else length.opens_with_target
+    return len(opens(tokenizer)) if target else len(usual)
+
+
+def _count(segment: Segment, tokenizer: Tokenizer) -> int:
+    return len(segment.ids) if segment.ids is not None else _size(segment.text, tokenizer)
 
 
 @lru_cache(maxsize=4096)

@@ -32,11 +32,12 @@ def model_of(prepared: Prepared, arm: str, seed: int) -> str:
 
 def identity_of(prepared: Prepared, ready: Ready, arm: str, index: int, seed: int) -> dict[str, Any]:
     """All that decides a stage's weights, by the recipe's own keys."""
+    named = (*ready.stage.sources, *ready.stage.context.sources())
     parts: dict[str, Any] = {
         "model": prepared.fingerprint,
         "seed": seed,
-        "data": {n: prepared.documents[n].fingerprint for n in ready.stage.sources},
-        "records": [prepared.digest(n) for n in ready.stage.sources],
+        "data": {n: prepared.documents[n].fingerprint for n in named},
+        "records": [prepared.digest(n) for n in named],
         "context": ready.stage.context.model_dump(mode="json"),
         "context_content": ready.stage.context.content(prepared.base),
         "train": {

@@ -112,7 +112,8 @@ def prepare(recipe: Recipe, base: Path, out: Path, only: Iterable[str] = (), say
             f"model {path}: its tokenizer has no end-of-text token", "set eos_token in tokenizer_config.json"
         )
     say("reading the data")
-    wanted = {name for stages in arms.values() for s in stages for name in s.sources} | set(recipe.evaluate.perplexity)
+    wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_pools(recipe, s))}
+    wanted |= set(recipe.evaluate.perplexity)
     documents = {name: _load(recipe, name, base) for name in sorted(wanted)}
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
     records = {n: make_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
@@ -208,14 +209,35 @@ def _chosen(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]
     return {name: arm.stages for name, arm in recipe.arms.items() if not only or name in only}
 
 
+def _pools(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
+    """Sources that a stage's contexts are drawn from."""
+    for name in stage.context.sources():
+        if name not in recipe.data:
+            raise UserError(f"context {stage.context.policy}: no data '{name}'", nearest(name, recipe.data))
+    return tuple(stage.context.sources())
+
+
 def _ready(prepared: Prepared, stage: Stage, say: Say) -> Ready:
-    records = [r for name in stage.sources for r in prepared.records[name].records]
-    origins = [name for name in stage.sources for _ in prepared.records[name].records]
-    store = prepared.out / "generated.sqlite"
-    scene = Scene(prepared.tokenizer, tuple(records), prepared.base, _writer(prepared), store, _spoken(say))
+    whole = [(r, name) for name in stage.sources for r in prepared.records[name].records]
+    learned = [(r, name) for r, name in whole if stage.context.trains(r)]
+    if not learned:
+        raise UserError(f"context {stage.context.policy}: its pool leaves no record to train on", "make pool smaller")
+    scene = Scene(
+        prepared.tokenizer,
+        tuple(r for r, _ in whole),
+        prepared.base,
+        _writer(prepared),
+        prepared.out / "generated.sqlite",
+        _spoken(say),
+        source=lambda name: prepared.records[name].records,
+        cache=prepared.out / "similarities",
+        model=prepared.model,
+        say=say,
+        warn=lambda text: None if text in prepared.warnings else prepared.warnings.append(text),
+    )
     train = prepared.recipe.training(stage)
     models.check_adapter(train.adapter)
-    return Ready(stage, train, records, stage.context.bind(scene), origins)
+    return Ready(stage, train, [r for r, _ in learned], stage.context.bind(scene), [name for _, name in learned])
 
 
 def _spoken(say: Say) -> Callable[[int, int], None]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from ..errors import UserError, nearest
 from ..sequence import Moment, Record, Segment, Sequence
@@ -29,6 +29,8 @@ class Drawn:
 
     segments: tuple[Segment, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+    """What is learned in the record's place: an edited context needs a target that was edited to match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,16 @@ class Scene:
     """Where generated text is kept."""
     progress: Callable[[int, int], None] | None = None
     """Told (written, of) while text is generated."""
+    source: Callable[[str], Seq[Record]] | None = None
+    """The records of a source that the policy names in `sources`; None while only `longest` is asked for."""
+    cache: Path | None = None
+    """Folder where similarities are kept; None: nowhere."""
+    model: str | None = None
+    """Folder of the recipe's own model, untrained."""
+    say: Callable[[str], None] | None = None
+    """Tells the user what was found."""
+    warn: Callable[[str], None] | None = None
+    """Tells the user, and the report, what is not as it should be."""
 
 
 class Context(Protocol):
@@ -74,6 +86,14 @@ class Policy(BaseModel):
         """What, besides the options, decides the draws (a prompt file's text): part of a run's identity."""
         return None
 
+    def sources(self) -> tuple[str, ...]:
+        """Sources that contexts are drawn from, beside the stage's own records."""
+        return ()
+
+    def trains(self, record: Record) -> bool:
+        """Whether the stage learns a record; False for those that it only shows in contexts."""
+        return True
+
 
 _policies: dict[str, type[Policy]] = {}
 
@@ -95,8 +115,29 @@ def find(name: str) -> type[Policy]:
     return _policies[name]
 
 
+def parse(value: object) -> Policy:
+    """A policy as a recipe writes it: its name, or a mapping with the key `policy`."""
+    if isinstance(value, Policy):
+        return value
+    if isinstance(value, str):
+        value = {"policy": value}
+    if not isinstance(value, dict) or "policy" not in value:
+        raise ValueError("a context is a policy's name or a mapping with the key 'policy'")
+    return find(str(value["policy"])).model_validate(value)
+
+
+def plain(policy: Policy) -> dict[str, Any]:
+    """A policy as a recipe writes it; what is left at its default is left out."""
+    return {"policy": policy.policy, **policy.model_dump(mode="json", exclude_defaults=True)}
+
+
+Inner = Annotated[Any, BeforeValidator(parse), PlainSerializer(plain)]
+"""A policy among the options of another."""
+
+
 def compose(record: Record, context: Context, at: Moment) -> Sequence:
-    """The sequence that is trained on: the drawn context, then the record."""
+    """The sequence that is trained on: the drawn context, then the record or what is learned in its place."""
     drawn = context.before(record, at)
     provenance = {"record": record.id, "origin": record.origin, "epoch": at.epoch, "seed": at.seed, **drawn.provenance}
-    return Sequence(drawn.segments + record.segments, record.ends, provenance)
+    learned = drawn.record if drawn.record is not None else record
+    return Sequence(drawn.segments + learned.segments, learned.ends, provenance)
