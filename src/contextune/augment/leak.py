@@ -22,39 +22,46 @@ def leak(texts: Iterable[tuple[str, str]], tasks: Seq[Task]) -> dict[str, dict[s
     """For each task how many of its statements stand word for word in one of `texts` (id, text).
 
     A statement is an item's prompt, or the last line of it, with the right answer behind it; case and punctuation
-    make no difference. {task: {items, verbatim, share, answers}}: `share` is verbatim by items; `answers` counts those
-    whose answer of four words or more stands there by itself. Time grows with the words of both sides.
+    make no difference. {task: {items, verbatim, share, answers}}: `share` is verbatim by items; `answers` counts the
+    items whose answer is a statement of its own ("conclude about Kalo and Rune:" -> "all Kalo are Rune") that stands
+    there. Time grows with the words of both sides, not with their product.
     """
-    said = [[(_statements(i), _answer(i)) for i in task.items] for task in tasks]
-    sought = {s for items in said for statements, answer in items for s in (*statements, *answer)}
-    there = _standing(texts, sought)
-    return {task.name: _count(items, there) for task, items in zip(tasks, said, strict=True)}
+    said = {task.name: (_statements(task.items), _answers(task.items)) for task in tasks}
+    there = _standing(texts, {w for found in said.values() for sets in found for wordings in sets for w in wordings})
+    return {name: _count(statements, answers, there) for name, (statements, answers) in said.items()}
 
 
 Wording = tuple[str, ...]
 
 
-def _count(items: list[tuple[set[Wording], set[Wording]]], there: set[Wording]) -> dict[str, Any]:
-    verbatim = sum(not there.isdisjoint(statements) for statements, _ in items)
-    answers = sum(not there.isdisjoint(answer) for _, answer in items)
-    share = verbatim / len(items) if items else 0.0
-    return {"items": len(items), "verbatim": verbatim, "share": share, "answers": answers}
+def _count(statements: list[set[Wording]], answers: list[set[Wording]], there: set[Wording]) -> dict[str, Any]:
+    verbatim, alone = (sum(not there.isdisjoint(w) for w in found) for found in (statements, answers))
+    share = verbatim / len(statements) if statements else 0.0
+    return {"items": len(statements), "verbatim": verbatim, "share": share, "answers": alone}
 
 
-def _statements(item: Item) -> set[Wording]:
-    last = item.prompt.rpartition("\n")[2]
-    found = (tuple(words(prompt + _gold(item))) for prompt in (item.prompt, last))
-    return {w for w in found if len(w) >= SHORTEST}
+def _statements(items: Seq[Item]) -> list[set[Wording]]:
+    """Of each item; a last line that several items end in ("the answer is B") says nothing of one of them."""
+    wholes = [_wording(item.prompt, item) for item in items]
+    lasts = [_wording(item.prompt.rpartition("\n")[2], item) for item in items]
+    owners: dict[Wording, set[Wording]] = {}
+    for last, full in zip(lasts, wholes, strict=True):
+        owners.setdefault(last, set()).add(full)
+    return [
+        {w for w in (full, last) if len(w) >= SHORTEST and (w == full or len(owners[w]) == 1)}
+        for last, full in zip(lasts, wholes, strict=True)
+    ]
 
 
-def _answer(item: Item) -> set[Wording]:
-    found = tuple(words(item.gold))
-    return {found} if len(found) >= ANSWER else set()
+def _wording(prompt: str, item: Item) -> Wording:
+    """A generated answer's gold text has no space of its own before it."""
+    return tuple(words(f"{prompt} {item.gold.lstrip()}"))
 
 
-def _gold(item: Item) -> str:
-    """Behind a space: a generated answer's gold text has none of its own."""
-    return f" {item.gold.lstrip()}"
+def _answers(items: Seq[Item]) -> list[set[Wording]]:
+    """Only where a prompt asks for something whole: else the answer is the rest of a sentence."""
+    golds = [tuple(words(item.gold)) if item.prompt.rstrip().endswith((":", "?")) else () for item in items]
+    return [{gold} if len(gold) >= ANSWER else set() for gold in golds]
 
 
 def _standing(texts: Iterable[tuple[str, str]], sought: set[Wording]) -> set[Wording]:

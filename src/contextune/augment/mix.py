@@ -110,8 +110,8 @@ def targets(have: Mapping[str, int], options: Mix) -> dict[str, float]:
     """Tokens that each group is to give, from those that it has."""
     _refuse_missing(have, options)
     if options.shares:
-        total = _total(have, options) or sum(have.values())
-        return {name: options.shares[name] * total for name in have}
+        asked = _total(have, options)
+        return {name: options.shares[name] * (asked or sum(have.values())) for name in have}
     weighted = {name: options.weights.get(name, 1.0) * n for name, n in have.items()}
     if options.replay is not None and REPLAY not in options.weights:
         rest = sum(n for name, n in weighted.items() if name != REPLAY)

@@ -1,0 +1,68 @@
+"""Does the source make a text likelier? By the recipe's own untrained model.
+
+score = (log p(text | source) - log p(text)) / tokens of the text, in nats
+
+A text about other things than its source gains nothing from it. The model sees what it can itself use in
+context and nothing else: copying names raises the score of a wrong text as well as that of a right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from pydantic import Field, field_validator
+
+from ...errors import UserError
+from ...sequence import begins, encode, opens
+from ..base import Made
+from .base import Bench, Filter, Judge, register
+
+
+@register
+class Entailment(Filter):
+    """Refuses texts that score below `threshold` (nats a token).
+
+    `given` is what stands before the text: {source} is the passage, with what else the writer read before it. A
+    writer's own wording ("{source}\\nreversal:") asks how likely it would have written the text.
+    """
+
+    name = "entailment"
+
+    threshold: float = 0.0
+    given: str = Field("{source}\n", description="what stands before a text; {source} is its passage")
+
+    @field_validator("given")
+    @classmethod
+    def _has_source(cls, given: str) -> str:
+        if "{source}" not in given:
+            raise ValueError("given must hold {source}")
+        return given
+
+    def bind(self, bench: Bench) -> Judge:
+        def judge(made: Seq[Made]) -> list[str]:
+            found = scores(made, bench, self.given)
+            return ["" if x >= self.threshold else f"not entailed: {x:.2f} nats a token" for x in found]
+
+        return judge
+
+
+def scores(made: Seq[Made], bench: Bench, given: str = "{source}\n") -> list[float]:
+    """Nats a token that the source adds; a text without a token scores -inf. UserError where no model is there."""
+    from ...evaluate.encoding import window
+    from ...evaluate.forward import Row, log_likelihoods
+
+    if bench.model is None:
+        raise UserError("the filter 'entailment' needs a model", "leave it out where texts are only exported")
+    model, tokenizer = bench.model(), bench.tokenizer
+    longest, rows, sizes = window(model, tokenizer), list[Row](), list[int]()
+    for m in made:
+        text = encode(m.text, tokenizer)[:longest]
+        sizes.append(len(text))
+        source = f"{m.read}\n{m.passage.text}" if m.read else m.passage.text
+        before = given.replace("{source}", source) + m.prompt
+        for prompt in (before, m.prompt):
+            ids = [*(begins(tokenizer) if prompt else opens(tokenizer)), *encode(prompt, tokenizer)]
+            if text:
+                rows.append(Row(tuple(ids[-(longest + 1 - len(text)) :]), tuple(text)))
+    found = iter(log_likelihoods(model, rows, bench.tokens))
+    return [(next(found) - next(found)) / n if n else float("-inf") for n in sizes]
