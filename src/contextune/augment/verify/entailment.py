@@ -17,19 +17,22 @@ from ...sequence import begins, encode, opens
 from ..base import Made
 from .base import Bench, Filter, Judge, register
 
+GIVEN = "{source}\n{operation}: "
+
 
 @register
 class Entailment(Filter):
     """Refuses texts that score below `threshold` (nats a token).
 
-    `given` is what stands before the text: {source} is the passage, with what else the writer read before it. A
-    writer's own wording ("{source}\\nreversal:") asks how likely it would have written the text.
+    `given` is what stands before the text: {source} is the passage, with what else the writer read before it, and
+    {operation} the operation's name. Naming the operation asks for more than "is about the same": the pocket model tells
+    a reversal from one with its names exchanged only so (docs/verify.md).
     """
 
     name = "entailment"
 
     threshold: float = 0.0
-    given: str = Field("{source}\n", description="what stands before a text; {source} is its passage")
+    given: str = Field(GIVEN, description="what stands before a text")
 
     @field_validator("given")
     @classmethod
@@ -46,7 +49,7 @@ class Entailment(Filter):
         return judge
 
 
-def scores(made: Seq[Made], bench: Bench, given: str = "{source}\n") -> list[float]:
+def scores(made: Seq[Made], bench: Bench, given: str = GIVEN) -> list[float]:
     """Nats a token that the source adds; a text without a token scores -inf. UserError where no model is there."""
     from ...evaluate.encoding import window
     from ...evaluate.forward import Row, log_likelihoods
@@ -56,11 +59,13 @@ def scores(made: Seq[Made], bench: Bench, given: str = "{source}\n") -> list[flo
     model, tokenizer = bench.model(), bench.tokenizer
     longest, rows, sizes = window(model, tokenizer), list[Row](), list[int]()
     for m in made:
-        text = encode(m.text, tokenizer)[:longest]
-        sizes.append(len(text))
         source = f"{m.read}\n{m.passage.text}" if m.read else m.passage.text
-        before = given.replace("{source}", source) + m.prompt
-        for prompt in (before, m.prompt):
+        name = m.operation.partition("/")[0]
+        with_source = given.replace("{operation}", name).replace("{source}", source) + m.prompt
+        space = "" if m.prompt else " " * (len(given) - len(given.rstrip(" ")))  # belongs to the word behind it
+        text = encode(space + m.text, tokenizer)[:longest]
+        sizes.append(len(text))
+        for prompt in (with_source.removesuffix(space), m.prompt):
             ids = [*(begins(tokenizer) if prompt else opens(tokenizer)), *encode(prompt, tokenizer)]
             if text:
                 rows.append(Row(tuple(ids[-(longest + 1 - len(text)) :]), tuple(text)))

@@ -10,7 +10,7 @@ from pydantic import Field
 from ...errors import UserError
 from ..base import Made
 from .base import Bench, Filter, Judge, register
-from .text import names, whole, words
+from .text import names, normal, sentences, whole, words
 
 
 @register
@@ -50,7 +50,7 @@ class RoundTrip(Filter):
 
 
 def alike(answer: str, source: str) -> float:
-    """Words of `answer` that stand in `source` in their order, of all its words."""
-    said = words(answer)
+    """Words of `answer` that stand in `source` in their order, of all its words; a sentence said again counts once."""
+    said = [w for part in dict.fromkeys(map(normal, sentences(answer))) for w in words(part)]
     matched = SequenceMatcher(None, said, words(source), autojunk=False).get_matching_blocks()
     return sum(block.size for block in matched) / len(said) if said else 0.0
