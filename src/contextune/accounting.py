@@ -50,30 +50,12 @@ def _encode_all(segments: list[Segment], tokenizer: Tokenizer) -> Iterator[Seq[i
 
 
 def account(prepared: Prepared, arm: str, index: int, ready: Ready) -> list[dict[str, Any]]:
-    """One row for each source of a stage. Counts are of one pass over its records."""
-    rows: dict[str, dict[str, Any]] = {
-        name: {
-            "arm": arm,
-            "stage": index,
-            "source": name,
-            "rows": 0,
-            "tokens_in": 0,
-            "trained": 0,
-            "context": 0,
-            "cut": 0,
-            "dropped": prepared.records[name].dropped,
-            "duplicated": prepared.documents[name].duplicates,
-        }
-        for name in ready.stage.sources
-    }
-    known = [
-        length
-        for name in ready.stage.sources
-        for record, length in zip(prepared.records[name].records, prepared.lengths(name), strict=True)
-        if ready.stage.context.trains(record)
-    ]
+    """One row for each source of a stage and for what was inferred from it; counts are of one pass over its records."""
+    rows = {name: _row(prepared, arm, index, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
+    if ready.augmented is not None and ready.augmented.records:  # a source that only its inferences are learned from
+        rows = {name: row for name, row in rows.items() if name in set(ready.origins)}
     at = Moment(prepared.recipe.seeds[0], 0)
-    for record, name, own in zip(ready.records, ready.origins, known, strict=True):
+    for record, name, own in zip(ready.records, ready.origins, _known(prepared, ready), strict=True):
         drawn = ready.context.before(record, at)
         learned, length = record, own
         if drawn.record is not None:  # learned in the record's place
@@ -90,6 +72,35 @@ def account(prepared: Prepared, arm: str, index: int, ready: Ready) -> list[dict
         row["context"] += whole - cut - trained
     plan = ready.plan(0)
     return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+
+
+def _row(prepared: Prepared, arm: str, index: int, source: str) -> dict[str, Any]:
+    """A row of zeros; what was inferred ("source+operation") was never in a file."""
+    read = source in prepared.documents
+    return {
+        "arm": arm,
+        "stage": index,
+        "source": source,
+        "rows": 0,
+        "tokens_in": 0,
+        "trained": 0,
+        "context": 0,
+        "cut": 0,
+        "dropped": prepared.records[source].dropped if read else 0,
+        "duplicated": prepared.documents[source].duplicates if read else 0,
+    }
+
+
+def _known(prepared: Prepared, ready: Ready) -> list[Length]:
+    """The lengths of a stage's own records."""
+    if ready.augmented is not None:
+        return lengths(ready.records, prepared.tokenizer)
+    return [
+        length
+        for name in ready.stage.sources
+        for record, length in zip(prepared.records[name].records, prepared.lengths(name), strict=True)
+        if ready.stage.context.trains(record)
+    ]
 
 
 def _opening(length: Length, drawn: Seq[Segment], tokenizer: Tokenizer) -> int:

@@ -26,9 +26,27 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "same_targets": same_targets(prepared.accounting),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
         "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "augment": pending(prepared),
         "disk": space,
         "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
     }
+
+
+def pending(prepared: Prepared) -> list[dict[str, Any]]:
+    """For each augmented stage the texts that there are, and what is still to be asked of the writer."""
+    prices = prepared.recipe.writer.prices
+    return [
+        {
+            "arm": arm,
+            "stage": i,
+            "made": ready.augmented.account["made"],
+            **(open_ := ready.augmented.pending),
+            "price": (open_["read"] * prices["input"] + open_["write"] * prices["output"]) / 1e6 if prices else None,
+        }
+        for arm, stages in prepared.arms.items()
+        for i, ready in enumerate(stages)
+        if ready.augmented is not None
+    ]
 
 
 def enough(prepared: Prepared) -> dict[str, int]:
@@ -90,6 +108,18 @@ def accounting_table(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
+def augment_line(row: dict[str, Any]) -> str:
+    """What an augmented stage has, and what it will cost; steps that hang on earlier answers cannot be counted yet."""
+    line = f"{row['arm']}: {row['made']} texts are there"
+    if not row["requests"]:
+        return f"{line}, nothing is left to be asked"
+    price = f", at most {row['price']:.2f} at the writer's prices" if row["price"] is not None else ""
+    return (
+        f"{line}; {row['requests']} requests or more are still to be asked: {row['read']:,} tokens to read and at most "
+        f"{row['write']:,} to write{price}; what they will give is not counted above"
+    )
+
+
 def show(found: dict[str, Any]) -> None:
     from rich.console import Console
 
@@ -102,6 +132,8 @@ def show(found: dict[str, Any]) -> None:
     )
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
+    for row in found["augment"]:
+        console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items stand in the training texts (13-grams)")
     console.print(
         f"disk     {found['disk']['needed'] >> 20} MiB needed at most, {found['disk']['free'] >> 20} MiB free"

@@ -16,6 +16,7 @@ from rich.console import Console
 from . import crew as crews
 from . import identity
 from . import recipe as recipes
+from .augment import files as augmented
 from .card import card
 from .checking import accounting_table, enough, refuse_overlap
 from .environment import environment, quiet_libraries, rank
@@ -63,7 +64,10 @@ def run(
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)
+        _ = prepared.probes  # a task that cannot be probed is found now
         preflight(prepared, reporter)
+        if rank() == 0:
+            augmented.write(prepared)
         record(prepared, command, "training")
         jobs = len(prepared.arms) * len(recipe.seeds)
         with crews.crew(prepared, crews.size(prepared, workers, jobs)) as hands:
@@ -122,7 +126,7 @@ def _train(
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.Job(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
-        prepared.recipe.model if not index else None, card(prepared, arm, seed),
+        prepared.recipe.model if not index else None, card(prepared, arm, seed), *watched(prepared, folder),
     )  # fmt: skip
     last, spoke = 0, 0.0
 
@@ -138,6 +142,16 @@ def _train(
         raise UserError(
             f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command goes on"
         ) from e
+
+
+def watched(prepared: Prepared, folder: Path) -> tuple[int, Callable[[int, Any], None] | None]:
+    """How often training stops for questions, and who asks them."""
+    wanted = prepared.recipe.evaluate.probes
+    if wanted is None:
+        return 0, None
+    from .evaluate.probing import Watcher
+
+    return wanted.every, Watcher(prepared.probes, prepared.tokenizer, folder, prepared.recipe.evaluate.tokens)
 
 
 def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: crews.Crew | None = None) -> Result:

@@ -44,6 +44,9 @@ def identity_of(prepared: Prepared, ready: Ready, arm: str, index: int, seed: in
             k: v for k, v in ready.train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")
         },
     }
+    if ready.augmented is not None:
+        parts["augment"] = ready.augmented.parts
+        parts["augmented"] = identity.digest([(r.id, [s.text for s in r.segments], r.ends) for r in ready.records])
     if index:
         before = prepared.arms[arm][index - 1]
         parts["stage before"] = identity.digest(identity_of(prepared, before, arm, index - 1, seed))
@@ -68,7 +71,7 @@ def locked(out: Path) -> Iterator[None]:
 
 def clear(out: Path) -> None:
     """Remove what a run has made, and nothing else."""
-    for name in ("arms", "outcomes"):
+    for name in ("arms", "outcomes", "augmented"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("recipe.yaml", "run.json", "accounting.json", "samples.json", "results.json", "report.html"):
         (out / name).unlink(missing_ok=True)

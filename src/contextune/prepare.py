@@ -26,12 +26,15 @@ from .data.records import SMALLEST, Records, specials
 from .data.records import records as make_records
 from .errors import UserError, nearest
 from .evaluate.items import Item, Task
+from .evaluate.probes import Probes
+from .evaluate.probes import load as load_probes
 from .evaluate.tasks import load_task, members
 from .recipe import Recipe, Stage, Train
 from .sequence import Record, Tokenizer
 from .train.plan import Plan
 
 if TYPE_CHECKING:
+    from .augment.run import Augmented
     from .generate.base import Engine
 
 
@@ -44,7 +47,8 @@ class Ready:
     records: Seq[Record]
     context: Context
     origins: Seq[str]
-    """The source of each record."""
+    """The source of each record; of what was inferred, "source+operation"."""
+    augmented: Augmented | None = None
 
     def plan(self, seed: int) -> Plan:
         return Plan.of(len(self.records), self.train.batch, seed, self.train.epochs, self.train.steps)
@@ -67,6 +71,7 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
     _digests: dict[str, str] = field(default_factory=dict, repr=False)
     _lengths: dict[str, list[Length]] = field(default_factory=dict, repr=False)
+    _engine: list[Engine] = field(default_factory=list, repr=False)
 
     @cached_property
     def accounting(self) -> list[dict[str, Any]]:
@@ -89,6 +94,11 @@ class Prepared:
         return self._digests[source]
 
     @cached_property
+    def probes(self) -> list[Probes]:
+        """What is asked during training."""
+        return load_probes(self.recipe, self.base)
+
+    @cached_property
     def fingerprint(self) -> str:
         return models.fingerprint(self.model)
 
@@ -100,8 +110,19 @@ class Prepared:
 Say = Callable[[str], None]
 
 
-def prepare(recipe: Recipe, base: Path, out: Path, only: Iterable[str] = (), say: Say = lambda text: None) -> Prepared:
-    """Read, cut, bind and load. `base` is the recipe's folder, `only` names the arms wanted (all where empty)."""
+def prepare(
+    recipe: Recipe,
+    base: Path,
+    out: Path,
+    only: Iterable[str] = (),
+    say: Say = lambda text: None,
+    plan: bool = False,
+) -> Prepared:
+    """Read, cut, bind and load. `base` is the recipe's folder, `only` names the arms wanted (all where empty).
+
+    Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
+    what would be asked is counted.
+    """
     arms = _chosen(recipe, only)
     say("looking at the model")
     path = models.resolve(recipe.model, base)
@@ -123,12 +144,13 @@ def prepare(recipe: Recipe, base: Path, out: Path, only: Iterable[str] = (), say
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
     say("loading the tasks")
-    tasks = [t for spec in recipe.evaluate.tasks for t in load_task(spec, base, recipe.evaluate.limit, tokenizer)]
+    limit = recipe.evaluate.limit
+    tasks = [t for spec in recipe.evaluate.tasks for t in load_task(spec, base, limit, tokenizer, recipe.data)]
     tasks += [_perplexity(name, documents[name]) for name in recipe.evaluate.perplexity]
     _distinct(tasks)
     _deciding(recipe, tasks)
     made = Prepared(recipe, base, out, path, config, tokenizer, documents, records, {}, tasks)
-    made.arms = {arm: tuple(_ready(made, stage, say) for stage in stages) for arm, stages in arms.items()}
+    made.arms = {arm: tuple(_ready(made, stage, say, plan, arm) for stage in stages) for arm, stages in arms.items()}
     return made
 
 
@@ -174,7 +196,8 @@ def overlaps(prepared: Prepared) -> Overlap:
         if task.measure not in ("learn", "retain") and task.kind != "perplexity"
         for item in task.items
         # a world's prompts hold taught statements on purpose, where it asks in context
-        for wording in ((item.prompt + item.gold,) if "world" in task.fields else wordings(item.prompt, item.gold))
+        for asked in (item.fields.get("asked", item.prompt),)  # without examples, which may be those trained on
+        for wording in ((asked + item.gold,) if "world" in task.fields else wordings(asked, item.gold))
     )
     return overlap(texts, items)
 
@@ -210,15 +233,19 @@ def _chosen(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]
 
 
 def _pools(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
-    """Sources that a stage's contexts are drawn from."""
+    """Sources that a stage's contexts are drawn from, or that are replayed in its mixture."""
     for name in stage.context.sources():
         if name not in recipe.data:
             raise UserError(f"context {stage.context.policy}: no data '{name}'", nearest(name, recipe.data))
-    return tuple(stage.context.sources())
+    return (*stage.context.sources(), *stage.replayed)
 
 
-def _ready(prepared: Prepared, stage: Stage, say: Say) -> Ready:
+def _ready(prepared: Prepared, stage: Stage, say: Say, plan: bool, arm: str) -> Ready:
+    train = prepared.recipe.training(stage)
+    made = _augmented(prepared, stage, train, say, plan, arm) if stage.augment is not None else None
     whole = [(r, name) for name in stage.sources for r in prepared.records[name].records]
+    if made is not None:
+        whole = list(zip(made.records, made.origins, strict=True))
     learned = [(r, name) for r, name in whole if stage.context.trains(r)]
     if not learned:
         raise UserError(f"context {stage.context.policy}: its pool leaves no record to train on", "make pool smaller")
@@ -226,7 +253,7 @@ def _ready(prepared: Prepared, stage: Stage, say: Say) -> Ready:
         prepared.tokenizer,
         tuple(r for r, _ in whole),
         prepared.base,
-        _writer(prepared),
+        _writer(prepared, say),
         prepared.out / "generated.sqlite",
         _spoken(say),
         source=lambda name: prepared.records[name].records,
@@ -235,37 +262,46 @@ def _ready(prepared: Prepared, stage: Stage, say: Say) -> Ready:
         say=say,
         warn=lambda text: None if text in prepared.warnings else prepared.warnings.append(text),
     )
-    train = prepared.recipe.training(stage)
     models.check_adapter(train.adapter)
-    return Ready(stage, train, [r for r, _ in learned], stage.context.bind(scene), [name for _, name in learned])
+    names = [name for _, name in learned]
+    return Ready(stage, train, [r for r, _ in learned], stage.context.bind(scene), names, made)
 
 
-def _spoken(say: Say) -> Callable[[int, int], None]:
-    """How far the writing of contexts has come, every fifteen seconds."""
+def _augmented(prepared: Prepared, stage: Stage, train: Train, say: Say, plan: bool, arm: str) -> Augmented:
+    from .augment.staging import augment_stage
+
+    engine = _writer(prepared, say)
+    made = augment_stage(prepared, stage, train, engine, plan, _spoken(say, f"augmenting {arm}"))
+    prepared.warnings += [f"arm {arm}: {text}" for text in made.warnings]
+    if not made.records and not plan:
+        raise UserError(f"arm {arm}: augmentation leaves nothing to train on", "set keep: true, or look at its filters")
+    return made
+
+
+def _spoken(say: Say, what: str = "writing contexts") -> Callable[[int, int], None]:
+    """How far the writing of texts has come, every fifteen seconds."""
     last = time.monotonic()
 
     def progress(done: int, of: int) -> None:
         nonlocal last
         if time.monotonic() - last > 15:
             last = time.monotonic()
-            say(f"writing contexts: {done} of {of}")
+            say(f"{what}: {done} of {of}")
 
     return progress
 
 
-def _writer(prepared: Prepared) -> Callable[[], Engine]:
-    """Opens who writes generated prompts; nothing is loaded before it is asked."""
+def _writer(prepared: Prepared, say: Say = lambda text: None) -> Callable[[], Engine]:
+    """Opens who writes texts, once; nothing is loaded, and no server contacted, before something is asked."""
 
-    def open_engine() -> Engine:
-        from .generate.local import Local
+    def opened() -> Engine:
+        from .generate import open_engine
 
-        writer, path = prepared.recipe.writer.model, prepared.model
-        if writer is not None:
-            path = models.resolve(prepared.recipe.model.model_copy(update={"path": writer}), prepared.base)
-            models.check(path)
-        return Local(models.load_model(path).eval(), models.load_tokenizer(path))
+        if not prepared._engine:
+            prepared._engine.append(open_engine(prepared.recipe.writer, prepared.model, prepared.base, say))
+        return prepared._engine[0]
 
-    return open_engine
+    return opened
 
 
 def _load(recipe: Recipe, name: str, base: Path) -> Documents:

@@ -6,8 +6,9 @@ is not in it is an error with the nearest key named. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from . import contexts
+from .augment.options import Augment, keys_of, shorthand
 from .errors import UserError, nearest
 from .yamlfile import apply, read_yaml
 
@@ -40,7 +42,9 @@ class Source(Options):
     options: dict[str, Any] = Field({}, description="parameters of the world")
     config: str | None = Field(None, description="hub only: the dataset's configuration")
     split: str = Field("train", description="hub: the split; world: the group of records")
-    format: Literal["auto", "jsonl", "json", "csv", "parquet", "text"] = "auto"
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"] = Field(
+        "auto", description="tsv: tabs, and quotes are plain characters; auto reads .tsv as csv with tabs"
+    )
     kind: Literal["text", "pairs", "messages"] = Field("text", description="what a row is")
     columns: dict[str, str] = Field(
         {}, description="our name: your column, e.g. {text: body, id: doi} or {prompt: question, completion: answer}"
@@ -103,7 +107,10 @@ class Train(Options):
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
     tokens: int = Field(8192, gt=0, description="tokens computed at once at most; no effect on the result")
-    layout: Literal["auto", "single", "padded", "packed"] = Field("auto", description="no effect on the result")
+    layout: Literal["auto", "single", "padded", "packed", "shared"] = Field(
+        "auto", description="no effect on the result"
+    )
+    share: int = Field(1, ge=1, description="records that stand after one draw of the context, to compute it once")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
     adapter: Adapter | None = None
@@ -117,6 +124,9 @@ class Stage(Options):
     data: Name | tuple[Name, ...] = Field(description="names of sources")
     context: Context = Field(default_factory=contexts.Nothing, description="what stands before each record")
     train: dict[str, Any] = Field({}, description="keys of `train` that differ in this stage")
+    augment: Annotated[Augment | None, BeforeValidator(shorthand)] = Field(
+        None, description="what is inferred from the records and learned with them; a name or list means operations"
+    )
 
     @field_serializer("context")
     def _context(self, context: contexts.Policy) -> dict[str, Any]:
@@ -125,6 +135,19 @@ class Stage(Options):
     @property
     def sources(self) -> tuple[str, ...]:
         return (self.data,) if isinstance(self.data, str) else self.data
+
+    @property
+    def replayed(self) -> tuple[str, ...]:
+        """The source of general text in the stage's mixture, if there is one."""
+        mix = self.augment.mix if self.augment is not None else None
+        return (mix.replay.data,) if mix is not None and mix.replay is not None else ()
+
+    @model_validator(mode="after")
+    def _own_sources(self) -> Stage:
+        for name in self.augment.data if self.augment is not None else ():
+            if name not in self.sources:
+                raise ValueError(f"augment.data: '{name}' is no source of this stage; {nearest(name, self.sources)}")
+        return self
 
 
 class Arm(Options):
@@ -152,6 +175,16 @@ class Model(Options):
     trust_remote_code: bool = False
 
 
+class Probes(Options):
+    """Questions asked again and again while an arm trains; no effect on what it learns."""
+
+    every: int = Field(50, gt=0, description="updates between two askings; also before the first and after the last")
+    items: int = Field(40, gt=0, description="items of each task")
+    tasks: tuple[str, ...] = Field(
+        (), description="tasks of evaluate.tasks with a pool, or worlds; default: all that can be probed"
+    )
+
+
 class Evaluate(Options):
     """How arms are judged. None of it is part of what is trained."""
 
@@ -162,6 +195,7 @@ class Evaluate(Options):
     limit: int | None = Field(None, gt=0, description="the first N items of each task")
     tokens: int = Field(8192, gt=0, description="tokens computed at once at most")
     samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
+    probes: Probes | None = Field(None, description="in-weights, in-context and copy scores during training")
 
 
 class Compare(Options):
@@ -176,9 +210,55 @@ class Compare(Options):
 
 
 class Writer(Options):
-    """Who writes generated prompts; how, the policy's own options say."""
+    """Who writes texts (generated prompts, augmented texts); what is asked of it, those who ask say."""
 
-    model: str | None = Field(None, description="a model folder or hub id; default: the recipe's model")
+    engine: Literal["auto", "local", "server", "vllm"] = Field(
+        "auto", description="auto: server where one is named, else local (transformers); vllm: in this process"
+    )
+    model: str | None = Field(
+        None,
+        description="a model folder or hub id; default: the recipe's model; with a server: whose tokenizer counts",
+    )
+    server: str | None = Field(None, description="base URL of an OpenAI-compatible server, http://localhost:8000/v1")
+    name: str | None = Field(None, min_length=1, description="server only: the model's name there")
+    api: Literal["chat", "completions"] = Field("chat", description="server only: which endpoint is asked")
+    concurrency: int = Field(8, gt=0, le=512, description="server only: requests under way at once")
+    retries: int = Field(6, ge=0, description="server only: of a request that met 429, 5xx, a time-out, a lost line")
+    timeout: float = Field(120.0, gt=0, description="server only: seconds for one answer")
+    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0)]] = Field(
+        {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
+    )
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0)]] = Field(
+        {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
+    )
+    tokens: int = Field(8192, gt=0, description="local only: tokens computed at once at most; no effect on the texts")
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Writer:
+        given = [k for k in self.model_fields_set if k in self._served and getattr(self, k) not in (None, {})]
+        if self.kind == "server" and (self.server is None or self.name is None):
+            raise ValueError(
+                f"a server needs both `server` and `name`; {'server' if self.server is None else 'name'} is missing"
+            )
+        if self.kind != "server" and given:
+            raise ValueError(f"{', '.join(sorted(given))}: only for a server, the engine is {self.kind}")
+        if self.server is not None and not re.match(r"https?://[^/\s@?#]+(/[^\s@?#]*)?$", self.server):
+            raise ValueError(
+                "server: a URL such as http://localhost:8000/v1 is expected, without user, password or query"
+            )
+        if self.prices and len(self.prices) != 2:
+            raise ValueError("prices: both input and output are needed, per million tokens")
+        return self
+
+    _served: ClassVar[tuple[str, ...]] = (
+        "server", "name", "api", "concurrency", "retries", "timeout", "budget", "prices",
+    )  # fmt: skip
+
+    @property
+    def kind(self) -> Literal["local", "server", "vllm"]:
+        if self.engine == "auto":
+            return "server" if self.server is not None else "local"
+        return self.engine
 
 
 class Recipe(Options):
@@ -210,7 +290,7 @@ class Recipe(Options):
             raise ValueError("at least one arm is needed")
         for arm, spec in self.arms.items():
             for i, stage in enumerate(spec.stages):
-                for name in stage.sources:
+                for name in (*stage.sources, *stage.replayed):
                     if name not in self.data:
                         raise ValueError(f"arms.{arm}: stage {i} uses data '{name}'; {nearest(name, self.data)}")
         for name in self.evaluate.perplexity:
@@ -317,6 +397,10 @@ def _keys(path: list[str], value: dict[str, Any]) -> list[str]:
         return list(contexts.find(str(options.get("policy"))).model_fields)
     if named[-1:] == ["train"]:
         return list(Train.model_fields)
+    if "augment" in named:
+        return keys_of(
+            path[path.index("augment") + 1 :], _at(value, _as_written(path[: path.index("augment") + 1], value))
+        )
     for pattern, model in _models(Recipe).items():
         if len(pattern) == len(named) and all(a in ("*", b) for a, b in zip(pattern, named, strict=True)):
             return list(model.model_fields)

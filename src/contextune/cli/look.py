@@ -79,4 +79,4 @@ def _prepare(file: Path, overrides: list[str] | None, arm: list[str] | None, qui
 
     quiet_libraries()
     say = reporter(quiet)
-    return prepare(made, file.parent, folder_of(made), arm or (), say.say)
+    return prepare(made, file.parent, folder_of(made), arm or (), say.say, plan=True)

@@ -1,0 +1,148 @@
+"""Operations that ask a writer: on a passage alone (Local), or with the corpus before it (Global)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ..generate.base import Failure, Request
+from ..sequence import encode
+from . import reading
+from .base import Desk, Made, Operation, Passage
+from .names import apart
+from .split import sentences, untitled
+from .surroundings import How, Surroundings
+from .wording import Wording, load
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One thing to ask: a prompt of the wording, about a passage, with what fills it."""
+
+    passage: Passage
+    template: str
+    values: dict[str, Any]
+    seen: Seq[Passage] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Prompted(Operation):
+    """Options that all operations with a writer share."""
+
+    prompt: str | None = Field(None, description="a .yaml file with your own wording; default: the package's")
+    demonstrations: str | None = Field(None, description="a .yaml file with your own worked cases")
+    max_tokens: int | None = Field(None, ge=1, description="tokens of an answer at most; default: as the wording says")
+    temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
+    seed: int = Field(0, ge=0, description="of the sampling")
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Prompted:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"samples is {self.samples} with temperature 0, which gives the same text every time")
+        return self
+
+    def again(self, attempt: int) -> Prompted:
+        """The same operation sampled anew, for passages that came out short."""
+        return self.model_copy(update={"seed": self.seed + 1000 * attempt, "temperature": self.temperature or 0.7})
+
+    def wording(self, folder: Path | None, style: str) -> Wording:
+        return load(self.name, style, folder, self.prompt, self.demonstrations)
+
+    def content(self, folder: Path | None, style: str = "plain") -> object:
+        return self.wording(folder, style).hash
+
+    def infer(self, passages: Seq[Passage], desk: Desk) -> Iterator[Made]:
+        wording = self.wording(desk.folder, desk.style)
+        yield from self.answers(desk, wording, self.asks(passages, desk, wording))
+
+    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
+        return (ask for p in passages for ask in units(p, wording))
+
+    def answers(self, desk: Desk, wording: Wording, asks: Iterable[Ask]) -> Iterator[Made]:
+        """All is asked at once, so that an engine may batch it; in the order of the asks."""
+        asked = [(a, n) for a in asks for n in range(self.samples)]
+        requests = [self.request(wording, a, n) for a, n in asked]
+        for (a, _), request, answer in zip(asked, requests, desk.ask(requests) if requests else (), strict=True):
+            if not isinstance(answer, Failure):
+                yield from self.made(wording, a, answer, desk.key(request))
+
+    def request(self, wording: Wording, ask: Ask, n: int = 0) -> Request:
+        return Request(
+            wording.render(ask.template, **ask.values),
+            self.max_tokens or wording.max_tokens,
+            self.temperature,
+            self.seed + n,
+            wording.stop,
+            operation=self.label,
+            source=ask.passage.id,
+        )
+
+    def made(self, wording: Wording, ask: Ask, answer: str, key: str) -> Iterator[Made]:
+        """What an answer gives; a question stands without loss before its answer."""
+        read = "\n".join(p.text for p in ask.seen)
+        rest = (ask.passage, self.label), tuple(p.id for p in ask.seen), read
+        for prompt, text in self.texts(wording, ask, answer):
+            yield Made(text, *rest[0], prompt, rest[1], rest[2], key)
+
+    def texts(self, wording: Wording, ask: Ask, answer: str) -> Iterator[tuple[str, str]]:
+        """(what stands before it without loss, text) for each text in an answer."""
+        if wording.answer == "questions":
+            yield from ((f"Question: {q}\nAnswer:", f" {a}") for q, a in reading.questions(answer))
+            return
+        found = reading.lines(answer) if wording.answer == "lines" else [reading.said(answer)]
+        yield from (("", text) for text in found if text)
+
+
+class Local(Prompted):
+    """Reads one passage at a time."""
+
+
+class Global(Prompted):
+    """Reads a document with the rest of the corpus before it, so that a shared beginning is computed once."""
+
+    reads: ClassVar[Literal["sentence", "document"]] = "document"
+    context: How = Field("auto", description="what of the corpus stands before the document")
+    budget: int | None = Field(None, ge=1, description="tokens of it at most; default: what the writer has room for")
+
+    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
+        around = Surroundings(desk.corpus, self.context, lambda t: len(encode(t, desk.tokenizer)), desk.seed)
+        made = [a for p in passages for a in self._with_corpus(p, around, desk, wording)]
+        return sorted(made, key=lambda a: [p.id for p in a.seen])  # equal beginnings one after the other
+
+    def _with_corpus(self, passage: Passage, around: Surroundings, desk: Desk, wording: Wording) -> Iterator[Ask]:
+        bare = list(units(passage, wording)) or [Ask(passage, wording.prompts[0], {"text": passage.text})]
+        longest = max(len(encode(wording.render(a.template, **a.values), desk.tokenizer)) for a in bare)
+        room = min(x for x in (desk.room - longest, self.budget, wording.budget) if x is not None)
+        seen = around.of(passage, max(0, room))
+        corpus = "\n".join(p.text.strip() for p in seen)
+        for a in units(passage, wording, [p for p in seen if p.text != passage.text]):
+            yield Ask(passage, a.template, {**a.values, "corpus": corpus}, seen)
+
+
+def units(passage: Passage, wording: Wording, seen: Seq[Passage] = ()) -> Iterator[Ask]:
+    """What is asked about a passage: once for it, for each of its sentences, or for each pair of names apart in it.
+
+    With other passages in view, pairs of one name of the passage's and one of theirs count as well.
+    """
+    whole = {"text": passage.text.strip(), "before": passage.before}
+    if wording.each == "passage":
+        rows = [whole]
+    elif wording.each == "sentence":
+        rows = [{**whole, "text": untitled(s)} for s in sentences(passage.text)]
+    else:
+        rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, seen)]
+    yield from (Ask(passage, template, row) for row in rows for template in wording.prompts)
+
+
+def pairs(passage: Passage, seen: Seq[Passage] = ()) -> Iterator[tuple[str, str, str]]:
+    """(the sentences without titles, first name, second name), in both orders."""
+    own = [untitled(s) for s in sentences(passage.text)]
+    others = [untitled(s) for p in seen for s in sentences(p.text)]
+    for a, b in apart([*own, *others]):
+        if any(a in s or b in s for s in own):
+            yield from ((" ".join(own), x, y) for x, y in ((a, b), (b, a)))
