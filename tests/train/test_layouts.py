@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from contextune import models
 from contextune.sequence import IGNORED, Rendered, Sequence, render
-from contextune.train.layouts import LAYOUTS, _cuts, padded, single
+from contextune.train.layouts import LAYOUTS, _cuts, evenly, padded, single
 from contextune.train.loss import labelled_logits, nll
-from contextune.train.trainer import deal, micro_batches
+from contextune.train.trainer import micro_batches
 
 
 @pytest.fixture(scope="module")
@@ -133,4 +133,4 @@ def test_cuts_cover_the_rows_in_order(lengths, tokens):
 @given(lengths, st.integers(1, 5))
 def test_every_sequence_is_dealt_once(lengths, ranks):
     rows = [Rendered((i,) * n, (i,) * n) for i, n in enumerate(lengths)]
-    assert sorted(r.ids[0] for share in deal(rows, ranks) for r in share) == list(range(len(rows)))
+    assert sorted(r.ids[0] for share in evenly(rows, ranks) for r in share) == list(range(len(rows)))

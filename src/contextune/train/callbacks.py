@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,25 @@ class Checkpoints(TrainerCallback):
         for old in folder.glob("checkpoint-*"):  # only now: a kill before this line leaves the older one
             if old != new:
                 shutil.rmtree(old)
+
+
+class Every(TrainerCallback):
+    """Calls `look(step, model)` before the first update, after every `every`-th and after the last."""
+
+    def __init__(self, every: int, look: Callable[[int, Any], None]) -> None:
+        self.every, self.look = every, look
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any) -> None:
+        if state.global_step == 0:
+            self._look(state, at["model"])
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any) -> None:
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self._look(state, at["model"])
+
+    def _look(self, state: TrainerState, model: Any) -> None:
+        if state.is_world_process_zero:
+            self.look(state.global_step, model)
 
 
 class Watch(TrainerCallback):

@@ -5,6 +5,8 @@
              would cost more than another pass      b b b b b      behind every real token and is never seen
     packed   several sequences a row, positions     a a a b b c    position_ids alone; transformers derives the
              restart at each                        0 1 2 0 1 0    isolation from them
+    shared   one row, no padding; what sequences    a a a b c c    spans tell the attention who sees what
+             have in common stands there once       0 1 2 3 3 4    (see prefix.py, attention.py)
 
 Never an attention mask *and* position ids: transformers then drops the isolation silently.
 The batch carries `keep`, flat indices of the positions that predict a labelled token, and `targets`,
@@ -16,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ..sequence import IGNORED, Rendered
+from . import prefix
 
 PASS = 192
 """What one more forward and backward pass costs, in padded tokens; a matter of speed only."""
@@ -30,27 +34,45 @@ class Batch:
     """Tensors of one forward pass.
 
     `input_ids` (rows, length); `position_ids` the same shape, or None for rows that hold one sequence;
-    `keep` (n,) indices into the flattened rows; `targets` (n,) token ids.
+    `keep` (n,) indices into the flattened rows; `targets` (n,) token ids; `spans` of the one row, where it has any.
     """
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor | None
     keep: torch.Tensor
     targets: torch.Tensor
+    spans: tuple[prefix.Span, ...] | None = None
 
     def to(self, device: torch.device) -> Batch:
         positions = None if self.position_ids is None else self.position_ids.to(device, non_blocking=True)
         ids, keep, targets = (t.to(device, non_blocking=True) for t in (self.input_ids, self.keep, self.targets))
-        return Batch(ids, positions, keep, targets)
+        return Batch(ids, positions, keep, targets, self.spans)
 
     @property
-    def inputs(self) -> dict[str, torch.Tensor]:
-        given = {"input_ids": self.input_ids, "position_ids": self.position_ids}
+    def inputs(self) -> dict[str, Any]:
+        given = {"input_ids": self.input_ids, "position_ids": self.position_ids, "spans": self.spans}
         return {k: v for k, v in given.items() if v is not None}
 
 
-Layout = Callable[[Seq[Rendered], int, int], list[Batch]]
-"""(sequences, tokens at most, padding id) -> micro-batches."""
+Deal = Callable[[Seq[Rendered], int], list[list[Rendered]]]
+"""(sequences of an update, processes) -> each process's share; none is empty where there are enough sequences."""
+
+
+def evenly(rows: Seq[Rendered], ranks: int) -> list[list[Rendered]]:
+    """Long sequences dealt evenly."""
+    ordered = sorted(rows, key=len, reverse=True)
+    return [ordered[r::ranks] for r in range(ranks)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Called with (sequences, tokens at most, padding id) it gives micro-batches; `deal` spreads over processes."""
+
+    make: Callable[[Seq[Rendered], int, int], list[Batch]]
+    deal: Deal = evenly
+
+    def __call__(self, rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+        return self.make(rows, tokens, pad)
 
 
 def single(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
@@ -77,13 +99,37 @@ def packed(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
     return [_pad_packs(bins[a:b], pad) for a, b in _cuts(lengths, tokens)]
 
 
-LAYOUTS: dict[str, Layout] = {"single": single, "padded": padded, "packed": packed}
+def shared(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+    """Groups of one beginning side by side in a row of at most `tokens` tokens, those of like length together."""
+    parts = [part for group in prefix.groups(rows) for part in prefix.fitted(group, tokens)]
+    bins: list[list[prefix.Group]] = []
+    size = 0
+    for part in sorted(parts, key=lambda p: (len(p.span), p.shared), reverse=True):
+        if not bins or size + len(part.span) > tokens:
+            bins.append([])
+            size = 0
+        bins[-1].append(part)
+        size += len(part.span)
+    return [Batch(*prefix.tensors(b), tuple(part.span for part in b)) for b in bins]
 
 
-def choose(name: str, attention: str | None, device: str) -> Layout:
-    """The layout of a name; `auto` packs where the kernel isolates sequences by itself (flash attention)."""
+SHARED = Layout(shared, prefix.neighbours)
+LAYOUTS: dict[str, Layout] = {
+    "single": Layout(single),
+    "padded": Layout(padded),
+    "packed": Layout(packed),
+    "shared": SHARED,
+}
+
+
+def choose(name: str, attention: str | None, device: str, spans: bool = False) -> Layout:
+    """The layout of a name.
+
+    `auto` packs where the kernel isolates sequences by itself (flash attention); elsewhere it shares what sequences
+    have in common where the model attends over `spans`, and pads where it does not.
+    """
     if name == "auto":
-        name = "packed" if device != "cpu" and "flash" in (attention or "") else "padded"
+        name = "packed" if device != "cpu" and "flash" in (attention or "") else "shared" if spans else "padded"
     return LAYOUTS[name]
 
 

@@ -2,22 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from ..head import head_of, only_at
+from .attention import attending
 from .layouts import Batch
+
+LOGITS = 2**23
+"""Logits that stand at once, where the loss is made in parts (fp32: 32 MiB)."""
 
 
 def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
     """Logits (n, vocabulary) of the n positions that predict a labelled token."""
     with only_at(head_of(model), batch.keep):
+        return _forward(model, batch)[0]
+
+
+def nll(model: Any, batch: Batch, parts: bool = False) -> torch.Tensor:
+    """Summed negative log-likelihood of a batch's targets, in nats (fp32). Divide by the update's targets.
+
+    `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
+    model's logits are its head's output, a linear map, and nothing else.
+    """
+    if not parts:
+        return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum")
+    with _at_the_head(head_of(model), batch) as found:
+        rest = _forward(model, batch)
+    return found[0] + rest.sum()  # of no logits, zero: wrappers that watch a model's output see it used
+
+
+def _forward(model: Any, batch: Batch) -> torch.Tensor:
+    # never spans without their attention: the model would isolate by position ids, and tails lose their beginnings
+    with attending(model) if batch.spans is not None else nullcontext():
         logits: torch.Tensor = model(**batch.inputs, use_cache=False).logits
-    return logits[0]
+    return logits
 
 
-def nll(model: Any, batch: Batch) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's targets, in nats (fp32). Divide by the update's targets."""
-    return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum")
+@contextmanager
+def _at_the_head(head: torch.nn.Module, batch: Batch) -> Iterator[list[torch.Tensor]]:
+    """Within: the loss is computed where the head stands, while its weights are whole; the head is given no rows."""
+    found: list[torch.Tensor] = []
+
+    def instead(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden = args[0].flatten(0, 1).index_select(0, batch.keep)
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        loss: torch.Tensor = LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype)
+        found.append(loss)
+        return (args[0][:1, :0], *args[1:])
+
+    handle = head.register_forward_pre_hook(instead)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Summed cross-entropy of a linear head, made with its gradients in the forward pass, a block of rows at a time.
+
+    With p = softmax(h Wᵀ + b) the gradient at the logits is p - onehot(target); from it follow those of h, W and b, and
+    no (n, vocabulary) tensor is kept. Products are in `dtype`; softmax, loss and the sums over blocks in fp32.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,  # (n, width)
+        weight: torch.Tensor,  # (vocabulary, width)
+        bias: torch.Tensor | None,  # (vocabulary,)
+        targets: torch.Tensor,  # (n,)
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        wants = ctx.needs_input_grad
+        h, w = hidden.to(dtype), weight.to(dtype)
+        d_hidden = torch.empty_like(hidden) if wants[0] else None
+        d_weight = torch.zeros_like(weight, dtype=torch.float32) if wants[1] else None
+        d_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and wants[2] else None
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        rows = max(1, LOGITS // len(weight))
+        with torch.autocast(hidden.device.type, enabled=False):
+            for begin in range(0, len(h), rows):
+                part, wanted = h[begin : begin + rows], targets[begin : begin + rows, None]
+                logits = F.linear(part, w, bias if bias is None else bias.to(dtype)).float()
+                norm = logits.logsumexp(1, keepdim=True)
+                total += (norm - logits.gather(1, wanted)).sum()
+                if not any(wants[:3]):
+                    continue
+                slope = logits.sub_(norm).exp_()  # the softmax, in the logits' place
+                slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
+                if d_bias is not None:
+                    d_bias += slope.sum(0)
+                slope = slope.to(dtype)
+                if d_hidden is not None:
+                    d_hidden[begin : begin + rows] = slope @ w
+                if d_weight is not None and dtype == torch.float32:
+                    d_weight.addmm_(slope.T, part)
+                elif d_weight is not None:
+                    d_weight += slope.T @ part
+        made = (d_hidden, d_weight, d_bias)
+        inputs = (hidden, weight, bias)
+        ctx.made = [g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True)]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return (*(g if g is None else g.mul_(grads[0]) for g in ctx.made), None, None)

@@ -24,7 +24,8 @@ from ..contexts import Context
 from ..errors import UserError
 from ..recipe import Model, Train
 from ..sequence import Record, Tokenizer
-from .callbacks import Checkpoints, Watch, last_whole
+from .callbacks import Checkpoints, Every, Watch, last_whole
+from .engine import Engine
 from .layouts import choose
 from .plan import Plan
 from .trainer import ContextTrainer, Updates
@@ -44,6 +45,9 @@ class Job:
     folder: Path
     model: Model | None = None
     card: str = ""
+    every: int = 0
+    """Updates between two calls of `look(step, model)`, which must leave the model and all generators as they were."""
+    look: Callable[[int, Any], None] | None = None
 
     @property
     def done(self) -> bool:
@@ -68,6 +72,8 @@ def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, tot
         before = _seconds(checkpoint)
         began = time.monotonic()
         trainer.add_callback(_Clock(lambda: before + time.monotonic() - began))
+        if job.look is not None:
+            trainer.add_callback(Every(job.every, job.look))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _finish(job, trainer, before + time.monotonic() - began)
     return target
@@ -115,12 +121,14 @@ def build(job: Job, model: Any, progress: Callable[[int, int, float], None]) -> 
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
+    engine = Engine.of(model, options.max_length)
     trainer = ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=Updates(job.records, job.context, job.tokenizer, plan, options.max_length),
         callbacks=[Checkpoints(options.save, distributed=arguments.world_size > 1), Watch(progress)],
-        layout=choose(options.layout, model.config._attn_implementation, arguments.device.type),
+        layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
+        engine=engine,
         tokens=options.tokens,
         pad=job.tokenizer.pad_token_id or 0,
     )

@@ -19,8 +19,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..contexts import Context, compose
 from ..sequence import Moment, Record, Rendered, Tokenizer, render
+from .engine import Engine
 from .layouts import Batch, Layout
-from .loss import nll
 from .plan import Plan
 
 
@@ -44,12 +44,6 @@ class Updates(Dataset[list[Rendered]]):
         return render(drawn, self.tokenizer, self.max_length)
 
 
-def deal(rows: Seq[Rendered], ranks: int) -> list[list[Rendered]]:
-    """An update's sequences dealt to the processes, long ones evenly; every process works all the same."""
-    ordered = sorted(rows, key=len, reverse=True)
-    return [ordered[r::ranks] for r in range(ranks)]
-
-
 def micro_batches(
     rows: Seq[Rendered], rank: int, ranks: int, layout: Layout, tokens: int, pad: int
 ) -> tuple[list[Batch], int]:
@@ -57,7 +51,7 @@ def micro_batches(
 
     All processes get the same number of micro-batches, since sharded backends need equal passes.
     """
-    shares = [layout(share, tokens, pad) for share in deal(rows, ranks)]
+    shares = [layout(share, tokens, pad) for share in layout.deal(rows, ranks)]
     passes = max(map(len, shares))
     mine = shares[rank]
     if len(mine) < passes:
@@ -69,9 +63,9 @@ def micro_batches(
 class ContextTrainer(Trainer):
     """A Trainer whose inputs are updates."""
 
-    def __init__(self, *args: Any, layout: Layout, tokens: int, pad: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout: Layout, engine: Engine, tokens: int, pad: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.layout, self.tokens, self.pad = layout, tokens, pad
+        self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
         self.loss_is_scaled_for_ga = True
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
@@ -93,10 +87,12 @@ class ContextTrainer(Trainer):
         for i, batch in enumerate(batches):
             last = i == len(batches) - 1
             self.accelerator.gradient_state._set_sync_gradients(last)  # DeepSpeed takes its step by this
-            with nullcontext() if last or ranks == 1 else self.accelerator.no_sync(model):
+            batch = batch.to(self.args.device)
+            sync = nullcontext() if last or ranks == 1 else self.accelerator.no_sync(model)
+            with sync, self.engine.around(model, batch):
                 with self.compute_loss_context_manager():
                     # gradients are averaged over processes, the loss is a sum over them
-                    loss = nll(model, batch.to(self.args.device)) * (ranks / targets)
+                    loss = self.engine.loss(model, batch) * (ranks / targets)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
