@@ -60,6 +60,7 @@ def test_an_engine_is_not_started_for_nothing():
 BASE = Request("p", 8, 0.5, 1, ("x",), "op/1", "row")
 CHANGES = {
     "prompt": "q", "max_tokens": 9, "temperature": 0.6, "seed": 2, "stop": ("y",), "operation": "op/2",
+    "schema": "{}", "cut": True,
 }  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def test_not_a_store(tmp_path):
     db = sqlite3.connect(tmp_path / "newer")
     db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(UserError, match="a store of version 9, expected 1"):
+    with pytest.raises(UserError, match="a store of version 9, expected 2"):
         Store(tmp_path / "newer")
 
 
@@ -242,7 +243,7 @@ def test_a_foreign_database_is_left_alone(tmp_path):
 
 def test_a_full_disk(path):
     with Store(path) as store:
-        store._db.execute("PRAGMA max_page_count = 4")
+        store._db.execute("PRAGMA max_page_count = 6")
         with pytest.raises(UserError, match=r"an answer cannot be kept \(database or disk is full\)"):
             ask(Fake(lambda r: "long " * 4000), numbered(0, 3), store)
 

@@ -77,7 +77,9 @@ class Generated(Policy):
             heat = self.temperature or (0.7 if retry else 0.0)  # greedy decoding would give the same again
             seed, name = self.seed + retry, f"learning-prompt/{meta.id}"
             requests = [
-                Request(meta.question(t), self.max_tokens, heat, seed, operation=name, source=f"record {rows[t]}")
+                Request(
+                    meta.question(t), self.max_tokens, heat, seed, operation=name, source=f"record {rows[t]}", cut=True
+                )
                 for t in texts
             ]
             answers = ask(engine, requests, store, progress)

@@ -1,6 +1,11 @@
 """Text generators behind one protocol, and the store of what they wrote."""
 
-from .base import Engine, Failure, Request
-from .store import Store, ask
+from .asking import ask
+from .base import Answer, Cost, Engine, Failure, Request
+from .looking import status, trace
+from .opening import open_engine
+from .store import Store
 
-__all__ = ["Engine", "Failure", "Request", "Store", "ask"]
+__all__ = [
+    "Answer", "Cost", "Engine", "Failure", "Request", "Store", "ask", "open_engine", "status", "trace",
+]  # fmt: skip

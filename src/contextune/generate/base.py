@@ -15,7 +15,8 @@ class Request:
 
     `temperature` 0 is greedy; `seed` matters above that. The answer ends before the first of `stop`.
     `operation` says what asks, with its version. `source` says for which row: it is kept and shown,
-    and is no part of what is asked.
+    and is no part of what is asked. `schema` is a JSON Schema as text: the answer is then JSON that fits
+    it. `cut` takes an answer that `max_tokens` cut short; else that is a Failure.
     """
 
     prompt: str
@@ -25,23 +26,53 @@ class Request:
     stop: tuple[str, ...] = ()
     operation: str = ""
     source: str = field(default="", compare=False)
+    schema: str = ""
+    cut: bool = False
 
     def key(self, identity: str) -> str:
         """A hash of everything that decides the answer of the engine of that identity."""
         sampling = [self.max_tokens, float(self.temperature), self.seed, list(self.stop)]
-        text = json.dumps([identity, self.prompt, sampling, self.operation])
+        later = {k: v for k, v in (("schema", self.schema), ("cut", self.cut)) if v}  # old keys stay as they were
+        text = json.dumps([identity, self.prompt, sampling, self.operation, *([later] if later else [])])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Tokens read and written and the seconds it took, as far as they are known."""
+
+    read: int | None = None
+    wrote: int | None = None
+    seconds: float | None = None
+
+
+class Answer(str):
+    """A text that knows what it cost. Any engine may answer with a plain `str` instead."""
+
+    __slots__ = ("cost",)
+
+    cost: Cost
+
+    def __new__(cls, text: str, cost: Cost) -> Answer:
+        made = super().__new__(cls, text)
+        made.cost = cost
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request has no answer. It is asked again in the next run."""
+    """Why a request has no answer. It is asked again in the next run.
+
+    Where `asked` is false nothing was sent for it: a budget was spent, or the server had stopped answering.
+    """
 
     reason: str
+    asked: bool = field(default=True, compare=False)
+    cost: Cost = field(default=Cost(), compare=False)
 
 
 class Engine(Protocol):
-    """A text generator."""
+    """A text generator. It may also have a `name`, which the store keeps for people to read."""
 
     @property
     def identity(self) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Local:
     """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192) -> None:
-        self.model, self.tokenizer, self.tokens = model, tokenizer, tokens
+    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192, name: str = "") -> None:
+        self.model, self.tokenizer, self.tokens, self.name = model, tokenizer, tokens, name
 
     @cached_property
     def identity(self) -> str:

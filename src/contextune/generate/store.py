@@ -1,8 +1,8 @@
 """What engines wrote, kept so that nothing is asked twice.
 
 One SQLite file, one row a request, under a hash of everything that decides its answer. Each answer is
-committed as it arrives, so a killed run loses only what was still being written. Several processes
-may write at once; where two answer the same request, the first answer stays and both use it.
+committed as it arrives, so a killed run loses only what was still being written. Several processes may
+write at once: who asks a request claims it first, and the others wait for its answer (claims.py).
 """
 
 from __future__ import annotations
@@ -10,33 +10,46 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ..errors import UserError
-from .base import Engine, Failure, Request
+from .base import Cost, Engine, Failure, Request
+from .claims import CLAIMS, Claims
 
-VERSION = 1
+VERSION = 2
 _TABLE = """
 CREATE TABLE answers (
   key TEXT PRIMARY KEY, text TEXT, reason TEXT, attempts INTEGER NOT NULL,
   engine TEXT NOT NULL, operation TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT NOT NULL,
-  sampling TEXT NOT NULL, written REAL NOT NULL)
+  sampling TEXT NOT NULL, written REAL NOT NULL,
+  name TEXT NOT NULL DEFAULT '', read INTEGER, wrote INTEGER, seconds REAL)
 """
+_FROM_1 = (
+    "ALTER TABLE answers ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+    *(f"ALTER TABLE answers ADD COLUMN {column}" for column in ("read INTEGER", "wrote INTEGER", "seconds REAL")),
+)
 _PUT = """
-INSERT INTO answers VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?)
+INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET text = excluded.text, reason = excluded.reason, source = excluded.source,
-  written = excluded.written, attempts = attempts + 1
+  written = excluded.written, name = excluded.name, attempts = attempts + excluded.attempts,
+  read = coalesce(read + excluded.read, excluded.read, read),
+  wrote = coalesce(wrote + excluded.wrote, excluded.wrote, wrote),
+  seconds = coalesce(seconds + excluded.seconds, excluded.seconds, seconds)
 WHERE answers.text IS NULL
-"""
+"""  # what failed attempts cost is added up
+_SAMPLING = ("max_tokens", "temperature", "seed", "stop", "schema", "cut")
 
 
 class Store:
     """The file at `path`, made where there is none; in memory where `path` is None.
 
-    Raises UserError where the file cannot be written or is not such a store.
+    Raises UserError where the file cannot be written or is not such a store. A store of an older version is
+    brought up to this one, with all its answers.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -49,18 +62,19 @@ class Store:
             self._open()
         except (sqlite3.Error, OSError) as e:
             raise UserError(f"{path}: cannot be used as the store of generated texts ({e})", mend) from None
+        self.claims = Claims(self._db)
 
     def _open(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")  # one process at a time looks and makes
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if found != VERSION and (found or tables):
-            self.close()
+        if found not in (0, 1, VERSION) or (tables and not found):
+            self._db.close()
             what = f"a store of version {found}, expected {VERSION}" if found else "another program's database"
             raise UserError(f"{self.path}: {what}", "name another file")
-        if not found:
-            self._db.execute(_TABLE)
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
+        if found != VERSION:
+            for statement in (*(_FROM_1 if found else (_TABLE,)), CLAIMS, f"PRAGMA user_version = {VERSION}"):
+                self._db.execute(statement)
         self._db.execute("COMMIT")
         with suppress(sqlite3.OperationalError):  # locked while another process switches it; it stays so in the file
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -69,26 +83,54 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, str | Failure]:
         """What is kept under those of `keys` that were asked before."""
-        wanted, found = list(dict.fromkeys(keys)), dict[str, str | Failure]()
+        rows = self._rows("SELECT key, text, reason FROM answers", keys)
+        return {key: text if text is not None else Failure(reason) for key, text, reason in rows}
+
+    def settled(self, keys: Iterable[str], began: float) -> set[str]:
+        """Those of `keys` that are answered, or have failed since the time `began`."""
+        rows = self._rows("SELECT key, text IS NOT NULL OR written >= ? FROM answers", keys, began)
+        return {key for key, settled in rows if settled}
+
+    def claim(self, keys: Seq[str], began: float) -> set[str]:
+        """Those of `keys` that are this store's to ask from now on (claims.py)."""
+        try:
+            return self.claims.take(keys, began)
+        except sqlite3.Error as e:
+            raise UserError(f"{self.path}: cannot be written ({e})", "free some space, then run again") from None
+
+    def _rows(self, query: str, keys: Iterable[str], *values: object) -> Iterator[tuple[Any, ...]]:
+        wanted = list(dict.fromkeys(keys))
         for i in range(0, len(wanted), 500):  # SQLite limits the variables of a statement
             part = wanted[i : i + 500]
-            query = f"SELECT key, text, reason FROM answers WHERE key IN ({','.join('?' * len(part))})"
-            for key, text, reason in self._db.execute(query, part):
-                found[key] = text if text is not None else Failure(reason)
-        return found
+            yield from self._db.execute(f"{query} WHERE key IN ({','.join('?' * len(part))})", (*values, *part))
 
-    def put(self, request: Request, identity: str, answer: str | Failure) -> None:
-        """Keeps an answer, or a failure where there is no answer yet."""
-        text, reason = (None, answer.reason) if isinstance(answer, Failure) else (answer, None)
-        sampling = {name: getattr(request, name) for name in ("max_tokens", "temperature", "seed", "stop")}
+    def put(self, request: Request, engine: Engine | str, answer: str | Failure) -> None:
+        """Keeps an answer, or a failure where there is no answer yet, and gives up the claim on it.
+
+        `engine` is what answered, or its identity. The first answer stays.
+        """
+        identity, name = (engine, "") if isinstance(engine, str) else (engine.identity, getattr(engine, "name", ""))
+        failed = isinstance(answer, Failure)
+        text, reason = (None, answer.reason) if isinstance(answer, Failure) else (str(answer), None)
+        attempts = int(not (isinstance(answer, Failure) and not answer.asked))
+        sampling = {name: value for name in _SAMPLING if (value := getattr(request, name)) or name in _SAMPLING[:4]}
         key, origin = request.key(identity), (identity, request.operation, request.source)
-        row = (key, text, reason, *origin, request.prompt, json.dumps(sampling), time.time())
+        cost: Cost = getattr(answer, "cost", Cost())
+        row = (key, text, reason, attempts, *origin, request.prompt, json.dumps(sampling), time.time(), name)
         try:
-            self._db.execute(_PUT, row)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(_PUT, (*row, cost.read, cost.wrote, cost.seconds))
+            self.claims.give_up([key])
+            self._db.execute("COMMIT")
         except sqlite3.Error as e:
-            raise UserError(f"{self.path}: an answer cannot be kept ({e})", "free some space, then run again") from None
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            kept = "a failure" if failed else "an answer"
+            raise UserError(f"{self.path}: {kept} cannot be kept ({e})", "free some space, then run again") from None
 
     def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.claims.give_up()
         self._db.close()
 
     def __enter__(self) -> Store:
@@ -96,42 +138,3 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def ask(
-    engine: Engine, requests: Sequence[Request], store: Store, progress: Callable[[int, int], None] | None = None
-) -> list[str]:
-    """The answers in the order of `requests`; only those that the store lacks are asked of the engine.
-
-    `progress` is told (answered, in all), counting distinct requests. Raises UserError at the end, when
-    all else is kept, where requests failed.
-    """
-    identity = engine.identity
-    keys = [r.key(identity) for r in requests]
-    distinct = dict(zip(reversed(keys), reversed(requests), strict=True))  # of equal ones the first
-    kept = {k for k, answer in store.get(keys).items() if isinstance(answer, str)}
-    missing = [distinct[k] for k in dict.fromkeys(keys) if k not in kept]
-    unanswered, done = {*range(len(missing))}, len(kept)
-    for place, answer in engine.complete(missing) if missing else ():
-        store.put(missing[place], identity, answer)
-        unanswered.discard(place)
-        done += isinstance(answer, str)
-        if progress is not None:
-            progress(done, len(distinct))
-    for place in sorted(unanswered):
-        store.put(missing[place], identity, Failure("the engine gave no answer"))
-    answers = store.get(keys)  # read back: another process may have been first
-    _refuse_failures({k: distinct[k] for k in dict.fromkeys(keys)}, answers)
-    return [str(answers[k]) for k in keys]
-
-
-def _refuse_failures(requests: dict[str, Request], answers: dict[str, str | Failure]) -> None:
-    failed = [(r, a.reason) for k, r in requests.items() if isinstance(a := answers[k], Failure)]
-    if not failed:
-        return
-    lines = [f"  {r.source or repr(r.prompt)[:60]}: {reason}" for r, reason in failed[:10]]
-    more = [f"  and {len(failed) - 10} more"] if len(failed) > 10 else []
-    raise UserError(
-        "\n".join([f"{len(failed)} of {len(requests)} requests have no answer:", *lines, *more]),
-        "run again: what was answered is kept, and only these are asked anew",
-    )
