@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..recipe import Compare
 
 Columns = Mapping[str, list[Any]]
+Estimates = dict[tuple[str, str], Estimate]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,23 @@ def summarise(
         arm: _arm(run, arm, about, cells, scores, compare.confidence, judged["baseline"]) for arm, about in arms.items()
     }
     return {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks}
+
+
+def estimates(folder: Path, arms: Collection[str], resamples: int = 2000) -> Estimates:
+    """(arm, task) to its value with replicates drawn together, so that differences between cells are paired.
+
+    A measure stands beside the tasks as (arm, "measure:listen"), the mean of its tasks. Raises UserError where
+    outcomes are missing.
+    """
+    run = _Run(Path(folder), dict.fromkeys(arms, ""), None)
+    cells = dict(_bootstrap(run, list(arms), resamples))
+    for arm in arms:
+        by_measure: dict[str, list[Estimate]] = {}
+        for task, file in run.tasks.items():
+            if metrics.find(file.about["metric"]).higher_is_better:
+                by_measure.setdefault(f"measure:{file.about['measure']}", []).append(cells[arm, task])
+        cells |= {(arm, name): mean(found) for name, found in by_measure.items()}
+    return cells
 
 
 def _deciding(run: _Run, wanted: tuple[str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,6 +77,9 @@ class Wanted:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+STUDIES = {"augmented": "augmented"}
+"""Names of the studies, in the order in which `reproduce all` runs them, and their modules."""
+
 Reproduction = Callable[[Wanted, "Reporter"], Study]
 _known: dict[str, Reproduction] = {}
 
@@ -89,13 +93,22 @@ def register(name: str) -> Callable[[Reproduction], Reproduction]:
 
 
 def names() -> list[str]:
-    return sorted(_known)
+    _load()
+    return [n for n in STUDIES if n in _known]
 
 
 def find(name: str) -> Reproduction:
+    """The study of a name; UserError with the nearest name where there is none."""
+    _load()
     if name not in _known:
-        raise UserError(f"unknown reproduction '{name}'", nearest(name, _known))
+        raise UserError(f"unknown reproduction '{name}'", nearest(name, ["all", *_known]))
     return _known[name]
+
+
+def _load() -> None:
+    """Each study's module registers itself when it is imported."""
+    for module in STUDIES.values():
+        import_module(f".{module}", __package__)
 
 
 def verdict(holds: bool | None) -> Verdict:

@@ -1,0 +1,159 @@
+"""Augmented fine-tuning (Lampinen et al. 2025, arXiv 2505.00661), with the controls that the paper lacks.
+
+Every arm trains for the same number of updates of the same number of rows on four worlds; what an arm adds to the
+facts is what the untrained model itself inferred from them. The paper's figures carry no numbers that could be
+read, so its claims are stated in words and a verdict rests on the intervals measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..progress import Reporter
+from . import drawing
+from .augmented_claims import claims
+from .claims import Figure, Study, Wanted, register
+from .running import Comparison, compare
+
+CLEAN = ["malformed", "echo", "drift", "duplicate"]
+LOCAL, GLOBAL = ["rephrase", "reversal", "conclusions"], ["link", "deductions"]
+OPERATIONS = {
+    "finetuned": [],
+    "repeated": ["repeat"],
+    "rephrase": ["rephrase"],
+    "local": LOCAL,
+    "global": GLOBAL,
+    "augmented": [*LOCAL, *GLOBAL],
+    "reversed_strings": ["reversed_strings"],
+    "self_qa": ["questions"],
+}
+"""What each arm adds to the facts; `augmented` is local and global together."""
+
+ABOUT = {
+    "untrained": "the model as it is",
+    "finetuned": "the facts alone",
+    "repeated": "the facts and the facts again",
+    "rephrase": "and rephrasings",
+    "local": "and what follows from each sentence",
+    "global": "and what follows from each document beside the others",
+    "augmented": "local and global together",
+    "reversed_strings": "and the facts with their words turned round (no model)",
+    "self_qa": "and questions with their answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A world of the study and which of its tasks stand for what."""
+
+    world: str
+    learn: str
+    generalise: str
+    context: str
+    """The generalising test with what it needs in its context."""
+    steps: int
+    max_length: int = 128
+
+
+BENCHES = {
+    "reversal": Bench("reversals", "forward", "reversal", "reversal_in_context", 300),
+    "descriptions": Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", 300),
+    "syllogism": Bench("syllogisms", "premise", "conclusion", "conclusion_in_context", 300),
+    "semantic": Bench("semantic", "recall", "reversal", "reversal_in_context", 300),
+}
+
+
+@register("augmented")
+def augmented(wanted: Wanted, reporter: Reporter) -> Study:
+    """Options (`--set`): steps (updates an arm, all worlds), data (a folder of the public reversal-curse files)."""
+    _known(wanted.options)
+    found = {name: compare(recipe(name, bench, wanted), wanted.out / name, reporter) for name, bench in BENCHES.items()}
+    if wanted.options.get("data"):
+        public = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", 300)
+        path = str(Path(wanted.options["data"]).resolve())
+        found["public"] = compare(recipe("public", public, wanted, path), wanted.out / "public", reporter)
+    return Study(
+        "augmented",
+        "Augmented fine-tuning",
+        "Lampinen, Chaudhry, Chan et al. 2025, arXiv 2505.00661",
+        tuple(claims(found, ABOUT, len(wanted.seeds))),
+        (figure(found),),
+        notes(found, wanted),
+        tuple(c.folder.name for c in found.values()),
+    )
+
+
+def recipe(name: str, bench: Bench, wanted: Wanted, path: str | None = None) -> dict[str, Any]:
+    """The comparison on one world, as a recipe."""
+    size = {"tiny": "small", "small": "small", "paper": "paper"}[wanted.scale]
+    options = {"path": path} if path else {"size": size}
+    world = {"world": bench.world, "options": options}
+    arms: dict[str, Any] = {"untrained": {"about": ABOUT["untrained"]}}
+    for arm, operations in OPERATIONS.items():
+        augment = {"augment": {"operations": operations, "verify": CLEAN}} if operations else {}
+        arms[arm] = {"about": ABOUT[arm], "data": "facts", **augment}
+    return {
+        "name": f"augmented-{name}",
+        "model": wanted.model,
+        "data": {"facts": {**world, "split": "train"}},
+        "arms": arms,
+        "seeds": list(wanted.seeds),
+        "train": {
+            "steps": wanted.options.get("steps", bench.steps), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
+            else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length if not path else 256,
+        },
+        "evaluate": {"tasks": [world], "samples": 0},
+        "compare": {"baseline": "finetuned", "tasks": [bench.generalise]},
+        "allow_overlap": True,
+    }  # fmt: skip
+
+
+def _known(options: Mapping[str, Any]) -> None:
+    unknown = set(options) - {"steps", "data"}
+    if unknown:
+        raise UserError(f"reproduce augmented: unknown option '{min(unknown)}'", "steps, data")
+
+
+# --------------------------------------------------------------------------------- what is shown
+
+
+def figure(found: Mapping[str, Comparison]) -> Figure:
+    names = ["untrained", "in context", *OPERATIONS]
+    colours = drawing.palette(names, ("untrained", "in context"))
+    panels = []
+    for name, c in found.items():
+        bench = BENCHES.get(name, BENCHES["descriptions"])
+        values = {a: c.value(a, bench.generalise) for a in ("untrained", *OPERATIONS)}
+        values = {"untrained": values.pop("untrained"), "in context": c.value("untrained", bench.context), **values}
+        panels.append((name, values, c.chance(bench.generalise)))
+    caption = (
+        "What was never told as it is asked, by arm, with 95 % intervals over seeds and items; dotted: chance. "
+        "“In context” is the untrained model with the facts before the question."
+    )
+    return Figure("Told one way, asked the other", caption, drawing.bars(panels, colours))
+
+
+def notes(found: Mapping[str, Comparison], wanted: Wanted) -> tuple[str, ...]:
+    steps = wanted.options.get("steps", BENCHES["reversal"].steps)
+    said = [
+        f"Every arm: {steps} updates of 16 rows, full-text loss, {len(wanted.seeds)} seeds, model {wanted.model}; what "
+        "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
+        "In-context learning is given the fact among others, not the whole corpus: the pocket model was taught "
+        "contexts of up to eight facts.",
+        "The paper tests one model (Gemini 1.5 Flash) and shows no numbers; its claims are compared in direction.",
+    ]
+    for name, c in found.items():
+        texts = ", ".join(f"{arm} {count}" for arm, count in c.rows().items())
+        said.append(f"{name}: rows trained on by arm: {texts}.")
+        if leaks := c.leaks("augmented"):
+            shares = ", ".join(f"{task} {share:.0%}" for task, share in leaks.items() if share)
+            said.append(
+                f"{name}: share of test statements that stand verbatim in the augmented arm's texts: {shares or '0 %'}."
+            )
+    if "public" not in found:
+        said.append("The public reversal-curse files were not given; --set data=FOLDER adds them.")
+    return tuple(said)

@@ -1,0 +1,241 @@
+"""In-context regression after contextual fine-tuning: the paper's two panels, and the controls that they lacked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from .claims import Claim, Figure, Study, Verdict, Wanted, register, verdict
+
+if TYPE_CHECKING:
+    from ..lab.regression.results import Results, Value
+    from ..progress import Reporter
+
+SOURCE = "Choi et al., Teaching LLMs How to Learn with Contextual Fine-Tuning, arXiv 2503.09032"
+PAPER_ARMS = ("cft", "cpt", "neg")
+DEFAULTS: dict[str, Any] = {"classes": "polynomial,linear,relu", "workers": 0}
+
+RELEASED: dict[tuple[str, str], dict[str, float]] = {
+    ("polynomial", "alignment"): {"cft": 0.98, "cpt": 0.32, "neg": 0.18},
+    ("linear", "alignment"): {"cft": 0.97, "cpt": 0.92, "neg": 0.03},
+    ("polynomial", "error0"): {"cft": 0.33 / 940, "cpt": 1110 / 940, "neg": 898 / 940},
+    ("linear", "error0"): {"cft": 20.8 / 40, "cpt": 40.8 / 40, "neg": 40.8 / 40},
+    ("relu", "error0"): {"cft": 0.0, "cpt": 6.97 / 6.9},
+    ("polynomial", "error-all"): {"cft": 0.63 / 940, "cpt": 771 / 940, "neg": 912 / 940},
+    ("linear", "error-all"): {"cft": 0.03 / 40, "cpt": 0.02 / 40, "neg": 0.25 / 40},
+    ("relu", "error-all"): {"cft": 0.0, "cpt": 0.30 / 6.9},
+}
+"""The authors' metrics files, single runs at d = 20; errors over the variance of g (940, 40 and 6.9)."""
+
+SAYS = {
+    ("alignment", "cft"): "A prefix of f aligns the input gradient with the true gradient of g, above CPT and NEG-CFT",
+    ("alignment", "cpt"): "Without a prefix the gradient stays less aligned than with it",
+    ("alignment", "neg"): "A prefix of noise does not align the gradient as f does",
+    ("error0", "cft"): "With the prefix of f, g is predicted better before any example of it",
+    ("error0", "cpt"): "Without a prefix nothing is known before the first example",
+    ("error0", "neg"): "A prefix of noise does not help before the first example",
+    ("error-all", "cft"): "With the prefix of f the error stays below the others' to the last example",
+    ("error-all", "cpt"): "Without a prefix the error stays above that of CFT to the last example",
+    ("error-all", "neg"): "With noise the error stays above that of CFT to the last example",
+}
+
+
+@register("cft-synthetic")
+def cft_synthetic(wanted: Wanted, reporter: Reporter) -> Study:
+    from ..lab.regression import study
+    from ..lab.regression.arms import ARMS
+    from ..lab.regression.presets import preset
+    from ..lab.regression.results import Results
+
+    chosen, workers = _options(wanted)
+    arms = {c: tuple(ARMS) if c in ("polynomial", "linear") else PAPER_ARMS for c in chosen}
+    plan = study.Plan(preset(wanted.scale), arms, wanted.seeds, wanted.out)
+    study.run_all(plan, reporter, workers)
+    results = Results(plan)
+    return Study(
+        name="cft-synthetic",
+        title="What a contextual prefix does to in-context regression",
+        source=SOURCE,
+        claims=tuple(claims(results)),
+        figures=tuple(pictures(results)),
+        notes=tuple(notes(results)),
+        folders=(str(wanted.out),),
+        seconds=study.spent(wanted.out),
+    )
+
+
+def _options(wanted: Wanted) -> tuple[list[str], int]:
+    """Classes of functions and worker processes; UserError for an option that is not there."""
+    from ..errors import nearest
+
+    for key in wanted.options:
+        if key not in DEFAULTS:
+            raise UserError(f"cft-synthetic has no option '{key}'", nearest(key, DEFAULTS))
+    options = {**DEFAULTS, **wanted.options}
+    chosen = options["classes"].split(",") if isinstance(options["classes"], str) else list(options["classes"])
+    if not isinstance(options["workers"], int) or options["workers"] < 0:
+        raise UserError(f"workers: {options['workers']!r}", "a whole number; 0 takes one for each core, at most 2")
+    return [c.strip() for c in chosen], options["workers"] or min(2, os.cpu_count() or 1)
+
+
+def claims(results: Results) -> Iterator[Claim]:
+    for target, arms in results.plan.targets.items():
+        for measure, value in _measures(results, target).items():
+            for arm in arms:
+                yield _claim(results, target, measure, arm, value)
+        for arm in (a for a in arms if a not in ("cpt", "cpt-positions", "cpt-scaled")):
+            yield from _without(results, target, arm)
+        if len(arms) > len(PAPER_ARMS):
+            yield from survivors(results, target)
+
+
+def _measures(results: Results, target: str) -> dict[str, Callable[[str], Value]]:
+    return {
+        "alignment": lambda arm: results.alignment(target, arm),
+        "error0": lambda arm: results.error(target, arm, 0),
+        "error-all": lambda arm: results.error(target, arm, -1),
+    }
+
+
+def _claim(results: Results, target: str, measure: str, arm: str, value: Callable[[str], Value]) -> Claim:
+    """What the paper says of its three arms is tested against the other two; a control is set beside CFT."""
+    found = value(arm)
+    better = 1 if measure == "alignment" else -1
+    if arm not in PAPER_ARMS:
+        about = _about(arm)
+        difference = value("cft") - found
+        return _made(f"{target}.{measure}.{arm}", f"Control, not in the paper. Prefix: {about}", found, "measured",
+                     f"CFT minus this arm: {_printed(difference)}")  # fmt: skip
+    rivals = [a for a in PAPER_ARMS if a != arm] if arm == "cft" else ["cft"]
+    signs = [better * (1 if arm == "cft" else -1) * (value(arm) - value(r)).sign for r in rivals]
+    why = "; ".join(f"{arm} − {r}: {_printed(value(arm) - value(r))}" for r in rivals)
+    return _made(f"{target}.{measure}.{arm}", _says(target, measure, arm), found, verdict(_decided(signs)), why)
+
+
+def _decided(signs: list[int]) -> bool | None:
+    """True where all differences are clear and as claimed; None where nothing is clear either way."""
+    if all(s > 0 for s in signs):
+        return True
+    return None if not any(s < 0 for s in signs) and not any(s > 0 for s in signs) and len(signs) == 0 else False
+
+
+def _says(target: str, measure: str, arm: str) -> str:
+    released = RELEASED.get((target, measure), {}).get(arm)
+    return SAYS[measure, arm] + ("." if released is None else f" (released: {released:.2g}).")
+
+
+def _without(results: Results, target: str, arm: str) -> Iterator[Claim]:
+    """Never tested in the paper: the trained model without its prefix."""
+    for measure, found in (
+        ("alignment", results.alignment(target, arm, prefixed=False)),
+        ("error0", results.error(target, arm, 0, prefixed=False)),
+        ("error-all", results.error(target, arm, -1, prefixed=False)),
+    ):
+        yield _made(f"{target}.{measure}.{arm}.off", "Not in the paper: the prefix taken away at test time.", found,
+                    "measured", "")  # fmt: skip
+
+
+CONTROLS = {
+    "positions": ("CFT beats CPT also where CPT stands at pretrained positions", "cft", "cpt-positions"),
+    "scale": ("CFT beats CPT also where positions are pretrained and g is scaled", "cft-scaled", "cpt-scaled"),
+    "noise": ("f in the prefix does more than noise of its variance", "cft", "matched-noise"),
+    "function": ("the right f does more than another linear function", "cft", "other-function"),
+    "order": ("f does more than its values in another order", "cft", "shuffled"),
+    "information": (
+        "knowing w without f at the points asked for does as well as CFT, so that more than the answer's ingredients "
+        "given away is at work", "other-points", "cft",
+    ),
+}  # fmt: skip
+
+
+def survivors(results: Results, target: str) -> Iterator[Claim]:
+    """Does the paper's difference stay when one thing is mended? Measured: alignment of the first minus the second."""
+    for name, (says, first, second) in CONTROLS.items():
+        gain = results.alignment(target, first) - results.alignment(target, second)
+        before = results.error(target, first, 0) - results.error(target, second, 0)
+        holds = gain.sign >= 0 and before.sign <= 0 if name == "information" else gain.sign > 0 and before.sign < 0
+        why = f"alignment, {first} − {second}: {_printed(gain)}; error before the first example: {_printed(before)}"
+        yield _made(f"{target}.control.{name}", f"Control: {says}.", gain, verdict(holds), why)
+    gain = results.alignment(target, "cft", prefixed=False) - results.alignment(target, "cpt")
+    after = results.error(target, "cft", -1, prefixed=False) - results.error(target, "cpt", -1)
+    yield _made(
+        f"{target}.control.removed",
+        "Control: what CFT learned stays when the prefix is taken away (this is what is claimed of language models).",
+        gain,
+        verdict(gain.sign > 0 and after.sign < 0),
+        f"alignment, cft without prefix − cpt: {_printed(gain)}; error after the last example: {_printed(after)}",
+    )
+
+
+def _made(id: str, paper: str, found: Value, decided: Verdict, why: str) -> Claim:
+    return Claim(id, paper, found.mean, found.interval, len(found.by_seed), decided, why)
+
+
+def _printed(value: Value) -> str:
+    band = "" if value.interval is None else f" [{value.interval[0]:+.3f}, {value.interval[1]:+.3f}]"
+    return f"{value.mean:+.3f}{band}"
+
+
+def _about(arm: str) -> str:
+    from ..lab.regression.arms import ARMS
+
+    return ARMS[arm].about + "."
+
+
+def pictures(results: Results) -> Iterator[Figure]:
+    from ..lab.regression.figures import picture
+
+    yield Figure(
+        "The paper's two panels",
+        "Left: cosine between the model's input gradient at the last point and the true gradient of g, on one fixed "
+        "batch. Right: error against the number of examples of g; grey lines see those examples only. Bands at 95 %.",
+        picture(results, PAPER_ARMS, simple=True),
+    )
+    controls = ("cft", "cpt-positions", "other-points", "other-function", "shuffled", "matched-noise")
+    if any(len(arms) > len(PAPER_ARMS) for arms in results.plan.targets.values()):
+        yield Figure(
+            "Controls of what the prefix says",
+            "The same measures with prefixes that look like CFT's and say something else.",
+            picture(results, controls),
+        )
+        yield Figure(
+            "Scale, and the prefix taken away",
+            "With targets brought to the variance of f; dashed: the same models tested without the prefix that they "
+            "were trained with.",
+            picture(results, ("cft", "cpt-positions", "cft-scaled", "cpt-scaled"), off=("cft", "cft-scaled")),
+        )
+
+
+def notes(results: Results) -> Iterator[str]:
+    preset, seeds = results.plan.preset, results.plan.seeds
+    yield (
+        f"Scale '{preset.name}': d = {preset.d}, {preset.points} points, {preset.layers} layers of width "
+        f"{preset.width}; {preset.pretrain_steps:,} steps of pretraining, {preset.steps:,} of fine-tuning. {len(seeds)} "
+        f"seeds of fine-tuning over {len(results.plan.bases)} pretrained models, taken in turn."
+    )
+    yield (
+        "Errors are over the variance of g: 1 is the best constant. Intervals are Student's t over seeds, differences "
+        "paired; bands in the figures resample seeds and functions."
+    )
+    yield "True gradients come from autograd of each g; the released script used the polynomial's for every class."
+    yield (
+        "The prefix of CFT holds f at the very points at which g is asked for: polynomial and ReLU targets are then "
+        "functions of numbers in the prompt."
+    )
+    for target in (t for t, arms in results.plan.targets.items() if len(arms) > len(PAPER_ARMS)):
+        yield conclusion(results, target)
+
+
+def conclusion(results: Results, target: str) -> str:
+    """Which of the paper's claims survive the controls, in a sentence made from the verdicts."""
+    found = {c.id.rsplit(".", 1)[1]: c.verdict == "holds" for c in survivors(results, target)}
+    first = [c for c in claims(results) if c.id in (f"{target}.alignment.cft", f"{target}.error0.cft")]
+    itself = "holds" if all(c.verdict == "holds" for c in first) else "does not hold in full"
+    stays = [name for name, held in found.items() if held]
+    falls = [name for name, held in found.items() if not held]
+    return (
+        f"{target}: the paper's difference between CFT, CPT and NEG-CFT {itself} here. It survives the controls: "
+        f"{', '.join(stays) or 'none'}. It does not survive: {', '.join(falls) or 'none'}."
+    )
