@@ -147,6 +147,7 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     items = [(i.id, i.prompt, i.options, i.answer) for i in task.items]
     how = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
+    how += [task.fields["command"]] if "command" in task.fields else []
     return identity.digest([folder_key(prepared, arm, seed), items, how])
 
 

@@ -202,6 +202,15 @@ def overlaps(prepared: Prepared) -> Overlap:
     return overlap(texts, items)
 
 
+def _last(item: Item) -> tuple[str]:
+    """What a world asks: its prompt's last line, with the answer."""
+    return (item.prompt.rsplit("\n", 1)[-1] + item.gold,)
+
+
+def _asked(item: Item) -> str:
+    return str(item.fields.get("asked", item.prompt))
+
+
 def writable(out: Path) -> None:
     """UserError where the run's folder cannot be made and written to."""
     try:

@@ -135,6 +135,22 @@ def _csv(file: File) -> Iterator[Row]:
             yield Row(dict(zip(header, cells, strict=True)), where, f"{file.name}:{at}")
 
 
+def _tsv(file: File) -> Iterator[Row]:
+    """Tabs between cells, and quotes like any other character: what the format's registration says (IANA)."""
+    header: list[str] = []
+    for number, line in lines(file):
+        where, cells = f"{file.shown}:{number}", line.rstrip("\r\n").split("\t")
+        if cells == [""]:
+            continue
+        if not header:
+            header = _header(cells, where, "\t")
+        elif len(cells) != len(header):
+            hint = "a tab or line break within a cell needs quotes, which format: csv reads"
+            raise UserError(f"{where}: {len(cells)} cells, expected {len(header)} ({', '.join(header)})", hint)
+        else:
+            yield Row(dict(zip(header, cells, strict=True)), where, f"{file.name}:{number}")
+
+
 def _header(cells: list[str], where: str, delimiter: str) -> list[str]:
     twice = sorted({c for c in cells if cells.count(c) > 1})
     if twice:
@@ -176,6 +192,7 @@ READERS: Mapping[str, Callable[[File], Iterator[Row]]] = {
     "jsonl": _jsonl,
     "json": _json,
     "csv": _csv,
+    "tsv": _tsv,
     "parquet": _parquet,
     "text": _text,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from ..data import read
 from ..data.raw import Row
 from ..errors import UserError
+from . import external, sql, trees
 from .items import Item, Task
 from .specs import Spec
 from .templates import Text, Value
@@ -30,15 +31,17 @@ class _Question:
     options: tuple[str, ...]
     answer: Any
     where: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
     """The task of a specification. Raises UserError that names file and row, or the key at fault."""
     count = min((n for n in (spec.limit, limit) if n is not None), default=None)
-    questions = _questions(spec, _rows(spec, spec.split, folder, where, count), where)
+    questions = _questions(spec, _rows(spec, spec.split, folder, where, count), where, folder)
     shots = _shots(spec, folder, where)
     items = tuple(_item(spec, q, shots, where) for q in questions)
     _refuse_twice(items, where)
+    _refuse_ungradable(spec, items, where)
     chance = spec.chance
     if chance is None and spec.kind == "choice":
         chance = sum(1 / len(i.options) for i in items) / len(items)
@@ -52,6 +55,7 @@ def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
         max_tokens=spec.max_tokens,
         stop=spec.stop,
         about=spec.about,
+        fields={"command": spec.command} if spec.command else {},
     )
 
 
@@ -59,20 +63,26 @@ def _rows(spec: Spec, split: str, folder: Path, where: str, limit: int | None = 
     if spec.rows is not None:
         if not spec.rows:
             raise UserError(f"{where}: rows: an empty list, expected at least one row")
-        return [Row(row, f"{where}: row {i}", str(i)) for i, row in enumerate(spec.rows[:limit], 1)]
-    return list(islice(read.rows(spec.source(split, where), folder), limit))
+        rows = [Row(row, f"{where}: row {i}", str(i)) for i, row in enumerate(spec.rows, 1)]
+    else:
+        stop = None if limit is None else spec.skip + limit
+        rows = list(islice(read.rows(spec.source(split, where), folder), stop))
+    if spec.skip and spec.skip >= len(rows):
+        raise UserError(f"{where}: skip is {spec.skip}, there are {len(rows)} rows", "lower skip")
+    return rows[spec.skip :][:limit]
 
 
-def _questions(spec: Spec, rows: Seq[Row], where: str) -> list[_Question]:
+def _questions(spec: Spec, rows: Seq[Row], where: str, folder: Path) -> list[_Question]:
     ids, prompt = Text(spec.id, "id", where), Text(spec.prompt, "prompt", where)
     answer = Value(spec.answer, "answer", where)
-    options = _Options(spec, where)
+    options, fields = _Options(spec, where), _Fields(spec, folder, where)
     found = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, spec.skip):
         values = _values(spec, row)
         id = ids(values, row.origin) if spec.id else str(number)
         raw = answer(values, row.origin)
-        found.append(_Question(id, prompt(values, row.origin), options(values, row.origin), raw, row.origin))
+        given = fields(values, row.origin)
+        found.append(_Question(id, prompt(values, row.origin), options(values, row.origin), raw, row.origin, given))
     return _answered(spec, found, where)
 
 
@@ -87,6 +97,24 @@ def _values(spec: Spec, row: Row) -> dict[str, Any]:
             )
         renamed[ours] = row.values[theirs]
     return {**row.values, **renamed, "row": row.values}
+
+
+class _Fields:
+    """What grading and retrieval need of a row: its input, the database that its query is for."""
+
+    def __init__(self, spec: Spec, folder: Path, where: str) -> None:
+        self.folder = folder
+        self.input = Text(spec.input, "input", where) if spec.input else None
+        self.database = Text(spec.database, "database", where) if spec.database else None
+
+    def __call__(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        found = {"input": self.input(values, where)} if self.input else {}
+        if self.database:
+            path = (self.folder / Path(self.database(values, where)).expanduser()).resolve()
+            if not path.is_file():
+                raise UserError(f"{where}: database: no such file {path}", "a path to an sqlite file")
+            found["database"] = str(path)
+        return found
 
 
 class _Options:
@@ -171,7 +199,8 @@ def _shots(spec: Spec, folder: Path, where: str) -> list[_Question]:
     split = spec.fewshot.split or spec.split
     if spec.fewshot.path is not None:
         spec = spec.model_copy(update={"path": spec.fewshot.path, "hub": None, "rows": None, "split": split})
-    return _questions(spec, _rows(spec, split, folder, where), where)
+    spec = spec.model_copy(update={"skip": 0})
+    return _questions(spec, _rows(spec, split, folder, where), where, folder)
 
 
 def _item(spec: Spec, question: _Question, shots: list[_Question], where: str) -> Item:
@@ -186,7 +215,7 @@ def _item(spec: Spec, question: _Question, shots: list[_Question], where: str) -
     if spec.kind == "generate" and isinstance(answer, int):
         answer = question.options[answer].strip()
     prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
-    return Item(question.id, prompt, answer, question.options)
+    return Item(question.id, prompt, answer, question.options, question.fields)
 
 
 def _solved(spec: Spec, shot: _Question) -> str:
@@ -195,6 +224,25 @@ def _solved(spec: Spec, shot: _Question) -> str:
         return shot.prompt + shot.options[shot.answer] + spec.fewshot.between
     gold = shot.options[shot.answer].strip() if isinstance(shot.answer, int) else shot.answer
     return shot.prompt + spec.fewshot.before_answer + gold + spec.fewshot.between
+
+
+def _refuse_ungradable(spec: Spec, items: tuple[Item, ...], where: str) -> None:
+    """A gold answer that its own metric cannot read would count against every model."""
+    if spec.metric.startswith("tree"):
+        for item in items:
+            try:
+                trees.parse(item.gold)
+            except ValueError as e:
+                raise UserError(
+                    f"{where}: item {item.id}: answer: not a tree ({e})", "[LABEL words [LABEL …]]"
+                ) from None
+    if spec.metric == "execution":
+        for item in items:
+            failed = sql.execute(Path(item.fields["database"]), item.gold).failed
+            if failed:
+                raise UserError(f"{where}: item {item.id}: the gold query fails: {failed}", "mend it or remove the row")
+    if spec.metric == "comet":
+        external.available(spec.command, where)
 
 
 def _refuse_twice(items: tuple[Item, ...], where: str) -> None:

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, nearest
+from . import sql, texts, trees
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +67,7 @@ def summary(outcomes: Mapping[str, Seq[Any]], metric: str) -> dict[str, Any]:
     wanted = [n for n, m in METRICS.items() if kind in m.kinds and (classes or n not in _OF_CLASSES)]
     if kind == "generate":
         labelled = any(outcomes["options"])
+        wanted = [n for n in wanted if n not in _OF_FAMILIES or n in _FAMILIES.get(metric, ())]
         wanted = [n for n in wanted if labelled or n not in ("substring_choice", "missing")]
         wanted = [n for n in wanted if not labelled or n not in ("exact_match", "starts_with")]
     found: dict[str, Any] = {n: evaluate(outcomes, n) for n in dict.fromkeys((metric, *wanted))}
@@ -73,7 +76,7 @@ def summary(outcomes: Mapping[str, Seq[Any]], metric: str) -> dict[str, Any]:
 
 def majority(outcomes: Mapping[str, Seq[Any]], metric: str) -> float | None:
     """What the metric gives where the most frequent gold answer is always given; None where it makes no sense."""
-    if not find(metric).higher_is_better:
+    if not find(metric).higher_is_better or metric in _GRADUAL:
         return None
     gold = list(outcomes["gold"])
     most = max(sorted(set(gold)), key=gold.count)
@@ -209,6 +212,29 @@ def _exp(values: Array) -> Array:
     return np.exp(values)
 
 
+def _same(equal: Callable[[str, str], bool]) -> Callable[[Mapping[str, Seq[Any]]], Estimator]:
+    return lambda outcomes: _mean(
+        [float(equal(o, g)) for o, g in zip(outcomes["output"], outcomes["gold"], strict=True)]
+    )
+
+
+def _graded(outcomes: Mapping[str, Seq[Any]]) -> Estimator:
+    """The mean of what each item was found to be worth when it was scored (grading.py)."""
+    return _mean(outcomes["correct"])
+
+
+_GRADUAL = ("chrf", "bleu", "comet", "tree_f1")
+"""Metrics of which the share of the most frequent answer says nothing."""
+_FAMILIES = {
+    "chrf": ("bleu",),
+    "bleu": ("chrf",),
+    "comet": ("chrf", "bleu"),
+    "tree_match": ("tree_match_unordered", "tree_f1"),
+    "tree_match_unordered": ("tree_match", "tree_f1"),
+    "tree_f1": ("tree_match", "tree_match_unordered"),
+    "execution": ("sql_match",),
+}
+"""What else is shown beside a metric that only some tasks can have."""
 _OF_CLASSES = ("weighted_f1", "macro_f1", "mcc")
 METRICS: dict[str, Metric] = {
     m.name: m
@@ -217,6 +243,14 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy_token", ("choice",), _accuracy("accuracy_token")),
         Metric("accuracy_byte", ("choice",), _accuracy("accuracy_byte")),
         Metric("exact_match", ("generate",), _accuracy("exact_match")),
+        Metric("chrf", ("generate",), texts.corpus("chrf")),
+        Metric("bleu", ("generate",), texts.corpus("bleu")),
+        Metric("comet", ("generate",), _graded),
+        Metric("tree_match", ("generate",), _same(trees.equal)),
+        Metric("tree_match_unordered", ("generate",), _same(partial(trees.equal, ordered=False))),
+        Metric("tree_f1", ("generate",), trees.corpus_f1),
+        Metric("sql_match", ("generate",), _same(lambda output, gold: sql.normal(output) == sql.normal(gold))),
+        Metric("execution", ("generate",), _graded),
         Metric("starts_with", ("generate",), _accuracy("starts_with")),
         Metric("substring_choice", ("generate",), _accuracy("substring_choice")),
         Metric("weighted_f1", ("choice", "generate"), _f1("weighted")),
@@ -229,3 +263,4 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+_OF_FAMILIES = ("chrf", "bleu", "comet", "tree_match", "tree_match_unordered", "tree_f1", "sql_match", "execution")

@@ -47,7 +47,7 @@ def prompt_hash(prompt: str) -> str:
 def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.Table:
     """The outcomes of a task: `rows` hold what was found for each item, in order; the rest is the task's.
 
-    A row's `cut`, the tokens that a prompt lost for its length, goes into the item's `fields`.
+    A row's `cut`, the tokens that a prompt lost for its length, goes into the item's `fields`, and so do its `notes`.
     """
     import pyarrow as pa
 
@@ -56,7 +56,8 @@ def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.T
     common = {"arm": arm, "seed": seed, "task": task.name, "measure": task.measure, "kind": task.kind}
     full = [
         {**empty, **lists, **common, "item": item.id, "prompt_hash": prompt_hash(item.prompt)}
-        | {**{k: v for k, v in row.items() if k != "cut"}, "fields": _fields(item, row.get("cut", 0))}
+        | {k: v for k, v in row.items() if k not in ("cut", "notes")}
+        | {"fields": _fields(item, row.get("cut", 0), row.get("notes", {}))}
         for item, row in zip(task.items, rows, strict=True)
     ]
     about = {k: getattr(task, k) for k in ("name", "kind", "metric", "measure", "chance", "about")}
@@ -65,9 +66,9 @@ def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.T
     return pa.Table.from_pylist(full, schema=schema().with_metadata({KEY: json.dumps(about).encode()}))
 
 
-def _fields(item: Item, cut: int) -> str:
+def _fields(item: Item, cut: int, notes: Mapping[str, Any]) -> str:
     """JSON of the item's fields; `cut` among them where the prompt lost that many tokens."""
-    return json.dumps({**item.fields, **({"cut": cut} if cut else {})}, ensure_ascii=False)
+    return json.dumps({**item.fields, **notes, **({"cut": cut} if cut else {})}, ensure_ascii=False)
 
 
 def about(outcomes: pa.Table) -> dict[str, Any]:

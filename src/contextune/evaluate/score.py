@@ -12,6 +12,7 @@ from ..sequence import Tokenizer
 from . import metrics, outcomes
 from .choice import score_choices
 from .generation import fitted, generate
+from .grading import grade
 from .items import Task
 from .perplexity import score_texts
 
@@ -77,9 +78,10 @@ def _texts(
     )
     _, cuts = fitted(model, tokenizer, prompts, task.max_tokens)
     rows = []
-    for item, text, cut in zip(task.items, texts, cuts, strict=True):
-        said = metrics.read_output(task.metric, text, item.gold, item.options)
-        rows.append({"output": text, "options": item.options} | _judged(item.gold, said) | {"cut": cut})
+    grades = grade(task, task.items, texts)
+    for item, text, cut, found in zip(task.items, texts, cuts, grades, strict=True):
+        judged = {"gold": item.gold, "predicted": found.predicted, "correct": found.correct, "notes": found.notes}
+        rows.append({"output": text, "options": item.options, "cut": cut} | judged)
     return rows
 
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import UserError, nearest
 from ..recipe import Name, Source
+from ..retrieve.overlap import Overlap
+from ..retrieve.pool import Similarity
 from . import metrics
 from .items import Measure
 
@@ -29,6 +31,34 @@ class Fewshot(_Model):
     before_answer: str = Field(" ", description="generate only: text between an example's prompt and its answer")
 
 
+class Pool(_Model):
+    """Solved examples that may stand before items: a source of the recipe, or rows read with the task's templates."""
+
+    source: str | None = Field(None, description="name of a source of pairs in the recipe's data")
+    path: str | None = Field(None, description="file; default: the task's own")
+    split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
+    skip: int = Field(0, ge=0, description="leave out the first N rows")
+    limit: int | None = Field(None, gt=0, description="N rows at most")
+
+
+class Graded(_Model):
+    """The same items after contexts of each grade of similarity, as tasks NAME.none, NAME.low …"""
+
+    pool: str | Pool | None = Field(None, description="a source's name, a file, or a mapping; default: the task's pool")
+    k: int = Field(4, gt=0, description="examples in a context")
+    similarity: Similarity = Field(
+        default_factory=lambda: Overlap(kind="overlap"), description="how inputs are compared, as in context policies"
+    )
+    grades: tuple[Literal["none", "low", "medium", "high", "high_all"], ...] = ("none", "low", "medium", "high")
+    paired: bool = Field(True, description="leave an item out of all grades where it lacks one")
+    paraphrase: Literal["none", "swap"] = Field(
+        "none", description="high, where the pool has none: swap makes one by rule, a word of both sides replaced"
+    )
+    same_answer: bool = Field(True, description="examples with the item's own answer may stand before it")
+    between: str = Field("\n\n", description="text after each example")
+    seed: int = Field(0, ge=0)
+
+
 class Spec(_Model):
     """One task. Templates are jinja2 over a row's columns; `row` is the row itself."""
 
@@ -40,7 +70,7 @@ class Spec(_Model):
     rows: tuple[dict[str, Any], ...] | None = Field(None, description="the rows themselves")
     config: str | None = Field(None, description="hub only: the dataset's configuration")
     split: str = "test"
-    format: Literal["auto", "jsonl", "json", "csv", "parquet", "text"] = "auto"
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"] = "auto"
     local: str = Field("", description="which file to take where path is a folder: a glob; {split} is the split")
     columns: dict[str, str] = Field({}, description="our name: your column")
     id: str = Field("", description="template of an item's id; default: its number")
@@ -61,6 +91,12 @@ class Spec(_Model):
     stop: tuple[str, ...] = Field(("\n",), description="generate only: texts that end an answer")
     max_tokens: int = Field(32, gt=0, description="generate only")
     limit: int | None = Field(None, gt=0, description="the first N rows only")
+    skip: int = Field(0, ge=0, description="leave out the first N rows; limit counts from there")
+    input: str = Field("", description="template of what is compared between items; default: the prompt's own words")
+    pool: Pool | None = Field(None, description="where examples come from, for graded contexts, probes, adaptation")
+    graded: Graded | None = Field(None, description="one task for each grade of similarity")
+    database: str = Field("", description="metric execution only: template of the sqlite file's path")
+    command: str = Field("", description="metric comet only: the program that scores, docs/probes.md")
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +125,9 @@ class Spec(_Model):
         ):
             if not getattr(self, key):
                 raise ValueError(f"a task of kind {self.kind} needs the key '{key}'")
+        for metric, key in {"execution": "database", "comet": "command"}.items():
+            if self.metric == metric and not getattr(self, key):
+                raise ValueError(f"the metric '{metric}' needs the key '{key}'")
         for key, useful in self._useful().items():
             if key in self.model_fields_set and not useful:
                 raise ValueError(f"the key '{key}' has no effect on a task of kind {self.kind} read from {given[0]}")
@@ -105,6 +144,9 @@ class Spec(_Model):
             "options": answered,
             "fewshot": answered,
             "labels": answered,
+            "graded": generate and not self.fewshot.n,
+            "database": self.metric == "execution",
+            "command": self.metric == "comet",
         }
 
     @property
@@ -135,6 +177,9 @@ class Spec(_Model):
         return Source(path=path, format=self.format)
 
 
+_GROUPS: dict[str, type[_Model]] = {"fewshot": Fewshot, "graded": Graded, "pool": Pool}
+
+
 def parse(value: dict[str, Any], where: str) -> Spec:
     """UserError that names the key, what was found and what was expected."""
     try:
@@ -149,7 +194,8 @@ def _explain(error: ValidationError, where: str) -> UserError:
     problem = error.errors(include_url=False)[0]
     key = ".".join(str(p) for p in problem["loc"] if "[" not in str(p) and p != "str")
     if problem["type"] == "extra_forbidden":
-        model = Fewshot if problem["loc"][0] == "fewshot" else Spec
+        inner = [m for name, m in _GROUPS.items() if name in problem["loc"][:-1]]
+        model = inner[-1] if inner else Spec
         return UserError(f"{where}: unknown key '{key}'", nearest(str(problem["loc"][-1]), model.model_fields))
     if problem["type"] == "missing":
         return UserError(

@@ -12,17 +12,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, nearest
 from ..sequence import Tokenizer
 from ..yamlfile import read_yaml
 from . import building, specs
 from .items import Task
+from .specs import Spec
+
+if TYPE_CHECKING:
+    from ..recipe import Source
+    from .graded import Bench
 
 BUILT_IN = Path(__file__).parent / "tasks"
 ORIGINS = ("path", "hub", "rows", "config", "format")
-OF_KIND = ("metric", "stop", "max_tokens")
+OF_KIND = ("metric", "stop", "max_tokens", "graded")
 
 
 def names() -> list[str]:
@@ -39,23 +44,63 @@ def members(name: str) -> list[str]:
 
 
 def load_task(
-    spec: str | Mapping[str, Any], folder: Path, limit: int | None = None, tokenizer: Tokenizer | None = None
+    spec: str | Mapping[str, Any],
+    folder: Path,
+    limit: int | None = None,
+    tokenizer: Tokenizer | None = None,
+    sources: Mapping[str, Source] | None = None,
 ) -> list[Task]:
     """The tasks of one specification, read and checked whole; paths are relative to `folder`.
 
     `limit` keeps the first N items of each. With a tokenizer every item is encoded too, so that one that cannot be
-    scored is found now and not after training. Raises UserError that names file, row or key.
+    scored is found now and not after training. `sources` are the recipe's, from which graded tasks may draw their
+    examples. Raises UserError that names file, row or key.
     """
     if isinstance(spec, Mapping) and "world" in spec:
         tasks = _of_world(dict(spec), limit)
     else:
         tasks = [
-            building.build(specs.parse(f.keys, f.where), f.folder, limit, f.where) for f in _find(spec, Path(folder))
+            task
+            for f in _find(spec, Path(folder))
+            for task in _of_spec(f, specs.parse(f.keys, f.where), limit, sources or {}, Path(folder))
         ]
     if tokenizer is not None:
         for task in tasks:
             _refuse_unscorable(task, tokenizer)
     return tasks
+
+
+def benches(
+    spec: str | Mapping[str, Any], folder: Path, limit: int | None = None, sources: Mapping[str, Source] | None = None
+) -> list[Bench]:
+    """The tasks of a specification that name a pool, before any context, with their pools."""
+    found = []
+    for f in _find(spec, Path(folder)):
+        made = specs.parse(f.keys, f.where)
+        if made.graded or made.pool:
+            found.append(_bench(f, made, limit, sources or {}, Path(folder)))
+    return found
+
+
+def _of_spec(f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path) -> list[Task]:
+    if spec.graded is None:
+        return [building.build(spec, f.folder, limit, f.where)]
+    from .graded import expand
+
+    return expand(_bench(f, spec, limit, sources, base))
+
+
+def _bench(f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path) -> Bench:
+    from . import examples
+    from .graded import Bench
+
+    options = spec.graded or specs.Graded()
+    wanted = options.pool or spec.pool
+    if wanted is None:
+        raise UserError(f"{f.where}: graded: no pool of examples", "graded: {pool: SOURCE}, or a file of solved rows")
+    task = building.build(spec, f.folder, limit, f.where)
+    pool = examples.pool(spec, wanted, f.folder, f.where, sources, base)
+    return Bench(task, pool, options, spec.description, base)
 
 
 @dataclass(frozen=True)
@@ -101,15 +146,19 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
 
 
 def _on_top(own: dict[str, Any], base: _Found) -> _Found:
-    """A source or kind of one's own displaces all that belongs to the base's; few-shot keys come one by one."""
+    """A source or kind of one's own displaces all that belongs to the base's; keys of groups come one by one."""
     keys = dict(base.keys)
     if any(k in own for k in ("path", "hub", "rows")):
-        keys = {k: v for k, v in keys.items() if k not in ORIGINS}
+        gone = set(ORIGINS) - (
+            {"format"} if "local" in keys and "path" in own else set()
+        )  # the file in the folder has it
+        keys = {k: v for k, v in keys.items() if k not in gone}
     if own.get("kind", keys.get("kind")) != keys.get("kind"):
         keys = {k: v for k, v in keys.items() if k not in OF_KIND}
     keys |= own
-    if isinstance(own.get("fewshot"), dict):
-        keys["fewshot"] = {**base.keys.get("fewshot", {}), **own["fewshot"]}
+    for group in ("fewshot", "graded"):
+        if isinstance(own.get(group), dict):
+            keys[group] = {**(base.keys.get(group) or {}), **own[group]}
     return _Found(keys, f"task {keys.get('name', '?')}", base.folder)
 
 
@@ -117,9 +166,10 @@ def _anchored(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths made absolute, since keys from several files may come together."""
     if isinstance(keys.get("path"), str):
         keys["path"] = str(folder.resolve() / Path(keys["path"]).expanduser())
-    shots = keys.get("fewshot")
-    if isinstance(shots, dict) and isinstance(shots.get("path"), str):
-        keys["fewshot"] = {**shots, "path": str(folder.resolve() / Path(shots["path"]).expanduser())}
+    for group in ("fewshot", "pool"):
+        inner = keys.get(group)
+        if isinstance(inner, dict) and isinstance(inner.get("path"), str):
+            keys[group] = {**inner, "path": str(folder.resolve() / Path(inner["path"]).expanduser())}
     return keys
 
 
