@@ -109,16 +109,10 @@ def _claim(results: Results, target: str, measure: str, arm: str, value: Callabl
         return _made(f"{target}.{measure}.{arm}", f"Control, not in the paper. Prefix: {about}", found, "measured",
                      f"CFT minus this arm: {_printed(difference)}")  # fmt: skip
     rivals = [a for a in PAPER_ARMS if a != arm] if arm == "cft" else ["cft"]
-    signs = [better * (1 if arm == "cft" else -1) * (value(arm) - value(r)).sign for r in rivals]
+    better = better if arm == "cft" else -better
+    holds = all((value(arm) - value(r)).sign == better for r in rivals)
     why = "; ".join(f"{arm} − {r}: {_printed(value(arm) - value(r))}" for r in rivals)
-    return _made(f"{target}.{measure}.{arm}", _says(target, measure, arm), found, verdict(_decided(signs)), why)
-
-
-def _decided(signs: list[int]) -> bool | None:
-    """True where all differences are clear and as claimed; None where nothing is clear either way."""
-    if all(s > 0 for s in signs):
-        return True
-    return None if not any(s < 0 for s in signs) and not any(s > 0 for s in signs) and len(signs) == 0 else False
+    return _made(f"{target}.{measure}.{arm}", _says(target, measure, arm), found, verdict(holds), why)
 
 
 def _says(target: str, measure: str, arm: str) -> str:
@@ -212,8 +206,8 @@ def notes(results: Results) -> Iterator[str]:
     preset, seeds = results.plan.preset, results.plan.seeds
     yield (
         f"Scale '{preset.name}': d = {preset.d}, {preset.points} points, {preset.layers} layers of width "
-        f"{preset.width}; {preset.pretrain_steps:,} steps of pretraining, {preset.steps:,} of fine-tuning. {len(seeds)} "
-        f"seeds of fine-tuning over {len(results.plan.bases)} pretrained models, taken in turn."
+        f"{preset.width}; {preset.pretrain_steps:,} steps of pretraining, {preset.steps:,} of fine-tuning. "
+        f"{len(seeds)} seeds of fine-tuning over {len(results.plan.bases)} pretrained models, taken in turn."
     )
     yield (
         "Errors are over the variance of g: 1 is the best constant. Intervals are Student's t over seeds, differences "

@@ -1,0 +1,51 @@
+"""Figures of the lab as SVG: the report's colours, the ink of the page around them."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#00936b", "#bb5c94", "#998800", "#7755aa", "#aa3355", "#886633", "#3b8f9e", "#c08a00")
+GREY, INK = "#8b959f", "#1b1f25"
+
+_STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "contextune", "font.family": "sans-serif", "font.size": 9,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": INK,
+    "axes.titlesize": 10, "axes.titlelocation": "left", "axes.titlecolor": INK, "text.color": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.grid": True, "axes.axisbelow": True, "grid.color": GREY,
+    "grid.alpha": 0.25, "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
+    "lines.linewidth": 1.6,
+}  # fmt: skip
+
+
+def panels(rows: int, columns: int, width: float = 10.0, height: float = 3.2) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of panels, `height` a row. Nothing global is touched: neither backend nor current figure."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_options()):
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in axes]
+
+
+def svg(figure: Figure) -> str:
+    """The same bytes for the same figure: no date, no random names; as wide as the page lets it be."""
+    import matplotlib
+
+    kept = io.StringIO()
+    with matplotlib.rc_context(_options()):
+        figure.savefig(kept, format="svg", metadata={"Date": None, "Creator": None})
+    text = kept.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', text, count=1)
+    return text.replace(INK, "currentColor")
+
+
+def _options() -> dict[str, Any]:
+    return dict(_STYLE)

@@ -1,0 +1,64 @@
+"""The study's pictures: alignment against step, and error against in-context examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import pictures
+from .arms import ARMS
+from .measure import band, interval
+from .results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOUR = dict(zip(ARMS, pictures.COLOURS, strict=True))
+DASHES = {"least squares": "--", "3 nearest": ":", "averaging": "-.", "constant": (0, (1, 4))}
+
+
+def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), simple: bool = False) -> str:
+    """A row a class of functions: left the cosines, right the errors; `off` are drawn without prefix too, dashed."""
+    targets = [t for t, there in results.plan.targets.items() if any(arm in there for arm in arms)]
+    made, axes = pictures.panels(len(targets), 2)
+    for (left, right), target in zip(axes, targets, strict=True):
+        there = [arm for arm in arms if arm in results.plan.targets[target]]
+        for arm in there:
+            _aligning(left, results, target, arm)
+            _errors(right, results, target, arm)
+        for arm in (a for a in off if a in there):
+            _aligning(left, results, target, arm, prefixed=False)
+            _errors(right, results, target, arm, prefixed=False)
+        if simple:
+            for name, errors in results.simple(target).items():
+                right.plot(errors.mean(0), color=pictures.GREY, linestyle=DASHES[name], linewidth=1.1, label=name)
+        left.set_title(f"{target}: alignment with the true gradient")
+        left.set_xlabel("step of fine-tuning")
+        left.set_ylim(-0.35, 1.05)
+        right.set_title(f"{target}: squared error over the variance of g")
+        right.set_xlabel("in-context examples of g")
+        right.set_yscale("log")
+        right.set_ylim(top=4)
+    found = {
+        name: line for row in axes for ax in row for line, name in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    made.legend(found.values(), found.keys(), loc="outside lower center", ncols=5)
+    return pictures.svg(made)
+
+
+def _aligning(ax: Axes, results: Results, target: str, arm: str, prefixed: bool = True) -> None:
+    steps, cosines = results.aligning(target, arm, prefixed)
+    ax.plot(steps, cosines.mean(0), color=COLOUR[arm], linestyle="-" if prefixed else "--", label=_label(arm, prefixed))
+    bands = [interval(column.tolist()) or (float("nan"),) * 2 for column in cosines.T]
+    ax.fill_between(steps, [b[0] for b in bands], [b[1] for b in bands], color=COLOUR[arm], alpha=0.12, linewidth=0)
+
+
+def _errors(ax: Axes, results: Results, target: str, arm: str, prefixed: bool = True) -> None:
+    errors = results.errors(target, arm, prefixed)
+    low, high = band(errors)
+    mean = errors.mean((0, 1))
+    ax.plot(mean, color=COLOUR[arm], linestyle="-" if prefixed else "--", label=_label(arm, prefixed))
+    ax.fill_between(range(len(mean)), low, high, color=COLOUR[arm], alpha=0.15, linewidth=0)
+
+
+def _label(arm: str, prefixed: bool) -> str:
+    return arm if prefixed else f"{arm}, prefix off"

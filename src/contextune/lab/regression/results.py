@@ -1,0 +1,81 @@
+"""What a finished study measured: one value a seed for each arm, curves with bands, and the simple estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from .data import CLASSES, Draw, moments
+from .measure import ESTIMATORS, interval, squared
+from .study import Plan
+from .tune import Outcome, Run, read
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A mean over seeds with its interval at 95 %."""
+
+    by_seed: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.by_seed)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return interval(self.by_seed)
+
+    def __sub__(self, other: Value) -> Value:
+        """Paired: both arms of a seed started from one base and saw the same functions."""
+        return Value(tuple(a - b for a, b in zip(self.by_seed, other.by_seed, strict=True)))
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval excludes zero, else 0."""
+        found = self.interval
+        return 0 if found is None else int(found[0] > 0) - int(found[1] < 0)
+
+
+@dataclass(frozen=True)
+class Results:
+    plan: Plan
+
+    @cached_property
+    def outcomes(self) -> dict[Run, Outcome]:
+        return {run: read(self.plan.folder(run)) for run in self.plan.runs}
+
+    def _of(self, target: str, arm: str) -> Sequence[Outcome]:
+        return [self.outcomes[Run(target, arm, seed)] for seed in self.plan.seeds]
+
+    def alignment(self, target: str, arm: str, prefixed: bool = True) -> Value:
+        """At the last step."""
+        key = "alignment" if prefixed else "without"
+        return Value(tuple(o.log[-1][key] for o in self._of(target, arm)))
+
+    def aligning(self, target: str, arm: str, prefixed: bool = True) -> tuple[list[int], Tensor]:
+        """Steps, and cosines (seeds, steps)."""
+        key = "alignment" if prefixed else "without"
+        logs = [o.log for o in self._of(target, arm)]
+        return [int(row["step"]) for row in logs[0]], torch.tensor([[row[key] for row in log] for log in logs])
+
+    def errors(self, target: str, arm: str, prefixed: bool = True) -> Tensor:
+        """Squared error over the variance of g: (seeds, functions, points)."""
+        return torch.stack([o.errors["with" if prefixed else "without"] for o in self._of(target, arm)])
+
+    def error(self, target: str, arm: str, examples: int, prefixed: bool = True) -> Value:
+        """After so many pairs (x, g(x)); -1 for the most there are."""
+        return Value(tuple(self.errors(target, arm, prefixed)[:, :, examples].mean(1).tolist()))
+
+    def simple(self, target: str) -> dict[str, Tensor]:
+        """Errors of the simple estimators and of the best constant on the same functions: (functions, points)."""
+        preset = self.plan.preset
+        draw = Draw.fresh(preset.tested, preset.points, preset.d, (5,))
+        y = CLASSES[target](draw)
+        mean, variance = moments(target, preset.d)
+        made = {name: squared(estimate(draw.x, y), y) / variance for name, estimate in ESTIMATORS.items()}
+        return {**made, "constant": squared(torch.full_like(y, mean), y) / variance}
