@@ -1,0 +1,88 @@
+"""Contrastive contexts (arXiv 2604.01601): similar and random examples in one context, grades across them.
+
+Slot one is a paraphrase H, the most similar example M or a random one R; the other k - 1 are random, the order is
+shuffled, all is drawn anew each epoch. The paper leaves open how its epsilon and p go together:
+
+    reading A   H with probability eps; else M with p; else R      (eps, (1 - eps) p, (1 - eps)(1 - p))
+    reading B   similar with probability p, and then H with eps    (p eps, p (1 - eps), 1 - p)
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence as Seq
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ..retrieve import Pool
+from .base import Scene, register
+from .examples import Examples, Kind
+from .paraphrases import Paraphraser, paraphraser
+from .similar import slots
+
+
+class WithParaphrases(Examples):
+    """Options of policies that show paraphrases."""
+
+    paraphrases: str | dict[str, Any] = Field(
+        "auto",
+        description="who makes them: grammar (edits), {source: NAME} whose rows name theirs in `source`, an augment "
+        "operation (rephrase), or none; auto: the grammar where it can",
+    )
+    answers: Literal["auto", "same", "edited"] = Field(
+        "auto",
+        description="of a paraphrase: same, or edited with one slot of its input; auto: edited where it can be done",
+    )
+
+    def sources(self) -> tuple[str, ...]:
+        named = (
+            [str(self.paraphrases["source"])]
+            if isinstance(self.paraphrases, dict) and "source" in self.paraphrases
+            else []
+        )
+        return (*super().sources(), *named)
+
+    def paraphraser(self, scene: Scene, pool: Pool) -> Paraphraser | None:
+        rows = [r for r in scene.records if self.trains(r)]
+        return paraphraser(self.paraphrases, self.answers, rows, pool, scene)
+
+
+@register
+class Contrastive(WithParaphrases):
+    """One slot that is a paraphrase, the nearest example or a random one; the rest random."""
+
+    name: ClassVar[str] = "contrastive"
+    warns: ClassVar[bool] = True
+    policy: Literal["contrastive"] = "contrastive"
+    eps: float = Field(0.1, ge=0, le=1, description="probability of a paraphrase")
+    p: float = Field(0.5, ge=0, le=1, description="probability of the nearest example")
+    reading: Literal["A", "B"] = Field("A", description="how eps and p go together")
+
+    @property
+    def probabilities(self) -> dict[Kind, float]:
+        """Of slot one, by kind."""
+        if self.reading == "A":
+            h, m = self.eps, (1 - self.eps) * self.p
+        else:
+            h, m = self.p * self.eps, self.p * (1 - self.eps)
+        return {"paraphrase": h, "similar": m, "random": 1 - h - m}
+
+    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
+        chances = self.probabilities
+        (first,) = rng.choices(list(chances), list(chances.values()))
+        return slots(first, n)
+
+    def paraphraser(self, scene: Scene, pool: Pool) -> Paraphraser | None:
+        return super().paraphraser(scene, pool) if self.probabilities["paraphrase"] else None
+
+
+@register
+class ParaphraseOnly(WithParaphrases):
+    """A paraphrase in every context, the rest random."""
+
+    name: ClassVar[str] = "paraphrase_only"
+    policy: Literal["paraphrase_only"] = "paraphrase_only"
+
+    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
+        return slots("paraphrase", n)

@@ -1,0 +1,65 @@
+"""Examples as text: one segment each, so that lengths add up and every example is tokenised as it would be alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ..retrieve import answer, given
+from ..sequence import Record, Segment, Tokenizer, encode
+
+if TYPE_CHECKING:
+    from .examples import Examples
+
+
+def lay(examples: Seq[Record], style: Examples) -> tuple[Segment, ...]:
+    """The segments of a context; where answers bear loss they are segments of their own."""
+    last = len(examples) - 1
+    ending = style.joining if style.ending is None else style.ending
+    made = [s for i, e in enumerate(examples) for s in _segments(e, style, ending if i == last else style.joining)]
+    return tuple(s for s in made if s.text)
+
+
+def sizes(example: Record, style: Examples, tokenizer: Tokenizer) -> int:
+    """Tokens of an example, with what follows it at most."""
+    ends = {style.joining, style.joining if style.ending is None else style.ending}
+    return max(sum(_size(s.text, tokenizer) for s in _segments(example, style, end)) for end in ends)
+
+
+def largest(shelf: Seq[Record], style: Examples, tokenizer: Tokenizer) -> int:
+    return max(sizes(record, style, tokenizer) for record in shelf)
+
+
+def _segments(example: Record, style: Examples, after: str) -> list[Segment]:
+    if style.loss == "all":
+        return [*example.segments, Segment(after, "context")]
+    if style.template is None:
+        return [Segment("".join(s.text for s in example.segments) + after, "context")]
+    return [Segment(_rendered(style.template, example) + after, "context")]
+
+
+def _rendered(template: str, example: Record) -> str:
+    from jinja2 import TemplateError
+
+    values = {**example.fields, "input": given(example), "answer": answer(example) or example.target}
+    try:
+        return str(_template(template).render(values))
+    except TemplateError as e:
+        raise UserError(
+            f"template of an example: {e}", f"it may use {', '.join(sorted(map(str, values)))}, e.g. {{{{ input }}}}"
+        ) from None
+
+
+@lru_cache(maxsize=16)
+def _template(text: str):  # type: ignore[no-untyped-def]  # jinja2 is imported when it is needed
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
+
+
+@lru_cache(maxsize=65536)
+def _size(text: str, tokenizer: Tokenizer) -> int:
+    return len(encode(text, tokenizer))

@@ -1,0 +1,149 @@
+"""Paraphrases of a record: by the editor of its world, from a source, or by an augment operation.
+
+auto, grammar      one part replaced in input and answer (`edits.Editor.vary`), anew at each draw
+{source: NAME}     rows of another source whose `source` field names the record
+rephrase, …        an augment operation on the input, asked through the writer and its store before training
+none               nothing: the nearest example takes the place
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from ..errors import UserError
+from ..retrieve import Pool, answer, given
+from ..retrieve.guard import SOURCES, stem
+from ..sequence import Record, Segment
+from .base import Scene
+from .edits import Editor, editor
+
+Answers = Literal["auto", "same", "edited"]
+Source = str | Mapping[str, Any]
+
+
+class Paraphraser(Protocol):
+    def of(self, record: Record, rng: random.Random) -> Record | None:
+        """A paraphrase with its answer; None where there is none."""
+        ...
+
+
+def paraphraser(source: Source, answers: Answers, rows: Seq[Record], pool: Pool, scene: Scene) -> Paraphraser | None:
+    """Who paraphrases. Raises UserError where the grammar that was asked for does not know the records."""
+    if source == "none":
+        return None
+    if source in ("auto", "grammar"):
+        return _by_grammar(str(source), answers, pool)
+    if isinstance(source, Mapping) and "source" in source:
+        return _by_source(scene.source(str(source["source"])) if scene.source is not None else ())
+    made = _by_operation(source, rows, scene)
+    if answers == "same":
+        return Known(made)
+    try:
+        return Known(made, editor("auto", pool), needed=answers == "edited")
+    except UserError:
+        if answers == "edited":
+            raise
+        return Known(made)
+
+
+@dataclass(frozen=True)
+class Varied:
+    """By the editor."""
+
+    editor: Editor
+
+    def of(self, record: Record, rng: random.Random) -> Record | None:
+        return self.editor.vary(record, rng)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Made before training, by the id of what they paraphrase; with an editor their answers are edited."""
+
+    made: Mapping[str, Seq[Record]]
+    editor: Editor | None = None
+    needed: bool = False
+
+    def of(self, record: Record, rng: random.Random) -> Record | None:
+        found = self.made.get(stem(record.id))
+        if not found:
+            return None
+        chosen = rng.choice(found)
+        edited = self.editor.vary(chosen, rng) if self.editor is not None else None
+        return edited if edited is not None or self.needed else chosen
+
+
+def _by_grammar(source: str, answers: Answers, pool: Pool) -> Paraphraser | None:
+    if answers == "same":
+        raise UserError("paraphrases: the grammar edits answers", "use answers: edited, or paraphrases: rephrase")
+    try:
+        return Varied(editor("auto", pool))
+    except UserError:
+        if source == "auto":
+            return None
+        raise
+
+
+def _by_source(records: Seq[Record]) -> Known:
+    made: dict[str, list[Record]] = {}
+    for record in records:
+        for name in SOURCES:
+            if (value := record.fields.get(name)) is not None:
+                made.setdefault(stem(str(value)), []).append(record)
+    if records and not made:
+        raise UserError(
+            "paraphrases: no row of the source says what it paraphrases", f"add a column {SOURCES[0]} with the row's id"
+        )
+    return Known(made)
+
+
+def _by_operation(source: Source, rows: Seq[Record], scene: Scene) -> dict[str, list[Record]]:
+    """What an operation makes of each input; the frame that all inputs stand in is kept from it."""
+    from ..augment import Passage, find
+    from ..augment.base import Desk
+    from ..augment.desk import Asking
+    from ..augment.style import style_of
+
+    options = {"operation": source} if isinstance(source, str) else dict(source)
+    operation = find(str(options.get("operation"))).model_validate(options)
+    if scene.engine is None:
+        raise UserError(f"paraphrases: {operation.name} needs a writer", "set writer.model in the recipe")
+    asking = Asking(scene.engine, scene.store, scene.tokenizer, progress=scene.progress)
+    style = style_of(scene.model) if scene.model is not None else "plain"
+    desk = Desk(asking, asking.key, scene.tokenizer, (), scene.folder, style)
+    before, after = frame([given(r) for r in rows])
+    known = {r.id: r for r in rows}
+    passages = [Passage(r.id, given(r)[len(before) : len(given(r)) - len(after)].strip(), r.id) for r in rows]
+    made: dict[str, list[Record]] = {}
+    for m in operation.infer(passages, desk):
+        text = (m.prompt + m.text).strip()
+        record = known[m.passage.record]
+        if text and text != m.passage.text:
+            made.setdefault(stem(record.id), []).append(_like(record, f"{before}{text}{after}"))
+    asking.refuse(0.5, f"paraphrases: {operation.name}")
+    return made
+
+
+def frame(texts: Seq[str]) -> tuple[str, str]:
+    """What all texts begin and end with, whole words only: ("input: ", " output:")."""
+    if len(set(texts)) < 2:
+        return "", ""
+    split = [re.findall(r"\s*\S+\s*?(?=\s|$)", t) for t in texts]
+    shortest = min(map(len, split))
+    ahead = next((i for i in range(shortest) if len({t[i] for t in split}) > 1), shortest)
+    behind = next((i for i in range(shortest - ahead) if len({t[-1 - i] for t in split}) > 1), shortest - ahead)
+    first, last = "".join(split[0][:ahead]), "".join(split[0][len(split[0]) - behind :]) if behind else ""
+    return (f"{first} " if first else ""), last
+
+
+def _like(record: Record, text: str) -> Record:
+    """The record with another input; of a raw text, another text."""
+    if not answer(record):
+        return replace(record, id=f"{record.id}~paraphrase", segments=(Segment(text, "target"),))
+    target = Segment(record.target, "target")
+    return replace(record, id=f"{record.id}~paraphrase", segments=(Segment(text, "context"), target))
