@@ -64,10 +64,12 @@ class Failure:
     """Why a request has no answer. It is asked again in the next run.
 
     Where `asked` is false nothing was sent for it: a budget was spent, or the server had stopped answering.
+    `passing` says that the engine was to blame, not the request: a time-out, a lost connection.
     """
 
     reason: str
     asked: bool = field(default=True, compare=False)
+    passing: bool = field(default=False, compare=False)
     cost: Cost = field(default=Cost(), compare=False)
 
 

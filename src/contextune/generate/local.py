@@ -1,24 +1,37 @@
 """A transformers model as an engine.
 
-Requests are sorted by length and left-padded in batches. Sampling is by the Gumbel trick, argmax of
-logits / T + g with g drawn from a stream of the request's own, so that what a request is answered
-does not depend on which others are asked with it.
+Requests are sorted by length and left-padded in batches; what many of them begin with is computed
+once. Sampling is by the Gumbel trick, argmax of logits / T + g with g drawn from a stream of the
+request's own, so that what a request is answered does not depend on which others are asked with it.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.cache_utils import DynamicLayer
 
+from ..head import head_of, only_at
 from ..sequence import begins, encode
-from .base import Failure, Request
+from .base import Answer, Cost, Failure, Request
+from .prefix import shared
+from .reading import answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,40 +43,46 @@ class Local:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192, name: str = "") -> None:
         self.model, self.tokenizer, self.tokens, self.name = model, tokenizer, tokens, name
+        self.share = True  # no effect on the answers
 
     @cached_property
     def identity(self) -> str:
         return identify(self.model, self.tokenizer)
 
     def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, str | Failure]]:
-        """Greedy where the temperature is 0; a prompt that leaves no room in the model is a Failure."""
+        """Greedy where the temperature is 0; a prompt that leaves no room in the model is a Failure.
+
+        What many prompts begin with is computed once. An answer without any text is an answer.
+        """
         queue: list[tuple[int, list[int]]] = []
         for place, request in enumerate(requests):
-            ids = self.prompt(request.prompt)
+            ids = prompt_ids(request.prompt, self.tokenizer)
             if reason := self._unfit(len(ids), request.max_tokens):
                 yield place, Failure(reason)
             else:
                 queue.append((place, ids))
-        for batch in self._batches(queue, requests):
-            texts = self._write([ids for _, ids in batch], [requests[place] for place, _ in batch])
-            yield from zip([place for place, _ in batch], texts, strict=True)
+        for size, group in self._groups(queue, requests):
+            past = self._read(group[0][1][:size]) if size else None
+            for batch in self._batches(group, requests):
+                prompts, asked = [ids for _, ids in batch], [requests[place] for place, _ in batch]
+                yield from zip([place for place, _ in batch], self._write(prompts, asked, past, size), strict=True)
+
+    def _groups(
+        self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
+    ) -> Iterator[tuple[int, list[tuple[int, list[int]]]]]:
+        """(tokens that a group has in common, the group)."""
+        if not queue or not self.share or not _shareable(self.model):
+            yield 0, queue
+            return
+        passes = max(requests[place].max_tokens for place, _ in queue)
+        for size, places in shared([ids for _, ids in queue], passes):
+            yield size, [queue[i] for i in places]
 
     def _unfit(self, size: int, new: int) -> str:
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and size + new > limit:
             return f"the prompt has {size} tokens and {new} are to be written, the model holds {limit}"
         return "" if size else "the prompt is empty"
-
-    def prompt(self, text: str) -> list[int]:
-        """Ids of a prompt: a user's turn where the tokenizer has a chat template, else the bare text."""
-        if not self.tokenizer.chat_template:
-            return [*begins(self.tokenizer), *encode(text, self.tokenizer)]
-        turn = [{"role": "user", "content": text}]
-        # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
-        whole = self.tokenizer.apply_chat_template(
-            turn, add_generation_prompt=True, tokenize=False, enable_thinking=False
-        )
-        return encode(str(whole), self.tokenizer)
 
     def _batches(
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
@@ -79,13 +98,35 @@ class Local:
         if batch:
             yield batch
 
-    def _write(self, prompts: list[list[int]], requests: list[Request]) -> list[str]:
-        device, width = self.model.device, max(map(len, prompts))
+    def _read(self, ids: list[int]) -> DynamicCache:
+        """Keys and values of what a group has in common, for one row."""
+        cache, last = DynamicCache(config=self.model.config), torch.tensor([len(ids) - 1], device=self.model.device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), only_at(head_of(self.model), last):
+                self.model(
+                    input_ids=torch.tensor([ids], device=self.model.device), past_key_values=cache, use_cache=True
+                )
+        finally:
+            self.model.train(training)
+        return cache
+
+    def _write(
+        self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
+    ) -> list[Answer | Failure]:
+        """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
+        began, device, width = time.monotonic(), self.model.device, max(map(len, prompts))
         final = _final(self.model, self.tokenizer)
         pad = next(i for i in (self.tokenizer.pad_token_id, *final, 0) if i is not None)
-        ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        ends = _Ends(requests, self.tokenizer, width, final)
+        ids = torch.tensor([[*p[:size], *[pad] * (width - len(p)), *p[size:]] for p in prompts], device=device)
+        mask = torch.tensor(
+            [[1] * size + [0] * (width - len(p)) + [1] * (len(p) - size) for p in prompts], device=device
+        )
+        ends, more = _Ends(requests, self.tokenizer, width, final), {}
+        if past is not None:
+            more["past_key_values"] = copy.deepcopy(past)
+            more["past_key_values"].batch_repeat_interleave(len(prompts))
         with _as_asked(self.model, pad, final):
             out = self.model.generate(  # type: ignore[operator]
                 input_ids=ids,
@@ -93,8 +134,10 @@ class Local:
                 max_new_tokens=max(r.max_tokens for r in requests),
                 logits_processor=LogitsProcessorList([_Gumbel(requests)]),
                 stopping_criteria=StoppingCriteriaList([ends]),
+                **more,
             )
-        return [ends.text(row, new) for row, new in enumerate(out[:, width:].tolist())]
+        seconds = (time.monotonic() - began) / len(prompts)
+        return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
 
 
 class _Gumbel(LogitsProcessor):
@@ -132,12 +175,27 @@ class _Ends(StoppingCriteria):
     def _decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def text(self, row: int, ids: list[int]) -> str:
+    def answer(self, row: int, ids: list[int], read: int, seconds: float) -> Answer | Failure:
         request = self.requests[row]
+        ids = ids[: request.max_tokens]
         size = next((i for i, token in enumerate(ids) if token in self.final), len(ids))
-        text = self._decode(ids[: min(size, request.max_tokens)])
-        ends = [at for at in (text.find(stop) for stop in request.stop) if at >= 0]
-        return text[: min(ends)] if ends else text
+        return answer(self._decode(ids[:size]), request, size == len(ids), Cost(read, size, seconds), empty=True)
+
+
+def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of a prompt: a user's turn where the tokenizer has a chat template, else the bare text."""
+    if not tokenizer.chat_template:
+        return [*begins(tokenizer), *encode(text, tokenizer)]
+    turn = [{"role": "user", "content": text}]
+    # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
+    whole = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, enable_thinking=False)
+    return encode(str(whole), tokenizer)
+
+
+def _shareable(model: Any) -> bool:
+    """Whether all layers keep all keys and values: in a sliding window, padding after the common part would count."""
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) is DynamicLayer for layer in layers)
 
 
 def _stream(request: Request) -> torch.Generator:
