@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
@@ -133,16 +134,20 @@ def units(passage: Passage, wording: Wording, seen: Seq[Passage] = ()) -> Iterat
     if wording.each == "passage":
         rows = [whole]
     elif wording.each == "sentence":
-        rows = [{**whole, "text": untitled(s)} for s in sentences(passage.text)]
+        rows = [{**whole, "text": s} for s in _counting([passage], wording.only)]
     else:
-        rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, seen)]
+        rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, wording.only, seen)]
     yield from (Ask(passage, template, row) for row in rows for template in wording.prompts)
 
 
-def pairs(passage: Passage, seen: Seq[Passage] = ()) -> Iterator[tuple[str, str, str]]:
-    """(the sentences without titles, first name, second name), in both orders."""
-    own = [untitled(s) for s in sentences(passage.text)]
-    others = [untitled(s) for p in seen for s in sentences(p.text)]
+def pairs(passage: Passage, only: str = "", seen: Seq[Passage] = ()) -> Iterator[tuple[str, str, str]]:
+    """(the sentences that count, without titles; first name; second name), in both orders."""
+    own, others = _counting([passage], only), _counting(seen, only)
     for a, b in apart([*own, *others]):
         if any(a in s or b in s for s in own):
             yield from ((" ".join(own), x, y) for x, y in ((a, b), (b, a)))
+
+
+def _counting(passages: Iterable[Passage], only: str) -> list[str]:
+    bare = (untitled(s) for p in passages for s in sentences(p.text))
+    return [s for s in bare if re.search(only, s)]

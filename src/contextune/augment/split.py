@@ -54,7 +54,7 @@ def _capitalised(text: str) -> str:
 
 def untitled(sentence: str) -> str:
     """A sentence without a title or a list mark before it: "about Kalo: all Kalo are Mido." -> "all Kalo are Mido."."""
-    return re.sub(r"^(?:.*: |\s*[-*•] )", "", sentence.strip(), flags=re.DOTALL) or sentence.strip()
+    return re.sub(r"^(?:[-*•] )?(?!question:)(?:[^?]*: )?", "", sentence.strip()) or sentence.strip()
 
 
 def is_text(record: Record) -> bool:

@@ -12,6 +12,7 @@ demonstrations:           worked cases, which a recipe can replace: demonstratio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +51,9 @@ class Wording(Strict):
     prompt: str | tuple[str, ...] = Field(description="jinja2; several are asked one after the other")
     answer: Literal["text", "lines", "questions"] = "text"
     each: Literal["passage", "sentence", "pair"] = "passage"
+    only: str = Field(
+        "", description="regular expression of sentences that count, where sentences or pairs are asked for"
+    )
     asked: str = Field("", description="jinja2; what may stand before the answer when it is trained on")
     max_tokens: int = Field(256, ge=1, description="tokens of an answer at most, unless the recipe says otherwise")
     budget: int | None = Field(None, ge=1, description="tokens of the corpus at most; default: what fits")
@@ -59,6 +63,15 @@ class Wording(Strict):
     @property
     def prompts(self) -> tuple[str, ...]:
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+
+    @field_validator("only")
+    @classmethod
+    def _only(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as e:
+            raise Problem(f"not a regular expression ({e})", "see Python's re") from None
+        return pattern
 
     @field_validator("asked")
     @classmethod

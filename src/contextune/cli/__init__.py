@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning th
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from ..errors import UserError
-from . import lab, look, models, recipes, reproduce, work
+from . import adapt, augment, bench, lab, look, models, recipes, reproduce, work
 
 app = typer.Typer(
     name="contextune",
@@ -42,7 +42,7 @@ def common(
     pass
 
 
-for group in (recipes, look, work, reproduce, lab, models):
+for group in (recipes, look, work, reproduce, lab, models, augment, adapt, bench):
     group.add_to(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +29,13 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Show the exact tokens trained on: context dim, target bright, special tokens marked."""
         from .. import previewing
+        from ..checking import augment_line, pending
         from ..recipe import Compare, Evaluate
 
         prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
+        for stage in pending(prepared):
+            if stage["requests"]:
+                print(f"augment  {augment_line(stage)}", file=sys.stderr)
         shown = list(previewing.preview(prepared, row, rows, epochs))
         if as_json:
             return print_json(shown)

@@ -1,0 +1,75 @@
+"""What was made, in the forms that other trainers read.
+
+    jsonl      {"id", "text", "prompt", "operation", "source", …}: all there is to know of a text
+    alpaca     {"instruction": prompt, "input": "", "output": text}
+    sharegpt   {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": text}]}
+    messages   {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]}
+
+In jsonl, `prompt` stands as it is before `text`. The other forms are conversations, whose ends a template marks, so
+white space at the seam is left out there; a text that has no prompt needs an `instruction` that stands for one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import UserError, nearest
+
+Format = Literal["jsonl", "alpaca", "sharegpt", "messages"]
+FORMATS: tuple[str, ...] = get_args(Format)
+Row = dict[str, Any]
+
+
+def rows(made: Iterable[Row], format: str, instruction: str = "") -> list[Row]:
+    """The texts in a format. UserError where the format is unknown, or needs a prompt that a text does not have."""
+    if format not in FORMATS:
+        raise UserError(f"unknown format '{format}'", nearest(format, FORMATS))
+    if format == "jsonl":
+        return [dict(row) for row in made]
+    return [_FORMS[format](*_turns(row, format, instruction)) for row in made]
+
+
+def write(made: list[Row], file: Path) -> None:
+    part = file.with_name(file.name + ".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
+        part.replace(file)
+    except OSError as e:
+        raise UserError(f"{file}: cannot be written ({e.strerror})", "give another --out") from None
+
+
+def push(made: list[Row], name: str) -> str:
+    """Puts the rows on the Hugging Face hub as a private data set; where it lies."""
+    from datasets import Dataset
+
+    try:
+        Dataset.from_list(made).push_to_hub(name, private=True)
+    except Exception as e:
+        first = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise UserError(f"{name}: the hub did not take it ({first})", "hf auth login; the name is USER/NAME") from None
+    return f"https://huggingface.co/datasets/{name}"
+
+
+def _turns(row: Row, format: str, instruction: str) -> tuple[str, str]:
+    prompt = row["prompt"].strip() or instruction
+    if not prompt and format != "alpaca":
+        raise UserError(
+            f"{row['id']}: a text without a prompt is no conversation, which the format '{format}' needs",
+            "give --instruction, e.g. 'Tell me what you know.'; or use --format jsonl, or the operation questions",
+        )
+    return prompt, row["text"].strip()
+
+
+_FORMS: dict[str, Callable[[str, str], Row]] = {
+    "alpaca": lambda prompt, text: {"instruction": prompt, "input": "", "output": text},
+    "sharegpt": lambda prompt, text: {
+        "conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": text}]
+    },
+    "messages": lambda prompt, text: {
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
+    },
+}

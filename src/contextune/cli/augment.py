@@ -1,0 +1,193 @@
+"""augment: texts that follow from yours, for a recipe's arms or as a file for any trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UserError
+from .common import Arms, Json, print_json, reporter
+
+if TYPE_CHECKING:
+    from ..prepare import Prepared
+    from ..recipe import Recipe
+
+Several = list[str] | None
+_DEFAULTS = {"model": "pocket", "split": "none", "style": "auto", "kind": "text"}
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command(epilog="contextune augment notes.jsonl --operation reversal --operation rephrase --out made.jsonl")
+    def augment(
+        sources: Annotated[
+            Several, typer.Argument(help="Files, folders or globs; or one recipe and keys of it (KEY=VALUE).")
+        ] = None,
+        operation: Annotated[
+            Several, typer.Option("--operation", help="A name, or '{operation: NAME, key: value}'; may be repeated.")
+        ] = None,
+        model: Annotated[str, typer.Option(help="Who writes: 'pocket', a model folder or a hub id.")] = "pocket",
+        server: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that writes instead.")] = None,
+        name: Annotated[str | None, typer.Option(help="With --server: the model's name there.")] = None,
+        split: Annotated[str, typer.Option(help="none, independent, cumulative: sentences one by one.")] = "none",
+        style: Annotated[str, typer.Option(help="auto, plain, pocket: how the writer is asked.")] = "auto",
+        verify: Annotated[Several, typer.Option("--verify", help="A filter; may be repeated.")] = None,
+        kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
+        column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
+        out: Annotated[Path, typer.Option(help="File to write; the store lies beside it.")] = Path("made.jsonl"),
+        form: Annotated[str, typer.Option("--format", help="jsonl, alpaca, sharegpt, messages.")] = "jsonl",
+        instruction: Annotated[str, typer.Option(help="Stands before texts without a prompt, in conversations.")] = "",
+        originals: Annotated[bool, typer.Option("--originals", help="Your own texts are written as well.")] = False,
+        push: Annotated[str | None, typer.Option(help="Also to the Hugging Face hub: USER/NAME (private).")] = None,
+        arm: Arms = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask nothing; say what would be asked.")] = False,
+        status: Annotated[bool, typer.Option("--status", help="What is asked, answered, failed, missing.")] = False,
+        trace: Annotated[str | None, typer.Option(help="Where a made text came from, by its id.")] = None,
+        list_: Annotated[bool, typer.Option("--list", help="Name the operations and stop.")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Infer texts from texts: rephrase, reverse, conclude, link, ask. Killed, the same command goes on."""
+        if list_:
+            return show_operations(as_json)
+        options = {"operations": operation, "split": split, "style": style, "verify": verify}
+        given = {"model": model, "kind": kind, "server": server, "name": name, "column": column, **options}
+        recipe, base = _recipe(sources or [], out, given)
+        from ..augment import export, standalone
+        from ..environment import quiet_libraries
+
+        if form not in export.FORMATS:
+            export.rows((), form)
+        quiet_libraries()
+        looking = bool(dry_run or status or trace)
+        say = reporter(as_json or looking)
+        prepared = standalone.run(recipe, base, arm or (), say.say, plan=looking)
+        if trace:
+            return show_trace(standalone.trace(prepared, trace), as_json)
+        if status:
+            return show_status(standalone.status(prepared), as_json)
+        if dry_run:
+            return show_plan(prepared, as_json)
+        made = standalone.made(prepared, originals)
+        rows = export.rows(made, form, instruction)
+        export.write(rows, out)
+        where = export.push(rows, push) if push else ""
+        return show_made(prepared, len(rows), out, where, as_json)
+
+
+def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recipe, Path]:
+    """The recipe that is named, or one made of files and options; with the folder that its paths are relative to."""
+    import yaml
+
+    from .. import recipe as recipes
+
+    if not sources:
+        raise UserError("nothing to augment", "contextune augment FILE … --operation reversal, or a recipe")
+    if sources[0].endswith((".yaml", ".yml")):
+        if used := [k for k, v in given.items() if v and v != _DEFAULTS.get(k)]:
+            option = "operation" if used[0] == "operations" else used[0]
+            raise UserError(f"--{option} has no effect on a recipe", "write it in the recipe, or as KEY=VALUE")
+        return recipes.load(sources[0], sources[1:]), Path(sources[0]).parent
+    from ..augment import standalone
+
+    if not given["operations"]:
+        raise UserError("no operation is named", "--operation reversal; contextune augment --list shows all")
+    columns = dict(c.split("=", 1) if "=" in c else (c, "") for c in given["column"] or ())
+    if bad := [c for c, theirs in columns.items() if not theirs]:
+        raise UserError(f"--column {bad[0]}: expected our name=your column", "--column text=body")
+    served = {k: v for k, v in (("server", given["server"]), ("name", given["name"])) if v}
+    options = {
+        "operations": [yaml.safe_load(o) for o in given["operations"]],
+        "split": given["split"],
+        "style": given["style"],
+        "verify": [yaml.safe_load(v) for v in given["verify"] or ()],
+    }
+    values = {"model": given["model"], "kind": given["kind"], "columns": columns, "augment": options, "writer": served}
+    return standalone.recipe_of(sources, out, values), Path()
+
+
+def show_operations(as_json: bool) -> None:
+    from .. import augment
+
+    known = {name: augment.find(name) for name in augment.names()}
+    about = {name: (cls.__doc__ or "").strip().splitlines()[0] for name, cls in known.items()}
+    if as_json:
+        return print_json({n: {"about": a, "reads": known[n].reads} for n, a in about.items()})
+    for name, text in about.items():
+        print(f"{name:18} reads a {known[name].reads}: {text}")
+    return None
+
+
+def show_made(prepared: Prepared, rows: int, out: Path, where: str, as_json: bool) -> None:
+    from ..augment.files import account
+    from ..augment.standalone import stages
+
+    found = {arm: account(prepared, stage) for arm, _, stage in stages(prepared)}
+    if as_json:
+        return print_json({"rows": rows, "file": str(out), "hub": where or None, "arms": found})
+    for arm, said in found.items():
+        for name, n in said["by_operation"].items():
+            failed = f", {n['failed']} of {n['requests']} requests failed" if n["failed"] else ""
+            print(f"{arm}: {name}: {n['made']} made, {n['kept']} kept{failed}")
+        for filter in said["filters"]:
+            why = ", ".join(f"{reason} {n}" for reason, n in filter["reasons"].items())
+            print(
+                f"{arm}: filter {filter['filter']}: {filter['in']} in, {filter['out']} out{f' ({why})' if why else ''}"
+            )
+    for warning in prepared.warnings:
+        print(f"warning: {warning}")
+    print(f"{rows} rows in {out}{f', {where}' if where else ''}; the store is {prepared.out}")
+    return None
+
+
+def show_plan(prepared: Prepared, as_json: bool) -> None:
+    from ..checking import augment_line, pending
+
+    rows = pending(prepared)
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        print(augment_line(row))
+    return None
+
+
+def show_status(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(found)
+    for row in found["operations"]:
+        print(
+            f"{row['arm']}: {row['operation']}: {row['requests']} requests, {row['answered']} answered, "
+            f"{row['failed']} failed, {row['missing']} missing; {row['made']} texts made, {row['kept']} kept"
+        )
+    if found["store"] is None:
+        return print(f"{found['folder']}: nothing is stored yet")
+    store = found["store"]
+    print(f"{found['folder']}: {store['answered']} answers and {store['failed']} failures stored")
+    for failure in store["failures"][:20]:
+        print(f"  {failure['source']} {failure['operation']}: {failure['reason']} ({failure['attempts']} attempts)")
+    return None
+
+
+def show_trace(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(found)
+    asked = found["asked"]
+    lines = {
+        "text": found["prompt"] + found["text"],
+        "made by": f"{found['operation']}/{found['version']}" + ("" if found["kept"] else " (left out)"),
+        "source": f"{found['source']}: {found['source_text']}",
+        "passage": found["passage"],
+        "seen": ", ".join(found["seen"]),
+    }
+    if asked:
+        lines |= {
+            "prompt": asked["prompt"],
+            "answer": asked["text"],
+            "model": f"{asked['name']} {asked['engine']}".strip(),
+            "sampling": ", ".join(f"{k} {v}" for k, v in asked["sampling"].items()),
+            "request": found["request"],
+        }
+    for name, text in lines.items():
+        if text:
+            print(f"{name:9} " + str(text).replace("\n", "\n" + " " * 10))
+    return None

@@ -1,0 +1,223 @@
+"""Every operation with a scripted writer: what it is asked, what it makes, where each text came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from contextune import augment
+from contextune.augment import find
+from contextune.errors import UserError
+from contextune.generate.base import Failure
+from tests.augment.desk import desk, passage
+
+LIGHT = passage("a", "The lighthouse at Pell was built by Orla Vance. It is old because nobody cared for it at all.")
+FACTS = passage("b", "all Kalo are Mido. no Mido are Rune.")
+
+
+def made(name: str, passages, answer=lambda r: "nothing", corpus=(), style="plain", room=1000, folder=None, **options):
+    at, script = desk(answer, tuple(corpus), style, room, folder)
+    operation = find(name).model_validate({"operation": name, **options})
+    return list(operation.infer(list(passages), at)), script
+
+
+def test_the_list_is_known():
+    assert augment.names() == sorted([
+        "active_reading", "conclusions", "deductions", "implications", "link", "questions", "reading", "relations",
+        "repeat", "rephrase", "reversal", "reversed_strings",
+    ])  # fmt: skip
+    for name in augment.names():
+        cls = find(name)
+        assert cls.model_fields["operation"].default == name == cls.name
+        assert cls.reads == (
+            "sentence" if name in ("rephrase", "reversal", "repeat", "reversed_strings") else "document"
+        )
+
+
+@pytest.mark.parametrize("name", ["rephrase", "reversal", "implications", "conclusions"])
+def test_lists_of_statements(name):
+    found, script = made(name, [LIGHT, FACTS], lambda r: "Here:\n- One.\n- Two." if r.source == "a" else "1. X.")
+    assert script.calls == [2], "all at once"
+    assert [p.count(t.text) for p, t in zip(script.asked, (LIGHT, FACTS), strict=True)] == [1, 1]
+    assert [(m.text, m.prompt, m.passage.id, m.operation, m.request) for m in found] == [
+        ("One.", "", "a", f"{name}/1", "key-a"), ("Two.", "", "a", f"{name}/1", "key-a"),
+        ("X.", "", "b", f"{name}/1", "key-b"),
+    ]  # fmt: skip
+
+
+def test_demonstrations_stand_in_the_prompt():
+    _, script = made("reversal", [FACTS])
+    assert "Orla Vance designed the lighthouse at Pell Sound." in script.asked[0]
+    assert script.asked[0].rstrip().endswith(f"Text: {FACTS.text}\nTurned round:")
+
+
+def test_own_demonstrations_and_own_prompt(tmp_path):
+    (tmp_path / "mine.yaml").write_text("demonstrations: [{text: up, made: [down]}]")
+    (tmp_path / "ask.yaml").write_text('{id: my, version: 3, prompt: "say {{ text }} so", answer: text}')
+    _, script = made("reversal", [FACTS], folder=tmp_path, demonstrations="mine.yaml")
+    assert "Text: up\nTurned round:\n- down\n" in script.asked[0]
+    assert "Orla" not in script.asked[0]
+    found, script = made("reversal", [FACTS], lambda r: "a\nb", folder=tmp_path, prompt="ask.yaml")
+    assert script.asked == [f"say {FACTS.text} so"]
+    assert [m.text for m in found] == ["a\nb"]
+    reversal = find("reversal")
+    contents = [
+        reversal(operation="reversal", **o).content(tmp_path)
+        for o in ({}, {"demonstrations": "mine.yaml"}, {"prompt": "ask.yaml"})
+    ]
+    assert len({str(c) for c in contents}) == 3, "the wording is part of a run's identity"
+
+
+def test_a_failed_request_makes_nothing():
+    found, _ = made("rephrase", [LIGHT, FACTS], lambda r: Failure("broken") if r.source == "a" else "Fine.")
+    assert [m.passage.id for m in found] == ["b"]
+
+
+def test_samples_are_drawn_apart():
+    requests = []
+    made("rephrase", [FACTS], lambda r: requests.append(r) or "x", samples=3, temperature=0.5, seed=7)
+    assert [(r.seed, r.temperature, r.operation, r.source) for r in requests] == [
+        (n, 0.5, "rephrase/1", "b") for n in (7, 8, 9)
+    ]
+
+
+def test_in_the_pocket_models_language():
+    _, script = made("reversal", [passage("s", "about Kalo:\n- Kalo has Mido.\n- the end of it.")], style="pocket")
+    assert script.asked == ["Kalo has Mido.\nreversal:"], "no title, no filler, no list mark"
+    _, script = made("rephrase", [FACTS], style="pocket")
+    assert script.asked == ["all Kalo are Mido.\nrephrase:", "no Mido are Rune.\nrephrase:"]
+
+
+def test_conclusions_about_names_apart():
+    titled = passage("t", "the relations of Kalo, Mido and Rune: all Kalo are Mido. no Mido are Rune. Kalo has Vira.")
+    found, script = made("conclusions", [titled], lambda r: " no Kalo are Rune.", style="pocket")
+    premises = "all Kalo are Mido. no Mido are Rune."
+    assert script.asked == [
+        f"{premises}\nconclude about Kalo and Rune:", f"{premises}\nconclude about Rune and Kalo:",
+    ]  # fmt: skip
+    assert [(m.prompt, m.text) for m in found] == [
+        ("", "no Kalo are Rune."), ("conclude about Kalo and Rune:", " no Kalo are Rune."),
+        ("", "no Kalo are Rune."), ("conclude about Rune and Kalo:", " no Kalo are Rune."),
+    ]  # fmt: skip
+    for form, n in (("statement", {""}), ("asked", {"conclude about Kalo and Rune:", "conclude about Rune and Kalo:"})):
+        found, _ = made("conclusions", [titled], lambda r: "x", style="pocket", form=form)
+        assert {m.prompt for m in found} == n
+    assert made("conclusions", [passage("v", "Kalo teaches Mido. Mido teaches Rune.")], style="pocket")[0] == []
+
+
+def test_questions():
+    found, script = made("questions", [LIGHT], lambda r: "Question: Who built it?\nAnswer: Orla Vance.")
+    assert [(m.prompt, m.text) for m in found] == [("Question: Who built it?\nAnswer:", " Orla Vance.")]
+    found, _ = made("questions", [LIGHT], lambda r: "Question: Who?\nAnswer: Orla.", form="whole")
+    assert [(m.prompt, m.text) for m in found] == [("", "Question: Who?\nAnswer: Orla.")]
+    found, script = made("questions", [passage("s", "note that Kalo teaches Mido.")], lambda r: " X.", style="pocket")
+    assert script.asked == [
+        "note that Kalo teaches Mido.\nquestion: who is taught by Kalo? answer:",
+        "note that Kalo teaches Mido.\nquestion: who teaches Mido? answer:",
+    ]
+    assert [(m.prompt, m.text) for m in found] == [
+        ("question: who is taught by Kalo? answer:", " X."), ("question: who teaches Mido? answer:", " X."),
+    ]  # fmt: skip
+
+
+CORPUS = (LIGHT, FACTS, passage("c", "Orla Vance lived in Arvo."))
+
+
+@pytest.mark.parametrize("name", ["link", "deductions"])
+def test_global_operations_see_the_corpus_first(name):
+    found, script = made(name, CORPUS, lambda r: "A. So B.", CORPUS)
+    whole = "\n".join(p.text for p in CORPUS)
+    starts = [p.index(whole) + len(whole) for p in script.asked]
+    assert len({p[:n] for p, n in zip(script.asked, starts, strict=True)}) == 1, "one beginning for all targets"
+    assert [t.text in p[n:] for p, n, t in zip(script.asked, starts, CORPUS, strict=True)] == [True] * 3
+    assert [m.passage.id for m in found] == ["a", "b", "c"]
+    assert all(m.seen == ("a", "b", "c") and m.read == whole for m in found)
+
+
+@pytest.mark.parametrize(("how", "seen"), [("neighbours", ("c",)), ("auto", ("c",)), ("sample", None)])
+def test_global_operations_keep_to_their_budget(how, seen):
+    """The corpus does not fit: what shares a name with the target comes first, or a sample."""
+    found, _ = made("link", CORPUS, lambda r: "x", CORPUS, budget=8, context=how)
+    assert all(len(m.read.split()) <= 8 for m in found)
+    first = next(m for m in found if m.passage.id == "a")
+    assert first.seen == seen if seen else len({m.seen for m in found}) == 1
+
+
+def test_the_whole_corpus_or_an_error():
+    with pytest.raises(UserError, match=r"the corpus has 32 tokens, the writer has room for 8") as e:
+        made("link", CORPUS, corpus=CORPUS, budget=8, context="all")
+    assert "neighbours" in e.value.hint
+
+
+def test_equal_beginnings_are_asked_one_after_the_other():
+    corpus = [passage(f"{i}", f"N{i % 2} likes Ka{i}. N{i % 2} is M{i}.") for i in range(8)]
+    found, _ = made("link", corpus, lambda r: "x", corpus, budget=13, context="neighbours")
+    seen = [m.seen for m in found]
+    assert len({*seen}) < 8
+    assert sum(a != b for a, b in zip(seen, seen[1:], strict=False)) == len({*seen}) - 1
+
+
+def test_deductions_in_the_pocket_models_language():
+    corpus = (passage("x", "all Kalo are Mido."), passage("y", "no Mido are Rune."), passage("z", "all Vira are Sone."))
+    found, script = made("deductions", corpus[:1], lambda r: " no Kalo are Rune.", corpus, style="pocket")
+    assert [p.rpartition("\n")[2] for p in script.asked] == [
+        "conclude about Kalo and Rune:", "conclude about Rune and Kalo:",
+    ]  # fmt: skip
+    assert script.asked[0].startswith("all Kalo are Mido.\nno Mido are Rune.\nall Vira are Sone. all Kalo are Mido.")
+
+
+def test_relations_name_entities_first():
+    def answer(request):
+        return "- Pell\n- Orla Vance\n- lighthouse" if request.prompt.rstrip().endswith("List:") else "They hang so."
+
+    found, script = made("relations", [LIGHT], answer, pairs=2, triples=5)
+    assert script.calls == [1, 3], "the list, then two of three pairs and the one triple"
+    assert [m.text for m in found] == ["They hang so."] * 3
+    assert sum("Pell, Orla Vance, lighthouse." in p for p in script.asked) == 1
+    again, other = made("relations", [LIGHT], answer, pairs=2, triples=5)
+    assert other.asked == script.asked, "which pairs is drawn from the seed"
+    _, ruled = made("relations", [LIGHT], answer, entities="rule")
+    assert ruled.calls == [1]
+    assert "Pell, Orla Vance." in ruled.asked[0]
+
+
+def test_active_reading_invents_strategies_first(tmp_path):
+    (tmp_path / "q.txt").write_text("Who built what?\n")
+
+    def answer(request):
+        return "1. Make a timeline.\n2. Draw a map.\n3. Sing." if "Ways:" in request.prompt else f"did {request.source}"
+
+    found, script = made("active_reading", [LIGHT, FACTS], answer, folder=tmp_path, strategies=2, questions="q.txt")
+    assert script.calls == [2, 4]
+    assert "Who built what?" in script.asked[0]
+    assert ["timeline" in p for p in script.asked[2:]] == [True, False, True, False]
+    assert [m.text for m in found] == ["did a", "did a", "did b", "did b"]
+
+
+def test_reading_mines_tasks():
+    text = (
+        "Tides\nThe sea rises twice a day because the moon pulls it. Bays are narrow. Therefore, the water climbs there. "
+        "However, lakes stay calm. Brackish estuaries accumulate considerable sediment quantities."
+    )
+    found, script = made("reading", [passage("t", text)], tasks=20)
+    assert script.asked == []
+    said = found[0].text
+    assert said.startswith(text + "\n\n")
+    for task in (
+        "what is the text about?\nAnswer: Tides",
+        "What reason does the text give for this: The sea rises twice a day?\nAnswer: Because the moon pulls it.",
+        '"Bays are narrow." What follows from this, according to the text?\nAnswer: The water climbs there.',
+        '"Therefore, the water climbs there." What does the text hold against this?\nAnswer: Lakes stay calm.',
+        "considerable",
+        "How does the text go on?\nAnswer: Brackish",
+    ):
+        assert task in said, task
+    assert len(made("reading", [passage("t", text)], tasks=2)[0][0].text.split("Question:")) == 3
+    assert made("reading", [passage("t", "Short.")])[0] == []
+
+
+def test_repeat_and_reversed_strings_ask_nobody():
+    found, script = made("repeat", [LIGHT, FACTS], samples=2)
+    assert [(m.text, m.request) for m in found] == [(LIGHT.text, "")] * 2 + [(FACTS.text, "")] * 2
+    found, _ = made("reversed_strings", [FACTS], by="word")
+    assert [m.text for m in found] == ["Rune. are Mido no Mido. are Kalo all"]
+    assert script.asked == []
