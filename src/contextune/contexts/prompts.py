@@ -11,6 +11,7 @@ the same places.
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -46,6 +47,13 @@ class _FromSet(Policy):
     def noise(self, record: Record, at: Moment, vocabulary: tuple[int, ...], size: int) -> tuple[int, ...]:
         return tuple(at.rng("noise", self._key(record)).choices(vocabulary, k=size))
 
+    def first(self, records: Seq[Record]) -> Record:
+        """The record that a draw for several of them is made for (`train.share`)."""
+        if self.per == "document":
+            raise UserError("train.share draws for a few records of an update, per: document for those of a document",
+                            "leave train.share out, or use per: chunk")  # fmt: skip
+        return records[0]
+
     def _key(self, record: Record) -> str:
         return record.document or record.id if self.per == "document" else record.id
 
@@ -79,6 +87,9 @@ class Drawing:
     def before(self, record: Record, at: Moment) -> Drawn:
         return self.drawn[self.policy.place(record, at, len(self.drawn))]
 
+    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
+        return self.before(self.policy.first(records), at)
+
     def longest(self) -> int:
         return self.most
 
@@ -110,6 +121,9 @@ class Noise:
         segment = Segment(str(self.tokenizer.decode(list(ids))), "context", ids)
         source = {"set": self.chosen.name, "version": self.chosen.version}
         return Drawn((segment,), {**source, "length_of": self.chosen.prompts[place].id, "tokens": len(ids)})
+
+    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
+        return self.before(self.policy.first(records), at)
 
     def longest(self) -> int:
         return max(self.sizes)

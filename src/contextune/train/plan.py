@@ -35,11 +35,12 @@ class Plan:
     def update(self, step: int) -> list[tuple[int, int]]:
         """(epoch, row) of each sequence in an update."""
         positions = range(step * self.batch, min((step + 1) * self.batch, self.draws))
-        return [(p // self.rows, _order(self.seed, p // self.rows, self.rows)[p % self.rows]) for p in positions]
+        return [(p // self.rows, order(self.seed, p // self.rows, self.rows)[p % self.rows]) for p in positions]
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, rows: int) -> list[int]:
-    order = list(range(rows))
-    Moment(seed, epoch).rng("order").shuffle(order)
-    return order
+def order(seed: int, epoch: int, rows: int) -> list[int]:
+    """The permutation of all rows that an epoch goes through."""
+    found = list(range(rows))
+    Moment(seed, epoch).rng("order").shuffle(found)
+    return found

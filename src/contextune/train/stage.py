@@ -26,6 +26,7 @@ from ..recipe import Model, Train
 from ..sequence import Record, Tokenizer
 from .callbacks import Checkpoints, Every, Watch, last_whole
 from .engine import Engine
+from .grouping import grouped
 from .layouts import choose
 from .plan import Plan
 from .trainer import ContextTrainer, Updates
@@ -122,10 +123,11 @@ def build(job: Job, model: Any, progress: Callable[[int, int, float], None]) -> 
         )
     model.config.use_cache = False
     engine = Engine.of(model, options.max_length)
+    context = grouped(job.context, job.records, options.share)
     trainer = ContextTrainer(
         model=model,
         args=arguments,
-        train_dataset=Updates(job.records, job.context, job.tokenizer, plan, options.max_length),
+        train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
         callbacks=[Checkpoints(options.save, distributed=arguments.world_size > 1), Watch(progress)],
         layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
         engine=engine,
