@@ -10,6 +10,7 @@ part is at least what it holds therefore never loses a record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -50,8 +51,8 @@ class Mix(BaseModel):
     def _sound(self) -> Mix:
         if self.weights and self.shares:
             raise ValueError("mix: weights and shares exclude each other")
-        if any(v < 0 for v in (*self.weights.values(), *self.shares.values())):
-            raise ValueError("mix: weights and shares are 0 or more")
+        if any(not 0 <= v < math.inf for v in (*self.weights.values(), *self.shares.values())):
+            raise ValueError("mix: weights and shares are finite numbers, 0 or more")
         if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
             raise ValueError(f"mix.shares sum to {sum(self.shares.values()):g}, expected 1")
         if self.total is not None and self.total != "original" and self.total < 1:

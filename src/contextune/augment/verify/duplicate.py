@@ -71,7 +71,8 @@ class _Near:
 
         self.threshold, self.run, self.hash = threshold, run, MinHash
         # weights: a candidate too many costs one comparison, one too few is a duplicate kept
-        self.index: Any = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
+        least = min(threshold, 0.9)  # datasketch has no index for a threshold near 1
+        self.index: Any = MinHashLSH(threshold=least, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
         self.kept: list[tuple[frozenset[str], tuple[str, ...], str]] = []
 
     def add(self, text: str, what: str) -> None:

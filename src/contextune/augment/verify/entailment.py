@@ -25,8 +25,8 @@ class Entailment(Filter):
     """Refuses texts that score below `threshold` (nats a token).
 
     `given` is what stands before the text: {source} is the passage, with what else the writer read before it, and
-    {operation} the operation's name. Naming the operation asks for more than "is about the same": the pocket model tells
-    a reversal from one with its names exchanged only so (docs/verify.md).
+    {operation} the operation's name. Naming the operation asks for more than "is about the same": only so does the
+    pocket model tell a reversal from one with its names exchanged (docs/verify.md).
     """
 
     name = "entailment"
@@ -66,7 +66,8 @@ def scores(made: Seq[Made], bench: Bench, given: str = GIVEN) -> list[float]:
         text = encode(space + m.text, tokenizer)[:longest]
         sizes.append(len(text))
         for prompt in (with_source.removesuffix(space), m.prompt):
-            ids = [*(begins(tokenizer) if prompt else opens(tokenizer)), *encode(prompt, tokenizer)]
+            before = encode(prompt, tokenizer)
+            ids = [*(begins(tokenizer) if before else opens(tokenizer)), *before]
             if text:
                 rows.append(Row(tuple(ids[-(longest + 1 - len(text)) :]), tuple(text)))
     found = iter(log_likelihoods(model, rows, bench.tokens))

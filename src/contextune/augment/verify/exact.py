@@ -61,6 +61,13 @@ def measure(made: Seq[Made], records: Seq[Record], wanted: Iterable[Record] = ()
     return {name: _score(group, sought) for name, group in groups.items()}
 
 
+def account(
+    made: Seq[Made], kept: Seq[Made], records: Seq[Record], wanted: Seq[Record] = ()
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the report shows under "exact": {made: measure, kept: measure}, before and after the filters."""
+    return {"made": measure(made, records, wanted), "kept": measure(kept, records, wanted)}
+
+
 def _score(judged: list[tuple[Made, str]], sought: set[Statement]) -> dict[str, Any]:
     counts = {v: sum(verdict == v for _, verdict in judged) for v in REASONS}
     found = sought & {s for m, v in judged if v == "right" for s in statements(whole(m))}

@@ -22,7 +22,7 @@ RESIDUE = re.compile(
     | ^ \W* (?: i['’]m\ sorry | i\ (?: cannot | can['’]t ) \ (?: help | assist | provide ) | i\ hope\ this\ helps )
     | \b (?: i\ hope\ this\ helps | let\ me\ know\ if )
     | < \| [^|<>\n]{1,40} \| > | </?s> | \[/?INST\] | ^ \s* \#{2,} \s* (?: response | instruction | input | output ) # a chat's marks
-    | \{\{? \s* [a-z_]+ \s* \}?\} | \[ (?: insert | your | name | sentence | text | topic )\b [^\]]* \]     # slots left unfilled
+    | (?<!\w) \{\{? \s* (?-i:[a-z_]+) \s* \}?\} | \[ (?: insert | your | name | sentence | text | topic )\b [^\]]* \]     # slots left unfilled
     | ^ \s* (?: reversal | reversed | rephrase[dr]? | rephrasing | paraphrase[d]? | rewritten | conclusions? | input | output | sentence | copy ) \s* \d* : # labels
     """,  # noqa: E501
     re.VERBOSE | re.IGNORECASE,

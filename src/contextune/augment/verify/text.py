@@ -10,7 +10,7 @@ from ...data.sentences import borders
 from ..base import Made
 
 _SPACE = re.compile(r"\s+")
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*|[^\W_]+")
+_WORD = re.compile(r"(?:(?<![^\s(])[-−])?\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*|[^\W_]+")
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -41,7 +41,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def is_name(token: str) -> bool:
-    return (token[0].isupper() or token[0].isdigit()) and token != "I"
+    return (token[0].isupper() or token[-1].isdigit()) and token != "I"
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +59,7 @@ def sentences(text: str) -> list[str]:
 
 def _bare(token: str) -> str:
     token = re.sub(r"['’]s$", "", token)
-    return token.replace(",", "") if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", token) else token
+    return token.replace(",", "") if re.fullmatch(r"[-−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", token) else token
 
 
 def as_number(word: str) -> str:

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from contextune.augment.verify import Filter, find, names, run
+from contextune.errors import UserError
+
+from .made import SOURCE, bench, made
+
+
+def filters(*named: str) -> list[Filter]:
+    return [find(name).model_validate({"filter": name}) for name in named]
+
+
+def test_each_sees_what_the_ones_before_kept():
+    texts = [made("Mido is less bright than Kalo."), made("Mido is less bright than"), made("Mido is less bright than Rune."),
+             made("Mido is less bright than Kalo.")]  # fmt: skip
+    kept, accounts = run(texts, filters("malformed", "drift", "duplicate"), bench())
+    assert kept == texts[:1]
+    passed = [tuple(a.values())[:3] for a in accounts]
+    assert passed == [
+        ("malformed", 4, 3),
+        ("drift", 3, 2),
+        ("duplicate", 2, 1),
+    ]
+    assert accounts[1]["reasons"] == {"names what its sources lack": 1}
+    (sample,) = accounts[1]["samples"]
+    assert sample == {"text": "Mido is less bright than Rune.", "source": SOURCE, "operation": "reversal/1",
+                      "reason": "names what its sources lack: Rune"}  # fmt: skip
+
+
+def test_samples_are_few_of_each_reason_and_hold_the_prompt():
+    texts = [made("", prompt=f"q{i}") for i in range(9)] + [made("Mido is less")]
+    kept, (account,) = run(texts, filters("malformed"), bench())
+    assert not kept
+    assert account["reasons"] == {"empty": 9, "cut mid-sentence": 1}
+    assert [s["text"] for s in account["samples"]] == ["q0", "q1", "q2", "q3", "q4", "Mido is less"]
+
+
+def test_nothing_to_judge_asks_nobody():
+    assert run([], filters("entailment", "round_trip"), bench()) == (
+        [],
+        [{"filter": n, "in": 0, "out": 0, "reasons": {}, "samples": []} for n in ("entailment", "round_trip")],
+    )
+
+
+def test_names():
+    assert names() == ["contradiction", "drift", "duplicate", "echo", "entailment", "exact", "malformed", "round_trip"]
+    with pytest.raises(UserError, match="unknown filter 'duplicates'"):
+        find("duplicates")
+    with pytest.raises(ValueError, match="Extra inputs"):
+        find("echo").model_validate({"filter": "echo", "treshold": 0.5})
+
+
+def test_importing_costs_no_torch():
+    code = (
+        "import sys, contextune.augment.verify, contextune.augment.mix, contextune.augment.leak;"
+        "print([m for m in ('torch', 'transformers', 'sklearn', 'datasketch', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
