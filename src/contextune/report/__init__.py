@@ -46,7 +46,7 @@ def write_many(folders: list[Path], out: Path) -> Path:
 
 def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
     """Everything that the templates show of a run."""
-    from . import environment, figures, tables, tasks, verdict
+    from . import augmented, environment, figures, tables, tasks, verdict
 
     results = run.results
     scores = results.get("arms") or {}
@@ -73,6 +73,7 @@ def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
         "accounting": tables.accounting(run.accounting, look) if run.accounting else None,
         "shares": figures.shares(sums),
         "matched": {trained for _, trained, _ in sums},
+        "augmented": augmented.augmentations(run, look),
         "samples": environment.samples(run),
         "warnings": environment.warnings(run),
         "environment": environment.table(run),
