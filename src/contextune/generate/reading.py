@@ -47,10 +47,10 @@ def ended(text: str, stop: tuple[str, ...]) -> str:
 
 def fit(text: str, schema: str) -> str | Failure:
     """The JSON value in a text, written in one line, if it fits the schema; else what is wrong with it."""
-    value = _value(text)
+    value, judge = _value(text), validator(schema)
     if isinstance(value, Failure):
         return value
-    error = next(iter(_validator(schema).iter_errors(value)), None)
+    error = next(iter(judge.iter_errors(value)), None)
     if error is None:
         return json.dumps(value, ensure_ascii=False)
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
@@ -77,7 +77,8 @@ def _value(text: str) -> Any | Failure:
 
 
 @lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
+def validator(schema: str) -> Any:
+    """Judges values by a schema; UserError where that is none."""
     try:
         from jsonschema import exceptions, validators
         from referencing import Registry

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import UserError
 from .base import Answer, Cost, Failure, Request
 from .budget import Budget, Estimate, counted
-from .reading import answer
+from .reading import answer, validator
 
 if TYPE_CHECKING:
     from ..sequence import Tokenizer
@@ -73,6 +73,8 @@ class Server:
 
         Raises UserError where nothing answers at the URL, or it refuses the key.
         """
+        for schema in {r.schema for r in requests if r.schema}:
+            validator(schema)
         self._reach()
         self.say(f"{self.name} at {self.url}: {self.estimate(requests)}")
         queue = list(range(len(requests)))[::-1]
@@ -117,7 +119,8 @@ class Server:
             if spent := self.budget.refuses(size):
                 return "" if under_way else spent  # what is under way may use less than was reserved for it
             self.budget.reserve(size)
-            under_way[pool.submit(self._ask, requests[queue[-1]])] = queue.pop()
+            place = queue.pop()
+            under_way[pool.submit(self._ask, requests[place])] = place
         return ""
 
     def _hopeless(self, result: Answer | Failure, streak: int) -> str:
