@@ -196,8 +196,8 @@ def overlaps(prepared: Prepared) -> Overlap:
         if task.measure not in ("learn", "retain") and task.kind != "perplexity"
         for item in task.items
         # a world's prompts hold taught statements on purpose, where it asks in context
-        for asked in (item.fields.get("asked", item.prompt),)  # without examples, which may be those trained on
-        for wording in ((asked + item.gold,) if "world" in task.fields else wordings(asked, item.gold))
+        # without the examples of a context, which may be those trained on
+        for wording in (_last(item) if "world" in task.fields else wordings(_asked(item), item.gold))
     )
     return overlap(texts, items)
 

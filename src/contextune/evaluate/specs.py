@@ -27,7 +27,7 @@ class Fewshot(_Model):
     n: int = Field(0, ge=0)
     path: str | None = Field(None, description="file of the examples; default: the task's own source")
     split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
-    between: str = Field("\n\n", description="text after each example")
+    between: str = Field("\n", description="text after each example; context policies call it joining")
     before_answer: str = Field(" ", description="generate only: text between an example's prompt and its answer")
 
 
@@ -55,7 +55,7 @@ class Graded(_Model):
         "none", description="high, where the pool has none: swap makes one by rule, a word of both sides replaced"
     )
     same_answer: bool = Field(True, description="examples with the item's own answer may stand before it")
-    between: str = Field("\n\n", description="text after each example")
+    between: str = Field("\n", description="text after each example; context policies call it joining")
     seed: int = Field(0, ge=0)
 
 

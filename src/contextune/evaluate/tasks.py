@@ -5,6 +5,7 @@ tasks/mine.yaml                              a task file (keys: specs.Spec)
 {task: medqa, path: test.jsonl, limit: 100}  one of these with keys of its own on top
 {name: mine, rows: […], prompt: …}           a task written out
 {world: NAME, options: {…}, tasks: […]}      tasks of a generated benchmark
+{…, before: {policy: prompts}, suffix: on}   any of the last three behind a context (behind.py)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError, nearest
 from ..sequence import Tokenizer
 from ..yamlfile import read_yaml
-from . import building, specs
+from . import behind, building, specs
 from .items import Task
 from .specs import Spec
 
@@ -56,7 +57,12 @@ def load_task(
     scored is found now and not after training. `sources` are the recipe's, from which graded tasks may draw their
     examples. Raises UserError that names file, row or key.
     """
-    if isinstance(spec, Mapping) and "world" in spec:
+    if isinstance(spec, Mapping) and "before" in spec:
+        rest = {k: v for k, v in spec.items() if k not in ("before", "suffix")}
+        alone = load_task(rest, folder, limit, None, sources)
+        where = _label(spec) if "world" not in spec else f"world {spec['world']}"
+        tasks = behind.placed(alone, spec["before"], spec.get("suffix", "behind"), Path(folder), tokenizer, where)
+    elif isinstance(spec, Mapping) and "world" in spec:
         tasks = _of_world(dict(spec), limit)
     else:
         tasks = [
@@ -166,6 +172,8 @@ def _anchored(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths made absolute, since keys from several files may come together."""
     if isinstance(keys.get("path"), str):
         keys["path"] = str(folder.resolve() / Path(keys["path"]).expanduser())
+    if isinstance(keys.get("database"), str):
+        keys["database"] = str(folder.resolve() / Path(keys["database"]).expanduser())
     for group in ("fewshot", "pool"):
         inner = keys.get(group)
         if isinstance(inner, dict) and isinstance(inner.get("path"), str):

@@ -70,6 +70,7 @@ def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
         "tasks": tasks.cards(run, look),
         "curves": figures.curves(trained),
         "training": tables.training(trained) if trained else None,
+        "probes": probes.sections(run.folder, look),
         "accounting": tables.accounting(run.accounting, look) if run.accounting else None,
         "shares": figures.shares(sums),
         "matched": {trained for _, trained, _ in sums},

@@ -1,0 +1,121 @@
+"""Probe scores over updates: a panel for each score, a line for each arm, a band over its seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .figures import Scale, axis, path
+from .looks import Look
+from .numbers import num
+from .read import Curve, _json
+
+SCORES = {
+    "in_weights": ("In-weights score", "the task's metric after random examples"),
+    "in_context": ("In-context score", "an edited answer of the similar example is taken over, the rest right"),
+    "difference": ("Similar less random", "the metric after a similar example less that after random ones"),
+    "copy": ("Copy score", "how much nearer to an irrelevant example's answer than the right answer is"),
+    "lured": ("Lures copied", "share of outputs that are the answer of an example with nearly the same input"),
+}
+Found = dict[str, dict[str, dict[int, dict[str, Curve]]]]
+"""Task, arm, seed, score."""
+
+
+@dataclass(frozen=True)
+class Line:
+    look: Look
+    mean: str
+    band: str
+    """A polygon one standard error either side of the mean over seeds; empty with one seed."""
+    last: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    about: str
+    lines: tuple[Line, ...]
+    x: Scale
+    y: Scale
+
+
+@dataclass(frozen=True)
+class Section:
+    task: str
+    panels: tuple[Panel, ...]
+    looks: tuple[Look, ...]
+    seeds: int
+
+
+def sections(folder: Path, looks: dict[str, Look]) -> list[Section]:
+    """What the stages' probes/scores.json hold; an empty list where nothing was asked."""
+    found = _read(folder, looks)
+    return [_section(task, arms, looks) for task, arms in sorted(found.items())]
+
+
+def _read(folder: Path, looks: dict[str, Look]) -> Found:
+    """The stages of an arm follow one another on one axis of updates."""
+    found: Found = {}
+    starts: dict[tuple[str, int], int] = {}
+    files = [(p, re.fullmatch(r"seed-(\d+)", p.parts[-4]), re.fullmatch(r"stage-(\d+)", p.parts[-3]))
+             for p in folder.glob("arms/*/seed-*/stage-*/probes/scores.json")]  # fmt: skip
+    known = [(p.parts[-5], int(seed[1]), int(stage[1]), p) for p, seed, stage in files if seed and stage]
+    for arm, number, _, file in sorted(known):
+        start, last = starts.get((arm, number), 0), 0
+        for row in _json(file, list) if arm in looks else []:
+            last = max(last, row["step"])
+            of = found.setdefault(row["task"], {}).setdefault(arm, {}).setdefault(number, {})
+            for name, value in row["scores"].items():
+                of.setdefault(name, []).append((start + row["step"], float(value)))
+        starts[arm, number] = start + last
+    return found
+
+
+def _section(task: str, arms: dict[str, dict[int, dict[str, Curve]]], looks: dict[str, Look]) -> Section:
+    last = max(s for seeds in arms.values() for of in seeds.values() for c in of.values() for s, _ in c)
+    x = Scale(0.0, float(max(last, 1)), tuple(m for m in axis([float(last)], steps=4).marks if m <= last) or (0.0,))
+    panels = []
+    for name, (title, about) in SCORES.items():
+        curves = {arm: [of[name] for of in seeds.values() if name in of] for arm, seeds in arms.items()}
+        curves = {arm: found for arm, found in curves.items() if found}
+        if curves:
+            panels.append(_panel(title, about, curves, looks, x))
+    seeds = max(len(s) for s in arms.values())
+    return Section(task, tuple(panels), tuple(looks[arm] for arm in looks if arm in arms), seeds)
+
+
+def _panel(title: str, about: str, curves: dict[str, list[Curve]], looks: dict[str, Look], x: Scale) -> Panel:
+    summed = {arm: _over_seeds(found) for arm, found in curves.items()}
+    ends = [v for rows in summed.values() for _, mean, error in rows for v in (mean - error, mean + error)]
+    y = axis([*ends, 1.0] if max(ends) > 0.5 else ends, steps=4)
+    lines = tuple(_line(looks[arm], summed[arm], x, y) for arm in looks if arm in summed)
+    return Panel(title, about, lines, x, y)
+
+
+def _over_seeds(curves: list[Curve]) -> list[tuple[int, float, float]]:
+    """(update, mean, standard error) wherever any seed was asked."""
+    at: dict[int, list[float]] = {}
+    for step, value in (point for curve in curves for point in curve):
+        at.setdefault(step, []).append(value)
+    return [(step, _mean(values), _error(values)) for step, values in sorted(at.items())]
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _error(values: list[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    middle = _mean(values)
+    return float((sum((v - middle) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5)
+
+
+def _line(look: Look, rows: list[tuple[int, float, float]], x: Scale, y: Scale) -> Line:
+    mean = [(step, value) for step, value, _ in rows]
+    upper, lower = [(s, v + e) for s, v, e in rows], [(s, v - e) for s, v, e in rows]
+    band = path([*upper, *reversed(lower)], x, y) if any(e for *_, e in rows) else ""
+    return Line(look, path(mean, x, y), band, num(mean[-1][1]))
