@@ -46,7 +46,7 @@ def write_many(folders: list[Path], out: Path) -> Path:
 
 def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
     """Everything that the templates show of a run."""
-    from . import augmented, environment, figures, tables, tasks, verdict
+    from . import augmented, environment, figures, probes, tables, tasks, verdict
 
     results = run.results
     scores = results.get("arms") or {}
