@@ -16,8 +16,8 @@ def filters(*named: str) -> list[Filter]:
 
 
 def test_each_sees_what_the_ones_before_kept():
-    texts = [made("Mido is less bright than Kalo."), made("Mido is less bright than"), made("Mido is less bright than Rune."),
-             made("Mido is less bright than Kalo.")]  # fmt: skip
+    said = ("Mido is less bright than Kalo.", "Mido is less bright than", "Mido is less bright than Rune.")
+    texts = [made(t) for t in (*said, said[0])]
     kept, accounts = run(texts, filters("malformed", "drift", "duplicate"), bench())
     assert kept == texts[:1]
     passed = [tuple(a.values())[:3] for a in accounts]
