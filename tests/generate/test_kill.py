@@ -43,13 +43,14 @@ def killed_and_resumed(path: Path, stub: Stub, name: str, count: int, kills: int
     for left in range(kills, 0, -1):
         before, seen = kept(path, count, identity), len(stub.seen)
         process = start(path, stub, name, count)
-        stub.wait_for(seen + rng.randint(1, max(1, (count - len(before)) // (left + 1) * 2)))
+        target = seen + rng.randint(1, max(1, (count - len(before)) // (left + 1) * 2))
+        assert stub.wait_for(target, lambda process=process: process.poll() is None), "it ended by itself"
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait(20) == -signal.SIGKILL
         asked = [said(body) for _, _, body in stub.seen[seen:]]
         assert not before & {*asked}, "what was kept was asked again"
     before, seen = kept(path, count, identity), len(stub.seen)
-    assert start(path, stub, name, count).wait(600) == 0
+    assert start(path, stub, name, count).wait() == 0
     assert not before & {said(body) for _, _, body in stub.seen[seen:]}
     return [said(body) for _, _, body in stub.seen]
 
