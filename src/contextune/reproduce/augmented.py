@@ -55,16 +55,29 @@ class Bench:
     generalise: str
     context: str
     """The generalising test with what it needs in its context."""
-    steps: int
+    more: tuple[str, ...] = ()
+    """Other tasks that claims are made of."""
     max_length: int = 128
+
+    @property
+    def tasks(self) -> list[str]:
+        return [self.learn, self.generalise, self.context, *self.more]
 
 
 BENCHES = {
-    "reversal": Bench("reversals", "forward", "reversal", "reversal_in_context", 300),
-    "descriptions": Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", 300),
-    "syllogism": Bench("syllogisms", "premise", "conclusion", "conclusion_in_context", 300),
-    "semantic": Bench("semantic", "recall", "reversal", "reversal_in_context", 300),
-}
+    "reversal": Bench(
+        "reversals", "forward", "reversal", "reversal_in_context", ("forward_written", "reversal_written")
+    ),
+    "descriptions": Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context"),
+    "syllogism": Bench("syllogisms", "premise", "conclusion", "conclusion_in_context"),
+    "semantic": Bench(
+        "semantic", "recall", "reversal", "reversal_in_context",
+        ("rephrasing", "syllogism", "syllogism_in_context", "holdout"),
+    ),
+}  # fmt: skip
+PUBLIC = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", max_length=256)
+STEPS = 250
+"""Updates an arm."""
 
 
 @register("augmented")
@@ -73,9 +86,8 @@ def augmented(wanted: Wanted, reporter: Reporter) -> Study:
     _known(wanted.options)
     found = {name: compare(recipe(name, bench, wanted), wanted.out / name, reporter) for name, bench in BENCHES.items()}
     if wanted.options.get("data"):
-        public = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", 300)
         path = str(Path(wanted.options["data"]).resolve())
-        found["public"] = compare(recipe("public", public, wanted, path), wanted.out / "public", reporter)
+        found["public"] = compare(recipe("public", PUBLIC, wanted, path), wanted.out / "public", reporter)
     return Study(
         "augmented",
         "Augmented fine-tuning",
@@ -103,10 +115,10 @@ def recipe(name: str, bench: Bench, wanted: Wanted, path: str | None = None) -> 
         "arms": arms,
         "seeds": list(wanted.seeds),
         "train": {
-            "steps": wanted.options.get("steps", bench.steps), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
-            else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length if not path else 256,
+            "steps": wanted.options.get("steps", STEPS), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
+            else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length,
         },
-        "evaluate": {"tasks": [world], "samples": 0},
+        "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0},
         "compare": {"baseline": "finetuned", "tasks": [bench.generalise]},
         "allow_overlap": True,
     }  # fmt: skip
@@ -138,7 +150,7 @@ def figure(found: Mapping[str, Comparison]) -> Figure:
 
 
 def notes(found: Mapping[str, Comparison], wanted: Wanted) -> tuple[str, ...]:
-    steps = wanted.options.get("steps", BENCHES["reversal"].steps)
+    steps = wanted.options.get("steps", STEPS)
     said = [
         f"Every arm: {steps} updates of 16 rows, full-text loss, {len(wanted.seeds)} seeds, model {wanted.model}; what "
         "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",

@@ -77,7 +77,13 @@ class Wanted:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-STUDIES = {"augmented": "augmented"}
+STUDIES = {
+    "augmented": "augmented",
+    "contrastive": "contrastive",
+    "synthesis": "synthesis",
+    "cft-synthetic": "cft_synthetic",
+    "cft": "cft",
+}
 """Names of the studies, in the order in which `reproduce all` runs them, and their modules."""
 
 Reproduction = Callable[[Wanted, "Reporter"], Study]

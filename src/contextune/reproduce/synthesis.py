@@ -1,0 +1,122 @@
+"""The synthesis: one arm that combines what the three lines of work are good for, against every single method.
+
+    facts and what the model infers from them     so that it generalises          (augmented fine-tuning)
+    some behind facts about others                so that it resists lures        (contrastive contexts)
+    some behind edited facts, asked of these      so that it still listens        (edited contexts)
+
+Five measures, each in [0, 1]: learn, generalise, listen, resist, retain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UserError
+from ..progress import Reporter
+from . import drawing
+from .claims import Claim, Figure, Study, Wanted, register
+from .contrastive_claims import claim
+from .running import Comparison, compare
+
+MEASURES = ("learn", "generalise", "listen", "resist", "retain")
+TARGET = 0.95
+LEARNING = {"policy": "prompts", "set": "learning"}
+INFERRED = {"operations": ["rephrase", "reversal"], "verify": ["malformed", "echo", "drift", "duplicate"]}
+OVERLAP = {"kind": "overlap"}
+OTHERS = {"policy": "random", "k": 4, "tau": None, "similarity": OVERLAP}
+EDITED = {"policy": "edited", "share": 1.0, "k": 4, "tau": None, "similarity": OVERLAP}
+MIXED = {"policy": "mixture", "policies": [{"policy": "nothing"}, OTHERS, EDITED], "weights": [0.35, 0.25, 0.4]}
+ARMS: dict[str, dict[str, Any]] = {
+    "finetuned": {"about": "the facts alone"},
+    "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
+    "augmented": {"about": "and what the model infers from them", "augment": INFERRED},
+    "random": {"about": "the facts behind random others", "context": OTHERS},
+    "contrastive": {
+        "about": "the facts behind contrastive contexts",
+        "context": {"policy": "contrastive", "similarity": OVERLAP, "tau": None},
+    },
+    "edited": {"about": "the facts, and edited facts that only the context tells", "context": {**EDITED, "share": 0.4}},
+    "contextune": {"about": "all of it: inferred texts, lures, edited contexts", "augment": INFERRED, "context": MIXED},
+}
+WORLDS = ("reversals", "descriptions")
+
+
+@register("synthesis")
+def synthesis(wanted: Wanted, reporter: Reporter) -> Study:
+    """Options (`--set`): steps (updates an arm)."""
+    unknown = set(wanted.options) - {"steps"}
+    if unknown:
+        raise UserError(f"reproduce synthesis: unknown option '{min(unknown)}'", "steps")
+    found = {w: compare(recipe(w, wanted), wanted.out / w, reporter) for w in WORLDS}
+    return Study(
+        "synthesis",
+        "Learn, generalise, listen, resist, retain: at once?",
+        "Contextune: the three lines of work in one recipe",
+        tuple(claims(found, len(wanted.seeds))),
+        tuple(figures(found)),
+        notes(wanted),
+        tuple(c.folder.name for c in found.values()),
+    )
+
+
+def recipe(world: str, wanted: Wanted) -> dict[str, Any]:
+    size = "paper" if wanted.scale == "paper" else "small"
+    source = {"world": world, "options": {"size": size}}
+    return {
+        "name": f"synthesis-{world}",
+        "model": wanted.model,
+        "data": {"facts": {**source, "split": "train"}},
+        "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
+        "seeds": list(wanted.seeds),
+        "train": {
+            "steps": int(wanted.options.get("steps", 400)), "batch": 16, "lr": 3e-3 if wanted.model == "pocket" else
+            2e-4, "weight_decay": 0.0, "max_length": 192,
+        },
+        "evaluate": {"tasks": [source], "samples": 0},
+        "compare": {"baseline": "finetuned"},
+        "allow_overlap": True,
+    }  # fmt: skip
+
+
+def claims(found: Mapping[str, Comparison], seeds: int) -> list[Claim]:
+    """The first world's measures under their plain names, the others' behind the world's."""
+    made = []
+    for place, (world, c) in enumerate(found.items()):
+        prefix = "" if place == 0 else f"{world}."
+        for arm in ("none", *ARMS):
+            made += [_measure(c, prefix, arm, m, seeds) for m in MEASURES]
+        reached = {m: c.of("contextune", f"measure:{m}").value for m in MEASURES[:4]}
+        short = ", ".join(f"{m} {v:.3f}" for m, v in reached.items() if v < TARGET)
+        why = f"short of it: {short}" if short else "all four reach it"
+        wanted = "contextune: learn, generalise, listen and resist at 0.95 or more at once"
+        made.append(Claim(f"{prefix}contextune.least", wanted, min(reached.values()), None, seeds,
+                          "fails" if short else "holds", why))  # fmt: skip
+    return made
+
+
+def _measure(c: Comparison, prefix: str, arm: str, measure: str, seeds: int) -> Claim:
+    return claim(f"{prefix}{arm}.{measure}", "", c.of(arm, f"measure:{measure}"), seeds)
+
+
+def figures(found: Mapping[str, Comparison]) -> list[Figure]:
+    arms = ["none", *ARMS]
+    colours = drawing.palette(arms, ("none",))
+    about = "Each measure by arm, with 95 % intervals over seeds and items; dotted: the target."
+    return [
+        Figure(
+            f"Five measures: {world}",
+            about,
+            drawing.bars([(m, {a: c.value(a, f"measure:{m}") for a in arms}, TARGET) for m in MEASURES], colours),
+        )
+        for world, c in found.items()
+    ]
+
+
+def notes(wanted: Wanted) -> tuple[str, ...]:
+    return (
+        f"Every arm: {wanted.options.get('steps', 400)} updates of 16 rows, {len(wanted.seeds)} seeds, model "
+        f"{wanted.model}. Inferred texts are the untrained model's own.",
+        "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
+        "stand there and must not matter. retain: the language's operations on fresh names.",
+    )
