@@ -96,7 +96,7 @@ def served(tmp_path: Path):
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 600
         while not _listens(port):
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline, "the server does not start"
