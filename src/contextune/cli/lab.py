@@ -1,19 +1,20 @@
-"""lab: studies of mechanism that need no data."""
+"""lab: studies of mechanism."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from .common import Json, print_json, reporter
+from .common import Arms, Json, Overrides, RecipeFile, print_json, reporter
 
 
 def add_to(app: typer.Typer) -> None:
     lab = typer.Typer(no_args_is_help=True, help="Studies of mechanism.")
     app.add_typer(lab, name="lab")
     add_mixture(lab)
+    add_gradients(lab)
 
 
 def add_mixture(lab: typer.Typer) -> None:
@@ -45,6 +46,46 @@ def add_mixture(lab: typer.Typer) -> None:
         say.say(f"{2 * len(mixture_study.STRATEGIES) * seeds} runs in {result.seconds:.1f} s")
         if out:
             say.say(f"figure: {out / 'mixture.svg'}")
+
+
+def add_gradients(lab: typer.Typer) -> None:
+    @lab.command(epilog="contextune lab gradients recipe.yaml --arm cft --out runs/gradients")
+    def gradients(
+        file: RecipeFile,
+        overrides: Overrides = None,
+        arm: Arms = None,
+        items: Annotated[int, typer.Option(min=2, help="Records, and items of each task at most.")] = 64,
+        blocks: Annotated[int, typer.Option(min=2, help="Gradients that the records are parted into at most.")] = 32,
+        how: Annotated[
+            Literal["auto", "exact", "sketch"],
+            typer.Option(help="Whole gradients, or seeded random projections; auto: whole below 50 M parameters."),
+        ] = "auto",
+        adapter: Annotated[bool, typer.Option("--adapter", help="LoRA parameters only.")] = False,
+        out: Annotated[Path | None, typer.Option(help="Folder for gradients.html, .svg and .json.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Hold the gradients of the same target tokens with and without contexts against each other."""
+        from .. import recipe as recipes
+        from ..environment import quiet_libraries
+
+        recipe = recipes.load(file, overrides or [])
+        from ..lab import gradients as study
+        from ..lab import gradients_page as pages
+        from ..lab.gradients_measure import Options
+
+        quiet_libraries()
+        say = reporter(quiet=as_json)
+        options = Options(how=None if how == "auto" else how, blocks=blocks, confidence=recipe.compare.confidence)
+        made = study.study(recipe, file.parent, study.Wanted(tuple(arm or ()), items, adapter), options, say)
+        page = study.save(made, out) if out else None
+        if as_json:
+            return print_json(made)
+        say.say(f"{made['records']} records, {made['target_tokens']} target tokens; {made['of']}, {made['how']}")
+        print(pages.table(made))
+        say.say(pages.sentence(made), "bold")
+        for note in made["notes"]:
+            say.say(f"note: {note}")
+        say.say(f"{made['seconds']} s" + (f"; page: {page}" if page else ""))
 
 
 def write(out: Path, made: dict[str, object], picture: str) -> None:
