@@ -44,7 +44,7 @@ def test_grades_hold_and_nothing_leaks(inputs, pool, k, seed):
             assert max(scores, default=0.0) == pytest.approx(drawn.similarity)
             for e in drawn.examples:
                 assert normal(e.input) != normal(inputs[i]), "the item itself, or its duplicate"
-                assert e.of != str(i) and e.of not in same, "a paraphrase"
+                assert e.of not in {str(i), *same}, "a paraphrase"
             if grade in ("low", "medium", "high"):
                 assert grade_of(drawn.similarity) == grade
                 assert sum(grade_of(s) != "low" for s in scores) == (grade != "low")
@@ -67,12 +67,13 @@ POOL = [(f"{a} {b} {c}", "") for a in "uvw" for b in "xyz" for c in "rst"] + [("
 def test_grades_differ_in_one_example_at_one_place():
     tasks = {t.name: t for t in graded.expand(bench(["a b c"], POOL, k=3))}
     assert list(tasks) == ["t.none", "t.low", "t.medium", "t.high"]
-    low, medium, high = ([*tasks[f"t.{g}"].items][0].fields["examples"] for g in ("low", "medium", "high"))
+    low, medium, high = (tasks[f"t.{g}"].items[0].fields["examples"] for g in ("low", "medium", "high"))
     assert [a == b for a, b in zip(low, high, strict=True)].count(False) == 1
     assert [a == b for a, b in zip(medium, high, strict=True)].count(False) == 1
     (item,) = tasks["t.high"].items
     assert item.fields["slot"] == [a == b for a, b in zip(low, high, strict=True)].index(False)
-    assert item.prompt.endswith("\nQ a b c A") and item.fields["asked"] == "Q a b c A"
+    assert item.prompt.endswith("\nQ a b c A")
+    assert item.fields["asked"] == "Q a b c A"
     assert tasks["t.none"].items[0].prompt == "Q a b c A"
     assert graded.expand(bench(["a b c"], POOL, k=3)) == [*tasks.values()], "the same seed gives the same contexts"
     assert graded.expand(bench(["a b c"], POOL, k=3, seed=1)) != [*tasks.values()]
@@ -84,7 +85,7 @@ def test_items_that_lack_a_grade_are_counted_and_left_out():
     assert "1 of 2 items have a context of each grade; lacking: 1 of grade medium, 1 of grade high" in tasks[0].about
     alone = graded.expand(bench(["a b c", "q q q q"], POOL, k=3, paired=False))
     assert [len(t.items) for t in alone] == [2, 2, 1, 1]
-    with pytest.raises(UserError, match="no item is left for grade none.*1 of grade high"):
+    with pytest.raises(UserError, match=r"no item is left for grade none.*1 of grade high"):
         graded.expand(bench(["q q q q"], POOL, k=3))
 
 
@@ -112,8 +113,9 @@ def test_a_paraphrase_by_rule_has_an_answer_of_its_own():
     with pytest.raises(UserError, match="set paraphrase: swap"):
         graded.expand(Bench(Task("t", "generate", (item,), "exact_match"), pool + far, Graded(**options)))
     swap = Graded(**options, paraphrase="swap")
-    low, high = graded.expand(Bench(Task("t", "generate", (item,), "exact_match"), pool + far, swap))
-    assert high.items[0].fields["made"] and "Dora" not in high.items[0].prompt.split("\n")[high.items[0].fields["slot"]]
+    _, high = graded.expand(Bench(Task("t", "generate", (item,), "exact_match"), pool + far, swap))
+    assert high.items[0].fields["made"]
+    assert "Dora" not in high.items[0].prompt.split("\n")[high.items[0].fields["slot"]]
     assert not high.items[0].fields["shows_gold"]
 
 

@@ -12,6 +12,8 @@ from contextune.evaluate.grading import grade
 from contextune.evaluate.items import Item, Task
 from contextune.evaluate.tasks import load_task
 
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
@@ -30,7 +32,7 @@ def shop(tmp_path_factory):
     [
         ("select NAME from staff", "SELECT name FROM staff", ""),
         ("SELECT name FROM staff ORDER BY id DESC", "SELECT name FROM staff", ""),
-        ("SELECT name FROM staff ORDER BY id DESC", "SELECT name FROM staff ORDER BY id", "the right rows in another order"),
+        ("SELECT id FROM staff ORDER BY id DESC", "SELECT id FROM staff ORDER BY id", "in another order"),
         ("SELECT DISTINCT name FROM staff", "SELECT name FROM staff", "other rows: 3, expected 4"),
         ("SELECT pay + pay + pay FROM staff WHERE id = 1", "SELECT pay FROM staff WHERE id = 3", ""),
         ("SELECT 2", "SELECT id FROM staff WHERE name = 'Bob'", ""),
@@ -41,14 +43,14 @@ def shop(tmp_path_factory):
         ("DELETE FROM staff", "SELECT 1", "not authorized"),
         ("ATTACH DATABASE '/tmp/other.sqlite' AS o", "SELECT 1", "not authorized"),
         ("PRAGMA writable_schema = 1", "SELECT 1", "not authorized"),
-        ("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c", "SELECT 1", "longer than"),
-        ("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c", "SELECT 1", "more than 100,000"),
+        (f"{ENDLESS} SELECT count(*) FROM c", "SELECT 1", "longer than 0.3 s"),
+        (f"{ENDLESS} SELECT x FROM c", "SELECT 1", "more than 100,000"),
         ("SELECT zeroblob(100000000)", "SELECT 1", "too big"),
         ("SELECT 1", "SELECT nope", "the gold query fails"),
     ],
 )  # fmt: skip
 def test_judgement(shop, output, gold, why):
-    found = sql.judge(shop, output, gold, seconds=0.3)
+    found = sql.judge(shop, output, gold, seconds=0.3 if "longer" in why else 120)
     assert (found == "") if why == "" else (why in found), found
     assert sql.execute(shop, "SELECT count(*) FROM staff").rows == ((4,),), "the file was written to"
 
@@ -107,7 +109,7 @@ def test_bad_tasks(shop, tmp_path, keys, why):
 
 def test_the_share_comes_from_what_was_judged():
     columns = {"item": ["a", "b"], "kind": ["generate"] * 2, "correct": [1.0, 0.0], "gold": ["x", "y"],
-               "output": ["x", "z"], "options": [[], []], "sums": [[], []], "tokens": [[], []], "bytes": [[], []]}  # fmt: skip
+               "output": ["x", "z"]} | {c: [[], []] for c in ("options", "sums", "tokens", "bytes")}  # fmt: skip
     assert metrics.evaluate(columns, "execution") == 0.5
     assert set(metrics.summary(columns, "execution")) >= {"execution", "sql_match"}
     assert "execution" not in metrics.summary(columns, "exact_match")

@@ -132,9 +132,8 @@ def figure(made: dict[str, Any]) -> str:
     readings = made["readings"]
     at = [left + (width - left - right) * i / max(len(readings) - 1, 1) for i in range(len(readings))]
     y = lambda v: top + (height - top - bottom) * (1 - v)  # noqa: E731
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
-    ]
+    look = 'font-family="sans-serif" font-size="12"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {look}>']
     for mark in (0, 0.25, 0.5, 0.75, 1):
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y(mark):.1f}" y2="{y(mark):.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 8}" y="{y(mark) + 4:.1f}" text-anchor="end" fill="#555">{mark:g}</text>')
