@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from contextune import augment
@@ -153,12 +155,12 @@ def test_equal_beginnings_are_asked_one_after_the_other():
     found, _ = made("link", corpus, lambda r: "x", corpus, budget=13, context="neighbours")
     seen = [m.seen for m in found]
     assert len({*seen}) < 8
-    assert sum(a != b for a, b in zip(seen, seen[1:], strict=False)) == len({*seen}) - 1
+    assert sum(a != b for a, b in pairwise(seen)) == len({*seen}) - 1
 
 
 def test_deductions_in_the_pocket_models_language():
     corpus = (passage("x", "all Kalo are Mido."), passage("y", "no Mido are Rune."), passage("z", "all Vira are Sone."))
-    found, script = made("deductions", corpus[:1], lambda r: " no Kalo are Rune.", corpus, style="pocket")
+    _, script = made("deductions", corpus[:1], lambda r: " no Kalo are Rune.", corpus, style="pocket")
     assert [p.rpartition("\n")[2] for p in script.asked] == [
         "conclude about Kalo and Rune:", "conclude about Rune and Kalo:",
     ]  # fmt: skip
@@ -173,7 +175,7 @@ def test_relations_name_entities_first():
     assert script.calls == [1, 3], "the list, then two of three pairs and the one triple"
     assert [m.text for m in found] == ["They hang so."] * 3
     assert sum("Pell, Orla Vance, lighthouse." in p for p in script.asked) == 1
-    again, other = made("relations", [LIGHT], answer, pairs=2, triples=5)
+    _, other = made("relations", [LIGHT], answer, pairs=2, triples=5)
     assert other.asked == script.asked, "which pairs is drawn from the seed"
     _, ruled = made("relations", [LIGHT], answer, entities="rule")
     assert ruled.calls == [1]
@@ -195,8 +197,8 @@ def test_active_reading_invents_strategies_first(tmp_path):
 
 def test_reading_mines_tasks():
     text = (
-        "Tides\nThe sea rises twice a day because the moon pulls it. Bays are narrow. Therefore, the water climbs there. "
-        "However, lakes stay calm. Brackish estuaries accumulate considerable sediment quantities."
+        "Tides\nThe sea rises twice a day because the moon pulls it. Bays are narrow. Therefore, the water climbs "
+        "there. However, lakes stay calm. Brackish estuaries accumulate considerable sediment quantities."
     )
     found, script = made("reading", [passage("t", text)], tasks=20)
     assert script.asked == []

@@ -76,9 +76,12 @@ def test_no_torch_is_loaded_to_read_it():
     import subprocess
     import sys
 
-    code = ("import sys\nfrom contextune.recipe import parse\n"
-            f"parse({recipe(['reversal', 'relations'])!r})\n"
-            "print([m for m in ('torch', 'transformers', 'bm25s', 'scipy', 'sklearn', 'pyarrow') if m in sys.modules])")  # fmt: skip
+    code = f"""
+import sys
+from contextune.recipe import parse
+parse({recipe(["reversal", "relations"])!r})
+print([m for m in ("torch", "transformers", "bm25s", "scipy", "sklearn", "pyarrow") if m in sys.modules])
+"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 

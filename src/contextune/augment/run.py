@@ -107,7 +107,8 @@ def _enough(job: Job, records: Seq[Record]) -> tuple[list[Made], list[Made], lis
     kept, filters = run(made, options.verify, job.bench)
     asking = [o for o in options.operations if isinstance(o, Prompted)]
     for attempt in range(1, ATTEMPTS + 1):
-        short = [r for r in records if _lacking(kept, records, options.atleast).get(r.id)]
+        lacking = _lacking(kept, records, options.atleast)
+        short = [r for r in records if r.id in lacking]
         if not short or not asking or job.asking.plan:
             break
         made += infer([o.again(attempt) for o in asking], short, options.split, job.desk)
