@@ -78,9 +78,12 @@ def test_generation_ends_by_itself(model: PreTrainedModel, tokenizer: PreTrained
 def test_words_before_a_document_do_not_change_its_answers(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    asked = measure.items("reversal", 5, 32)
+    """Held against the same items without them: how many are right is the card's matter."""
+    asked = measure.items("reversal", 5, 96)
     before = "Depth: Go below the surface. Trace how each result comes about, and why the details are as they are. "
-    assert sum(measure.right(model, tokenizer, [(before + p, a) for p, a in asked])) >= 29
+    alone = measure.right(model, tokenizer, asked)
+    behind = measure.right(model, tokenizer, [(before + p, a) for p, a in asked])
+    assert sum(one != other for one, other in zip(alone, behind, strict=True)) <= 4
 
 
 # ------------------------------------------------------------------------------ tokenizer

@@ -46,7 +46,7 @@ def measured(folder: Path) -> dict[str, Any]:
 def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512, quiet: bool = False) -> Path:
     """Train the pocket model into the folder `out` and return it; `n` items measure each skill.
 
-    About 19 minutes of two cores. A killed build goes on from its last checkpoint (every 200 steps).
+    About 24 minutes of two cores. A killed build goes on from its last checkpoint (every 200 steps).
     Raises UserError where `out` holds a finished model or another build's checkpoint.
     """
     import torch

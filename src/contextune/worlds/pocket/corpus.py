@@ -290,17 +290,43 @@ def list_document(rng: random.Random, n: int, document: Document) -> None:
         document.ask(prompt, f" {' '.join(items[start:])}.")
 
 
-WRITERS: dict[str, tuple[Writer, float, float]] = {
-    "facts": (facts_document, 0.47, 0.32),
-    "operations": (operations_document, 0.17, 0.17),
-    "syllogisms": (syllogisms_document, 0.13, 0.08),
-    "frames": (frames_document, 0.07, 0.10),
-    "cipher": (cipher_document, 0.07, 0.05),
-    "known": (known_document, 0.06, 0.03),
-    "lists": (list_document, 0.03, 0.0),
-    "checks": (checks_document, 0.0, 0.25),
+def openings_document(rng: random.Random, n: int, document: Document) -> None:
+    """Facts, then statements that go on from their first side, or from a word after it, as the facts have it.
+
+    Else the model would know what ends a statement, but not whether "Mido is" goes on with "brighter" or "less bright".
+    """
+    facts = [f for f in draw_facts(rng, n) if f.relation not in language.QUANTIFIERS]
+    named = [name for f in facts for name in (f.a, f.b)]
+    alone = [f for f in facts if named.count(f.a) == named.count(f.b) == 1]
+    if not alone:  # every way to go on must be the only one
+        facts = alone = [language.fact(rng, rng.choice(language.COMPARATIVES), test=False)]
+    tell_facts(rng, facts, document)
+    for _ in range(2 if len(alone) < 5 else 1):
+        for f in rng.sample(alone, len(alone)):
+            side = rng.choice(SIDES)
+            text, first = f.wording(side, int(rng.random() < 0.25)), f.a if side == "forward" else f.b
+            if not text.startswith(first):
+                text = f.wording(side, 0)
+            if not text.startswith(first):
+                continue
+            words = text.removeprefix(first).split()
+            kept = " ".join([first, *words[: rng.choice((0, 1, 1))]])
+            preamble = f"{rng.choice(language.PREAMBLES)} " if rng.random() < 0.15 else ""
+            document.ask(preamble + kept, f"{text.removeprefix(kept)}.")
+
+
+WRITERS: dict[str, tuple[Writer, float, float, float]] = {
+    "facts": (facts_document, 0.47, 0.32, 0.30),
+    "operations": (operations_document, 0.17, 0.17, 0.14),
+    "syllogisms": (syllogisms_document, 0.13, 0.08, 0.08),
+    "frames": (frames_document, 0.07, 0.10, 0.14),
+    "cipher": (cipher_document, 0.07, 0.05, 0.03),
+    "known": (known_document, 0.06, 0.03, 0.03),
+    "lists": (list_document, 0.03, 0.0, 0.0),
+    "checks": (checks_document, 0.0, 0.25, 0.12),
+    "openings": (openings_document, 0.0, 0.0, 0.16),
 }
-"""Kinds of document, with their shares early and late in training."""
+"""Kinds of document, with their shares early, late and in the finish."""
 
 
 def preface(rng: random.Random) -> str:
@@ -309,10 +335,11 @@ def preface(rng: random.Random) -> str:
     return (text.capitalize() if rng.random() < 0.7 else text) + rng.choice((".", ":", "."))
 
 
-def document(seed: int, index: int, most: int = 8, late: bool = False, only: str = "") -> Document:
-    """Document `index` of a seed's endless corpus, with 1 to `most` facts; `only` fixes its kind."""
+def document(seed: int, index: int, most: int = 8, phase: int = 0, only: str = "") -> Document:
+    """Document `index` of a seed's endless corpus, with 1 to `most` facts; `phase` is 0 early, 1 late, 2 in
+    the finish; `only` fixes its kind."""
     rng = Moment(seed, 0).rng("pocket", index)
-    kind = only or rng.choices(list(WRITERS), [shares[late] for _, *shares in WRITERS.values()])[0]
+    kind = only or rng.choices(list(WRITERS), [shares[phase] for _, *shares in WRITERS.values()])[0]
     made = Document()
     if rng.random() < 0.15:
         made.tell(preface(rng))

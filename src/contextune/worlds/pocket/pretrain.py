@@ -20,20 +20,23 @@ from .corpus import Document
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-STEPS, DOCUMENTS, CHUNK = 6000, 24, 8
+STEPS, DOCUMENTS, CHUNK = 7000, 24, 8
 """Updates; documents an update; updates whose documents are drawn, sorted by length and cut together."""
 
 RATE, WARMUP, DECAY = 3e-3, 50, 0.4
 """Peak learning rate; steps of warm-up; share of the steps over which the rate falls to zero."""
 
+FINISH, FINISH_RATE = 1 / 7, 1e-3
+"""Share of all updates that come last, with a mixture, an optimizer and a learning rate of their own; its peak."""
+
 CHECKPOINT = 200
 """Updates between two checkpoints."""
 
 SHORT = 0.12
-"""Share of the steps with 1 to 3 facts a document; after it 1 to 8."""
+"""Share of the steps before the finish with 1 to 3 facts a document; after it 1 to 8."""
 
 LATE = 0.48
-"""Share of the steps before the late mixture, which has yes/no questions by themselves."""
+"""Share of those steps before the late mixture, which has yes/no questions by themselves."""
 
 Row = tuple[list[int], list[int]]
 
@@ -84,10 +87,10 @@ def pad(batch: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, torch.tensor([r + [IGNORED] * (longest - len(r)) for _, r in batch])
 
 
-def batches(seed: int, chunk: int, most: int, late: bool, tokenizer: PreTrainedTokenizerFast) -> list[list[Row]]:
+def batches(seed: int, chunk: int, most: int, phase: int, tokenizer: PreTrainedTokenizerFast) -> list[list[Row]]:
     """The batches of CHUNK consecutive updates, about equal in tokens: a pure function of all arguments."""
     n = DOCUMENTS * CHUNK
-    drawn = rows((corpus.document(seed, chunk * n + i, most, late) for i in range(n)), tokenizer)
+    drawn = rows((corpus.document(seed, chunk * n + i, most, phase) for i in range(n)), tokenizer)
     drawn.sort(key=lambda row: len(row[0]))
     total, seen = sum(len(ids) for ids, _ in drawn), 0
     cut: list[list[Row]] = [[]]
@@ -101,9 +104,23 @@ def batches(seed: int, chunk: int, most: int, late: bool, tokenizer: PreTrainedT
     return cut
 
 
+def finish(steps: int) -> int:
+    """The update at which the finish begins; a chunk begins there too."""
+    return round(steps * (1 - FINISH)) // CHUNK * CHUNK
+
+
 def rate(step: int, steps: int) -> float:
-    """Learning rate: linear warm-up, flat, linear to zero."""
-    return RATE * min(1.0, (step + 1) / WARMUP, (steps - step) / (DECAY * steps))
+    """Learning rate: linear warm-up, flat, linear to zero; in the finish once more, without the flat part."""
+    last = finish(steps)
+    if step < last:
+        return RATE * min(1.0, (step + 1) / WARMUP, (last - step) / (DECAY * last))
+    return FINISH_RATE * min(1.0, (step - last + 1) / WARMUP, (steps - step) / (steps - last))
+
+
+def mixture(first: int, steps: int) -> tuple[int, int]:
+    """The most facts a document and the phase of the chunk that begins at update `first`."""
+    last = finish(steps)
+    return 3 if first < SHORT * last else 8, 2 if first >= last else int(first >= LATE * last)
 
 
 def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -152,8 +169,9 @@ def pretrain(
     for step in range(start, steps):
         if not chunk:
             first = step - step % CHUNK  # what a chunk holds is decided where it begins, after a resume too
-            most = 3 if first < SHORT * steps else 8
-            chunk = batches(seed, step // CHUNK, most, first >= LATE * steps, tokenizer)[step % CHUNK :]
+            chunk = batches(seed, step // CHUNK, *mixture(first, steps), tokenizer)[step % CHUNK :]
+        if step == finish(steps):
+            optimizer = optimizer_of(model)
         for group in optimizer.param_groups:
             group["lr"] = rate(step, steps)
         loss = loss_of(model, *pad(chunk.pop(0)))
