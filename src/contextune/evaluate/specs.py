@@ -27,7 +27,7 @@ class Fewshot(_Model):
     n: int = Field(0, ge=0)
     path: str | None = Field(None, description="file of the examples; default: the task's own source")
     split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
-    between: str = Field("\n", description="text after each example; context policies call it joining")
+    between: str = Field("\n\n", description="text after each example")
     before_answer: str = Field(" ", description="generate only: text between an example's prompt and its answer")
 
 
