@@ -14,7 +14,7 @@ from contextune.lab.regression.arms import ARMS
 from contextune.lab.regression.data import CLASSES, Draw, generator, gradient, interleave, moments
 from contextune.lab.regression.model import Regressor, size
 from contextune.lab.regression.presets import PRESETS, preset
-from contextune.lab.regression.pretrain import batch, curriculum
+from contextune.lab.regression.pretrain import Pupil, batch, curriculum
 from contextune.lab.regression.tune import Run
 
 SMALL = replace(preset("tiny"), width=8, layers=2, d=3, points=4, batch=4, aligned=6, tested=8, pretrain_batch=4)
@@ -94,13 +94,26 @@ def test_moments_are_near_the_exact_ones(d):
 
 def test_curriculum_grows_to_full_size_and_no_further():
     paper = PRESETS["paper"]
-    assert [curriculum(paper, s) for s in (0, 1999, 2000, 29_999, 30_000, 500_000)] == [
-        (5, 11), (5, 11), (6, 13), (19, 39), (20, 41), (20, 41),
+    assert [curriculum(paper, grown) for grown in (0, 1, 14, 15, 99)] == [
+        (5, 11), (6, 13), (19, 39), (20, 41), (20, 41),
     ]  # fmt: skip
-    x, y = batch(replace(SMALL, start_dims=2, start_points=3, grow_every=10), 0, 0)
+    x, y = batch(SMALL, (2, 3), 0, 0)
     assert x.shape == (4, 3, 3)
     assert x[..., 2].abs().max() == 0 < x[..., 1].abs().min()
     assert y.shape == (4, 3)
+
+
+def test_curriculum_grows_by_the_clock_and_where_wanted_by_what_was_learned():
+    clock = Pupil(torch.nn.Identity(), replace(PRESETS["paper"], grow_every=3))
+    assert [(clock.saw(9.0), clock.size[0])[1] for _ in range(7)] == [5, 5, 6, 6, 6, 7, 7]
+    pupil = Pupil(torch.nn.Identity(), replace(SMALL, start_dims=2, start_points=4, grow_every=2, grow_below=0.5))
+    assert [(pupil.saw(1.8), pupil.size[0])[1] for _ in range(4)] == [2, 2, 2, 2]  # 0.9, of which 0.375 is exact
+    pupil.average.fill_(0.45)
+    pupil.saw(1.2)
+    assert pupil.size[0] == 3
+    again = Pupil(torch.nn.Identity(), pupil.preset)
+    again.load_state_dict(pupil.state_dict())
+    assert again.size == pupil.size
 
 
 def test_model_has_no_token_table_and_reads_no_future():
@@ -210,10 +223,14 @@ def test_copies_of_a_point_in_the_prefix_move_with_it():
     x = d.x.clone().requires_grad_()
     (both,) = torch.autograd.grad(model(x, y, (x, d.f))[:, -1].sum(), x)
     wanted = measure.cosines(both[:, -1], gradient(CLASSES["polynomial"], d)[:, -1])
-    torch.testing.assert_close(tune.aligned(model, SMALL, which, d, True), wanted)
+    torch.testing.assert_close(tune.aligned(model, SMALL, which, d, "alignment"), wanted)
     x = d.x.clone().requires_grad_()
     (alone,) = torch.autograd.grad(model(x, y, (d.x, d.f))[:, -1].sum(), x)
     assert not torch.allclose(both[:, -1], alone[:, -1], atol=1e-4)
+    x = d.x.clone().requires_grad_()
+    (all_move,) = torch.autograd.grad(model(x, y, (x, d.at(x).f))[:, -1].sum(), x)
+    wanted = measure.cosines(all_move[:, -1], gradient(CLASSES["polynomial"], d)[:, -1])
+    torch.testing.assert_close(tune.aligned(model, SMALL, which, d, "through"), wanted)
 
 
 def test_bands_hold_the_mean_and_shrink_with_more_functions():

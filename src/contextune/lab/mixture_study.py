@@ -101,19 +101,18 @@ def study(options: Options = Options(), tell: Callable[[int], None] = lambda ste
     free[0, ..., 2] = 0  # two parameters: θ3 stays where it is
     decayed = free * torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
     fixed = probes(512)
-    steps, thetas, risks, copies = [], [], [], []
+    seen: list[tuple[int, tuple[Tensor, Tensor, Tensor]]] = []
     for step in range(options.steps + 1):
         if step % options.every == 0 or step == options.steps:
-            now = _read(theta, fixed)
-            for kept, new in zip((steps, thetas, risks, copies), (step, *now), strict=True):
-                kept.append(new)  # type: ignore[attr-defined]
+            seen.append((step, _read(theta, fixed)))
             tell(step)
         if step % 100 == 0:
             ready = contexts(100 * options.batch, options.seeds, stream).unflatten(2, (100, options.batch))
         slope = gradient(theta, ready[:, :, step % 100])
         theta = theta - options.lr * (free * slope + options.decay * decayed * theta)
     seconds = time.monotonic() - began
-    return Result(steps, torch.stack(thetas), torch.stack(risks), torch.stack(copies), options, seconds)
+    thetas, risks, copies = (torch.stack([reading[i] for _, reading in seen]) for i in range(3))
+    return Result([step for step, _ in seen], thetas, risks, copies, options, seconds)
 
 
 def gradient(theta: Tensor, s: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ def claims(results: Results) -> Iterator[Claim]:
                 yield _claim(results, target, measure, arm, value)
         for arm in (a for a in arms if a not in ("cpt", "cpt-positions", "cpt-scaled")):
             yield from _without(results, target, arm)
+        yield _through(results, target)
         if len(arms) > len(PAPER_ARMS):
             yield from survivors(results, target)
 
@@ -123,12 +124,25 @@ def _says(target: str, measure: str, arm: str) -> str:
 def _without(results: Results, target: str, arm: str) -> Iterator[Claim]:
     """Never tested in the paper: the trained model without its prefix."""
     for measure, found in (
-        ("alignment", results.alignment(target, arm, prefixed=False)),
+        ("alignment", results.alignment(target, arm, "without")),
         ("error0", results.error(target, arm, 0, prefixed=False)),
         ("error-all", results.error(target, arm, -1, prefixed=False)),
     ):
         yield _made(f"{target}.{measure}.{arm}.off", "Not in the paper: the prefix taken away at test time.", found,
                     "measured", "")  # fmt: skip
+
+
+def _through(results: Results, target: str) -> Claim:
+    """Held fixed, a value that is read off the prefix hides its gradient from the paper's measure."""
+    found = results.alignment(target, "cft", "through")
+    hidden = found - results.alignment(target, "cft")
+    return _made(
+        f"{target}.alignment.cft.through",
+        "Not in the paper: CFT's alignment where f(x) in the prefix moves with x.",
+        found,
+        "measured",
+        f"more than with the values held fixed by {_printed(hidden)}: this much is read off the prefix",
+    )
 
 
 CONTROLS = {
@@ -151,7 +165,7 @@ def survivors(results: Results, target: str) -> Iterator[Claim]:
         yield _made(
             f"{target}.control.{name}", f"Control: {says}.", gain, verdict(gain.sign > 0 and before.sign < 0), why
         )
-    gain = results.alignment(target, "cft", prefixed=False) - results.alignment(target, "cpt")
+    gain = results.alignment(target, "cft", "without") - results.alignment(target, "cpt")
     after = results.error(target, "cft", -1, prefixed=False) - results.error(target, "cpt", -1)
     yield _made(
         f"{target}.control.removed",

@@ -25,8 +25,10 @@ def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), 
         for arm in there:
             _aligning(left, results, target, arm)
             _errors(right, results, target, arm)
+        if "cft" in there:
+            _aligning(left, results, target, "cft", "through")
         for arm in (a for a in off if a in there):
-            _aligning(left, results, target, arm, prefixed=False)
+            _aligning(left, results, target, arm, "without")
             _errors(right, results, target, arm, prefixed=False)
         if simple:
             for name, errors in results.simple(target).items():
@@ -45,9 +47,11 @@ def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), 
     return pictures.svg(made)
 
 
-def _aligning(ax: Axes, results: Results, target: str, arm: str, prefixed: bool = True) -> None:
-    steps, cosines = results.aligning(target, arm, prefixed)
-    ax.plot(steps, cosines.mean(0), color=COLOUR[arm], linestyle="-" if prefixed else "--", label=_label(arm, prefixed))
+def _aligning(ax: Axes, results: Results, target: str, arm: str, mode: str = "alignment") -> None:
+    steps, cosines = results.aligning(target, arm, mode)
+    style = {"alignment": "-", "without": "--", "through": ":"}[mode]
+    label = _label(arm, mode != "without") + (", values move" if mode == "through" else "")
+    ax.plot(steps, cosines.mean(0), color=COLOUR[arm], linestyle=style, label=label)
     bands = [interval(column.tolist()) or (float("nan"),) * 2 for column in cosines.T]
     ax.fill_between(steps, [b[0] for b in bands], [b[1] for b in bands], color=COLOUR[arm], alpha=0.12, linewidth=0)
 

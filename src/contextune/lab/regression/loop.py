@@ -20,11 +20,12 @@ def train(
     save_every: int,
     watch: Callable[[int], dict[str, Any] | None] = lambda step: None,
     tell: Callable[[int], None] = lambda step: None,
+    clip: float = float("inf"),
 ) -> list[dict[str, Any]]:
     """Minimise `loss(step)` with Adam; returns what `watch` saw before each step and at the end.
 
-    `loss` must depend on nothing but the model and the step. The state lies in `folder/checkpoint.pt` until the
-    caller has kept the result and calls `forget`.
+    `loss` must depend on nothing but the model (with its buffers) and the step. The state lies in
+    `folder/checkpoint.pt` until the caller has kept the result and calls `forget`.
     """
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     seen: list[dict[str, Any]] = []
@@ -46,6 +47,8 @@ def train(
             group["lr"] = lr(step)
         optimiser.zero_grad()
         loss(step).backward()
+        if clip < float("inf"):
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
         tell(step)
     return seen

@@ -21,7 +21,7 @@ class Preset:
     pretrain_batch: int
     pretrain_lr: float
     grow_every: int
-    """Pretraining steps after which the curriculum adds one dimension and two points (Garg et al.)."""
+    """Pretraining steps, at least, before the curriculum adds one dimension and two points."""
     start_dims: int
     start_points: int
     steps: int
@@ -38,6 +38,13 @@ class Preset:
     """Pretrained models, each from its own seed; the seeds of fine-tuning take them in turn."""
     decay: bool = False
     """Whether the rate of pretraining falls to nothing by a cosine; the papers keep it."""
+    grow_below: float = float("inf")
+    """Error beyond that of exact regression, over that of answering zero, below which the curriculum may grow; Garg et
+    al. do not ask."""
+    by: int = -1
+    """Step by which a model that is not to be given up has grown to full size; -1 never asks."""
+    clip: float = float("inf")
+    """Largest norm of a gradient in pretraining."""
     spread: float = 0.02
     """Standard deviation of GPT-2's first weights."""
     position_spread: float = 0.02
@@ -52,15 +59,15 @@ PRESETS = {
     for p in (
         Preset(
             name="tiny", d=5, points=11, layers=2, heads=2, width=32,
-            pretrain_steps=4000, pretrain_batch=64, pretrain_lr=2e-3, grow_every=400, start_dims=1, start_points=11,
-            steps=250, batch=32, lr=1e-3, log_every=25, save_every=500, aligned=128, tested=640, bases=2,
-            decay=True, spread=0.08, position_spread=0.2,
+            pretrain_steps=4000, pretrain_batch=64, pretrain_lr=3e-3, grow_every=150, start_dims=1, start_points=11,
+            steps=300, batch=32, lr=3e-3, log_every=50, save_every=500, aligned=64, tested=512, bases=2,
+            decay=True, spread=0.08, position_spread=0.2, grow_below=0.25, by=1500, clip=1.0,
         ),
         Preset(
             name="small", d=8, points=17, layers=4, heads=4, width=64,
             pretrain_steps=40000, pretrain_batch=64, pretrain_lr=1e-3, grow_every=800, start_dims=1, start_points=17,
             steps=5000, batch=64, lr=3e-4, log_every=100, save_every=500, aligned=256, tested=1280, bases=2,
-            decay=True, spread=0.05, position_spread=0.1,
+            decay=True, spread=0.05, position_spread=0.1, grow_below=0.25, clip=1.0,
         ),
         Preset(
             name="paper", d=20, points=41, layers=12, heads=8, width=256,

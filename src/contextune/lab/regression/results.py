@@ -52,16 +52,14 @@ class Results:
     def _of(self, target: str, arm: str) -> Sequence[Outcome]:
         return [self.outcomes[Run(target, arm, seed)] for seed in self.plan.seeds]
 
-    def alignment(self, target: str, arm: str, prefixed: bool = True) -> Value:
-        """At the last step."""
-        key = "alignment" if prefixed else "without"
-        return Value(tuple(o.log[-1][key] for o in self._of(target, arm)))
+    def alignment(self, target: str, arm: str, mode: str = "alignment") -> Value:
+        """At the last step; modes as in `tune.aligned`."""
+        return Value(tuple(o.log[-1][mode] for o in self._of(target, arm)))
 
-    def aligning(self, target: str, arm: str, prefixed: bool = True) -> tuple[list[int], Tensor]:
+    def aligning(self, target: str, arm: str, mode: str = "alignment") -> tuple[list[int], Tensor]:
         """Steps, and cosines (seeds, steps)."""
-        key = "alignment" if prefixed else "without"
         logs = [o.log for o in self._of(target, arm)]
-        return [int(row["step"]) for row in logs[0]], torch.tensor([[row[key] for row in log] for log in logs])
+        return [int(row["step"]) for row in logs[0]], torch.tensor([[row[mode] for row in log] for log in logs])
 
     def errors(self, target: str, arm: str, prefixed: bool = True) -> Tensor:
         """Squared error over the variance of g: (seeds, functions, points)."""

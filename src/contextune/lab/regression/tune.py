@@ -42,7 +42,7 @@ class Outcome:
     """What a finished run left in its folder."""
 
     log: list[dict[str, float]]
-    """[{step, alignment, without}]: mean cosine on the fixed batch, with the arm's prefix and without one."""
+    """[{step, alignment, through, without}]: mean cosines on the fixed batch. See `aligned`."""
     errors: dict[str, Tensor]
     """`with`, `without`: squared errors over the variance of g, (functions, points); the same functions in all runs."""
 
@@ -72,10 +72,7 @@ def tune(base: Regressor, preset: Preset, which: Run, folder: Path, device: str 
     def watch(step: int) -> dict[str, float] | None:
         if step % preset.log_every and step != preset.steps:
             return None
-        return {
-            "alignment": float(aligned(model, preset, which, fixed, True).mean()),
-            "without": float(aligned(model, preset, which, fixed, False).mean()),
-        }
+        return {mode: float(aligned(model, preset, which, fixed, mode).mean()) for mode in MODES}
 
     step_loss = partial(loss, compiled(model, preset, device), preset, which, device)
     log = loop.train(model, step_loss, preset.steps, lambda step: preset.lr, folder, preset.save_every, watch)
@@ -93,15 +90,25 @@ def read(folder: Path) -> Outcome:
     return Outcome(json.loads((folder / "log.json").read_text()), load_file(folder / "errors.safetensors"))
 
 
-def aligned(model: Regressor, preset: Preset, which: Run, draw: Draw, prefixed: bool) -> Tensor:
-    """Cosines on a batch. Values in the prompt, also those of f, stay what they were when the points move."""
+MODES = ("alignment", "through", "without")
+
+
+def aligned(model: Regressor, preset: Preset, which: Run, draw: Draw, mode: str) -> Tensor:
+    """Cosines on a batch, (n,).
+
+    `alignment`: points of the prefix move with the main part's, the values beside them stay (as released).
+    `through`: the values move too, where they are computed from the points; a model that reads f(x) off the prefix
+    shows its gradient only so. `without`: no prefix.
+    """
     arm = ARMS[which.arm]
     prefix, y, _ = prompt(arm, draw, which.target, (0, 0))
     copied = prefix is not None and prefix[0] is draw.x
 
     def predict(x: Tensor) -> Tensor:
-        if prefix is None or not prefixed:
+        if prefix is None or mode == "without":
             return _call(model, x, y, None, arm.start(preset.points))
+        if mode == "through":
+            return _call(model, x, y, prompt(arm, draw.at(x), which.target, (0, 0))[0], 0)
         return _call(model, x, y, (x if copied else prefix[0], prefix[1]), 0)
 
     return alignment(predict, CLASSES[which.target], draw)
