@@ -207,6 +207,16 @@ class Compare(Options):
     tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
     resamples: int = Field(2000, ge=100)
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    published: str | None = Field(None, description="a paper's figures to show beside these, e.g. cft-medical-7b")
+
+    @field_validator("published")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        from .report.published import names
+
+        if name is not None and name not in names():
+            raise ValueError(f"no published figures '{name}'; {nearest(name, names())}")
+        return name
 
 
 class Writer(Options):

@@ -66,13 +66,12 @@ def sentence(made: Made) -> str:
     clear = {n: d["value"] for n, d in of.items() if d["interval"] and d["interval"][0] * d["interval"][1] > 0}
     better = [n for n, v in clear.items() if v > 0]
     worse = [n for n, v in clear.items() if v < 0]
-    said = [f"nearer to what the tasks ask for: {', '.join(better)}"] if better else []
-    said += [f"further from it: {', '.join(worse)}"] if worse else []
-    if not said:
+    if not clear:
         return "No context turns the gradient clearly nearer to what the tasks ask for, or further from it."
-    unclear = [n for n in of if n not in clear]
-    rest = f"; no clear turn: {', '.join(unclear)}" if unclear else ""
-    return f"Contexts that turn the gradient {'; '.join(said)}{rest}."
+    said = [f"Nearer to what the tasks ask for than without a context: {', '.join(better) or 'none'}"]
+    said += [f"further from it: {', '.join(worse)}"] if worse else []
+    said += [f"not clearly either: {', '.join(n for n in of if n not in clear)}"] if len(clear) < len(of) else []
+    return "; ".join(said) + "."
 
 
 def figure(made: Made) -> str:
@@ -113,7 +112,8 @@ def _layers(axis: Any, made: Made, colours: Mapping[str, str], key: str, title: 
     shown = made["layers"] if len(made["layers"]) <= 12 else []
     axis.set_xticks(range(len(shown)), [s.replace("block ", "") for s in shown], fontsize=8)
     axis.set(title=title, xlabel="layer")
-    axis.set_ylim(0, None)
+    if key == "ratio":
+        axis.set_ylim(0, None)
 
 
 def _directions(axis: Any, made: Made, colours: Mapping[str, str]) -> None:
@@ -150,15 +150,15 @@ def write(path: Path, made: Made, picture: str) -> Path:
     """One self-contained page."""
     task = main_task(made)
     rows = [
-        {"name": name, "cells": _cells(found, task), "policy": found.get("policy", {})}
+        {"name": name, "policy": found.get("policy", {}), "tokens": f"{found['context_tokens']:.0f}",
+         "cells": [_pair(found["shift"], True), _pair(found["ratio"]), _pair(found["cosine"])]
+         + ([_pair(found["downstream"][task]["cosine"]), _pair(found["downstream"][task]["difference"], True)] if task else [])}
         for name, found in made["contexts"].items()
-    ]
+    ]  # fmt: skip
     tasks = [
-        {
-            "name": "all deciding tasks" if name == TOGETHER else name, "items": of["items"],
-            "reference": _cell(made["reference"]["downstream"][name]["cosine"]),
-            "cells": [_cell(found["downstream"][name]["difference"], sign=True) for found in made["contexts"].values()],
-        }
+        {"name": "all deciding tasks" if name == TOGETHER else name, "count": of["items"],
+         "cells": [_pair(made["reference"]["downstream"][name]["cosine"])]
+         + [_pair(found["downstream"][name]["difference"], True) for found in made["contexts"].values()]}
         for name, of in made["downstream"].items()
     ]  # fmt: skip
     html = render.page(
@@ -166,3 +166,7 @@ def write(path: Path, made: Made, picture: str) -> Path:
         svg=checked(Figure("gradients", "", picture)), title=f"Contextual gradients, {made['recipe']}",
     )  # fmt: skip
     return render.save(path, html)
+
+
+def _pair(found: Made, sign: bool = False) -> tuple[str, str]:
+    return (signed if sign else num)(found["value"]), between(found["interval"], sign)

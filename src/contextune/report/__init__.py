@@ -46,7 +46,7 @@ def write_many(folders: list[Path], out: Path) -> Path:
 
 def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
     """Everything that the templates show of a run."""
-    from . import augmented, environment, figures, probes, tables, tasks, verdict
+    from . import augmented, environment, figures, probes, published, tables, tasks, verdict
 
     results = run.results
     scores = results.get("arms") or {}
@@ -68,6 +68,7 @@ def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
         "measures": tasks.measures(scores, look),
         "overview": tables.overview(run, look) if scores else None,
         "tasks": tasks.cards(run, look),
+        "published": published.beside(run, look),
         "curves": figures.curves(trained),
         "training": tables.training(trained) if trained else None,
         "probes": probes.sections(run.folder, look),
