@@ -128,7 +128,8 @@ def test_two_processes_give_the_curve_of_one(script, tiny, tmp_path, uninterrupt
 
 
 @pytest.mark.parametrize(
-    "options", [{"tokens": 64}, {"layout": "packed"}, {"layout": "single"}, {"checkpointing": True}]
+    "options",
+    [{"tokens": 64}, {"layout": "packed"}, {"layout": "padded"}, {"layout": "single"}, {"checkpointing": True}],
 )
 def test_memory_options_do_not_change_the_curve(records, tokenizer, tiny, tmp_path, uninterrupted, options):
     stage.run(job(records, tokenizer, tiny, tmp_path, **options))

@@ -1,0 +1,99 @@
+"""Timing on a machine that is not quiet: runners take turns, and ratios are formed within a round."""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
+
+Runner = Callable[[], object]
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Times:
+    """CPU seconds of one runner, all threads together, a value a round."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def times_faster(self, than: Times) -> tuple[float, float, float]:
+        """How many times faster this is: median, lowest and highest ratio of a round."""
+        ratios = [b / a for a, b in zip(self.seconds, than.seconds, strict=True)]
+        return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def race(
+    runners: Mapping[str, Runner], rounds: int, told: Told = lambda text: None
+) -> tuple[dict[str, Times], dict[str, int | None]]:
+    """Each runner once a round, beginning with another one each time; and the bytes that each needed.
+
+    In a first round, to warm up, memory is measured instead of time.
+    """
+    told("warming up")
+    peaks = {name: peak(runner) for name, runner in runners.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    names = list(runners)
+    for turn in range(rounds):
+        told(f"round {turn + 1} of {rounds}")
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            begin = time.process_time()
+            runners[name]()
+            seconds[name].append(time.process_time() - begin)
+    return {name: Times(tuple(values)) for name, values in seconds.items()}, peaks
+
+
+def matmul(gflop: float = 4.0, rows: int = 1024, width: int = 512, out: int = 1408) -> tuple[Runner, float]:
+    """A runner of plain fp32 matrix products, of the shapes of a model's layers, and what it computes in GFLOP."""
+    import torch
+
+    a, b = torch.randn(rows, width), torch.randn(width, out)
+    into = torch.empty(rows, out)
+    once = 2e-9 * rows * width * out
+    times = max(1, round(gflop / once))
+
+    def run() -> None:
+        for _ in range(times):
+            torch.mm(a, b, out=into)
+
+    return run, times * once
+
+
+def peak(runner: Runner) -> int | None:
+    """Bytes that a runner needed above what was there before it; None where the system does not say (not Linux)."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    try:
+        _give_back()
+        before = _kilobytes(status, "VmRSS")
+        reset.write_text("5")  # the high-water mark begins anew
+        runner()
+        return max(0, _kilobytes(status, "VmHWM") - before) * 1024
+    except OSError:
+        runner()
+        return None
+
+
+def _give_back() -> None:
+    """What was freed returns to the system, so that it does not hide what is needed anew (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _kilobytes(status: Path, key: str) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1])
+
+
+def spread(values: Seq[float], digits: int = 2) -> str:
+    """`median (lowest to highest)`."""
+    middle, low, high = values
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

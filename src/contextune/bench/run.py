@@ -1,0 +1,146 @@
+"""The whole bench: which parts, how large, with what, and the table of it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from . import race
+
+PARTS = ("training", "scoring", "generation", "retrieval")
+NEEDS = {
+    "training": ("trl", "pip install 'contextune[bench]'"),
+    "scoring": ("lm_eval", "pip install 'contextune[harness]'"),
+}
+
+
+def bench(parts: Seq[str], quick: bool, rounds: int, sizes: Seq[str], threads: int, told: race.Told) -> dict[str, Any]:
+    """Runs the parts; peers that are not installed are left out and named. Raises UserError where none is there."""
+    import torch
+
+    missing = [f"{part} without {NEEDS[part][0]}: {NEEDS[part][1]}" for part in parts if not _there(part)]
+    if "training" in parts and not native_bf16():
+        missing.append("TRL as it comes (bf16, checkpointing): this processor has no bf16 products")
+    if "scoring" in parts and not _there("scoring"):
+        if tuple(parts) == ("scoring",):
+            raise UserError("bench scoring needs lm-evaluation-harness", NEEDS["scoring"][1])
+        parts = [p for p in parts if p != "scoring"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = {part: list(_part(part, quick, rounds, sizes, told)) for part in parts}
+    finally:
+        torch.set_num_threads(before)
+    return {"machine": machine(threads), "missing": missing, **found}
+
+
+def _there(part: str) -> bool:
+    return part not in NEEDS or find_spec(NEEDS[part][0]) is not None
+
+
+def _part(part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told) -> Iterator[dict[str, Any]]:
+    if part == "retrieval":
+        from . import retrieval
+
+        yield retrieval.measure(20_000 if quick else 200_000, 100, rounds, told)
+        return
+    for size in sizes:
+        if part == "training":
+            from . import training
+            from .workloads import WORKLOADS
+
+            peers = [p for p in training.PEERS if p == "transformers" or _there("training")]
+            if quick or not native_bf16():  # as it comes TRL computes in bf16, which takes minutes a step in software
+                peers = [p for p in peers if p != "trl_as_it_comes"]
+            for workload in WORKLOADS:
+                yield training.measure(size, workload, rounds, peers, told)
+        elif part == "scoring":
+            from . import scoring
+
+            yield scoring.measure(size, rounds, 4 if quick else 16, told)
+        else:
+            from . import generation
+
+            yield generation.measure(size, rounds, 4 if quick else 16, told)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Processor, native bf16 or not, threads, and the versions of all that took part."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    packages = ("contextune", "torch", "transformers", "trl", "lm_eval")
+    versions = {name: v for name in packages if (v := _version(name))}
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "bf16": native_bf16(),
+        "threads": threads,
+        "versions": versions,
+    }
+
+
+def native_bf16() -> list[str]:
+    """The processor's flags for products of bf16."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    return [flag for flag in ("avx512_bf16", "amx_bf16") if f" {flag}" in text]
+
+
+def _version(name: str) -> str | None:
+    if name == "contextune":
+        from .. import __version__
+
+        return __version__
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """The results as Markdown."""
+    about = result["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
+    native = ", ".join(about["bf16"]) or "no native bf16"
+    yield f"{about['cpu']}, {native}, {about['threads']} thread; {versions}"
+    yield from (f"left out: {m}" for m in result["missing"])
+    for row in result.get("training", ()):
+        yield ""
+        about = f"{row['workload']}; {row['rounds']} rounds, ceiling {row['ceiling']:.0f} GFLOP/s"
+        yield f"training, {row['size']} model, {about}"
+        yield ""
+        yield "| | CPU seconds a step | ours is faster | of the ceiling | peak MB | loss differs | gradients differ |"
+        yield "|---|---|---|---|---|---|---|"
+        for name, r in row["runners"].items():
+            yield (
+                f"| {name} | {_seconds(r)} | {race.spread(r['ours_is_faster'])} | {r['utilisation']:.0%} "
+                f"| {_mega(r['peak'])} | {r['loss']:.0e} | {r['gradients']:.0e} |"
+            )
+    for part, unit in (("scoring", "questions"), ("generation", "requests"), ("retrieval", "documents")):
+        for row in result.get(part, ()):
+            said = (
+                f"same answers {row['same']:.0%}"
+                if "same" in row
+                else f"largest difference {row['difference']:.0e} nats"
+            )
+            yield ""
+            yield f"{part}{', ' + row['size'] + ' model' if 'size' in row else ''}, {row[unit]:,} {unit}; {said}"
+            yield ""
+            yield "| | CPU seconds | ours is faster | peak MB |"
+            yield "|---|---|---|---|"
+            for name, r in row["runners"].items():
+                yield f"| {name} | {_seconds(r)} | {race.spread(r['ours_is_faster'])} | {_mega(r.get('peak'))} |"
+
+
+def _seconds(runner: Mapping[str, Any]) -> str:
+    return race.spread((runner["seconds"], *runner["range"]), 3)
+
+
+def _mega(peak: int | None) -> str:
+    return "" if peak is None else f"{peak / 1e6:.0f}"

@@ -1,0 +1,114 @@
+"""What is offered may be combined: every layout x accumulation x adapter x precision x checkpointing, one curve."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from contextune import models
+from contextune.recipe import Adapter
+from contextune.train.engine import Engine
+from contextune.train.layouts import LAYOUTS
+from contextune.train.trainer import micro_batches
+
+from .shapes import make, update
+
+ROWS = update(1)
+
+
+def model(adapter: bool, checkpointing: bool = False):
+    made = make("llama")
+    if adapter:
+        torch.manual_seed(1)
+        made = models.adapt(made, Adapter(rank=4))
+        with torch.no_grad():
+            for name, parameter in made.named_parameters():
+                if "lora_B" in name:  # zero at first: the gradient of A would be zero too
+                    parameter.normal_(0, 0.1)
+    if checkpointing:
+        made.gradient_checkpointing_enable()
+    return made.train()
+
+
+def step(model, engine, layout, tokens, bf16=False):
+    model.zero_grad()
+    batches, targets = micro_batches(ROWS, 0, 1, LAYOUTS[layout], tokens, 0)
+    total = 0.0
+    for batch in batches:
+        with engine.around(model, batch):
+            with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+                loss = engine.loss(model, batch) / targets
+            loss.backward()
+        total += loss.item()
+    return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """One sequence at a time, the plain way, in fp32."""
+    return {adapter: step(model(adapter), Engine(), "single", 1) for adapter in (False, True)}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointed"])
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("adapter", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("tokens", [70, 10_000], ids=["accumulated", "at_once"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_curve(reference, layout, tokens, adapter, bf16, checkpointing):
+    made = model(adapter, checkpointing)
+    engine = Engine.of(made, 96)
+    assert engine == Engine(spans=True, parts=True, last=True)
+    loss, gradient = step(made, engine, layout, tokens, bf16)
+    expected, slope = reference[adapter]
+    # bf16 keeps eight bits of each product
+    assert loss == pytest.approx(expected, rel=4e-3 if bf16 else 1e-6)
+    assert (gradient - slope).norm() < (4e-2 if bf16 else 2e-6) * slope.norm()
+
+
+def test_bf16_sums_in_fp32():
+    """A loss in parts of one row each is that of all rows at once: what is added up is not rounded in between."""
+    from contextune.train import loss
+
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(400, 16), torch.randn(50, 16)
+    targets = torch.randint(50, (400,))
+    found = []
+    for logits in (loss.LOGITS, 50):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        before, loss.LOGITS = loss.LOGITS, logits
+        try:
+            total = loss.LinearCrossEntropy.apply(h, w, None, targets, torch.bfloat16)
+        finally:
+            loss.LOGITS = before
+        total.backward()
+        found.append((total.item(), h.grad, w.grad))
+    (one, h1, w1), (many, h2, w2) = found
+    assert many == pytest.approx(one, rel=1e-6)
+    assert torch.equal(h1, h2)
+    assert (w1 - w2).norm() < 3e-3 * w1.norm()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_loss_in_parts_is_torchs_cross_entropy(bias):
+    from contextune.train import loss
+
+    torch.manual_seed(0)
+    values = [torch.randn(30, 8), torch.randn(11, 8), torch.randn(11) if bias else None]
+    targets = torch.randint(11, (30,))
+    before, loss.LOGITS = loss.LOGITS, 44
+    try:
+        found = []
+        for parts in (True, False):
+            h, w, b = (None if v is None else v.clone().requires_grad_() for v in values)
+            if parts:
+                total = loss.LinearCrossEntropy.apply(h, w, b, targets, torch.float32)
+            else:
+                total = torch.nn.functional.cross_entropy(torch.nn.functional.linear(h, w, b), targets, reduction="sum")
+            (total / 30).backward()
+            found.append([total.detach(), *(v.grad for v in (h, w, b) if v is not None)])
+    finally:
+        loss.LOGITS = before
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
