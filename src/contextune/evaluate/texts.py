@@ -68,7 +68,8 @@ def _bleu(counts: Array) -> Array:
     import numpy as np
 
     def one(row: Array) -> float:
-        made = _scorer("bleu").compute_bleu(list(row[2:6]), list(row[6:]), row[0], row[1], smooth_method="exp")
+        said, gold, *counts = (round(n) for n in row)
+        made = _scorer("bleu").compute_bleu(counts[:4], counts[4:], said, gold, smooth_method="exp")
         return float(made.score) / 100
 
     return np.apply_along_axis(one, -1, counts)
