@@ -144,6 +144,13 @@ def test_global_operations_keep_to_their_budget(how, seen):
     assert first.seen == seen if seen else len({m.seen for m in found}) == 1
 
 
+def test_a_shared_name_counts_more_than_common_words():
+    target = passage("t", "Orla is the keeper of the very old river house.")
+    others = (passage("words", "the keeper of the very old river house slept."), passage("name", "then Orla sang."))
+    found, _ = made("link", [target], lambda r: "x", (target, *others), budget=9, context="neighbours")
+    assert found[0].seen == ("name",)
+
+
 def test_the_whole_corpus_or_an_error():
     with pytest.raises(UserError, match=r"the corpus has 32 tokens, the writer has room for 8") as e:
         made("link", CORPUS, corpus=CORPUS, budget=8, context="all")
