@@ -34,17 +34,17 @@ def _widths(task: str | None) -> tuple[int, ...]:
     return (16, 6, 23, 22, 22, *((23, 23) if task else ()))
 
 
-def _cells(found: Made, task: str | None) -> list[str]:
-    cells = [
-        f"{found['context_tokens']:.0f}",
-        _cell(found["shift"], sign=True),
-        _cell(found["ratio"]),
-        _cell(found["cosine"]),
-    ]
+def _columns(found: Made, task: str | None) -> list[tuple[Made, bool]]:
+    """What a table says of a context, and whether it is written with its sign."""
+    columns = [(found["shift"], True), (found["ratio"], False), (found["cosine"], False)]
     if task:
         of = found["downstream"][task]
-        cells += [_cell(of["cosine"]), _cell(of["difference"], sign=True)]
-    return cells
+        columns += [(of["cosine"], False), (of["difference"], True)]
+    return columns
+
+
+def _cells(found: Made, task: str | None) -> list[str]:
+    return [f"{found['context_tokens']:.0f}", *(_cell(of, sign) for of, sign in _columns(found, task))]
 
 
 def _cell(found: Made, sign: bool = False) -> str:
@@ -150,11 +150,14 @@ def write(path: Path, made: Made, picture: str) -> Path:
     """One self-contained page."""
     task = main_task(made)
     rows = [
-        {"name": name, "policy": found.get("policy", {}), "tokens": f"{found['context_tokens']:.0f}",
-         "cells": [_pair(found["shift"], True), _pair(found["ratio"]), _pair(found["cosine"])]
-         + ([_pair(found["downstream"][task]["cosine"]), _pair(found["downstream"][task]["difference"], True)] if task else [])}
+        {
+            "name": name,
+            "policy": found.get("policy", {}),
+            "tokens": f"{found['context_tokens']:.0f}",
+            "cells": [_pair(of, sign) for of, sign in _columns(found, task)],
+        }
         for name, found in made["contexts"].items()
-    ]  # fmt: skip
+    ]
     tasks = [
         {"name": "all deciding tasks" if name == TOGETHER else name, "count": of["items"],
          "cells": [_pair(made["reference"]["downstream"][name]["cosine"])]

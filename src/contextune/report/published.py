@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def beside(run: Run, looks: dict[str, Look]) -> Published | None:
-    """The table that the recipe names under `compare.published`, with the run's own scores; None where it names none."""
+    """The table that `compare.published` names, with the run's own scores; None where the recipe names none."""
     compare = run.recipe.get("compare")
     found = _known().get(str(compare.get("published"))) if isinstance(compare, dict) else None
     if found is None:
