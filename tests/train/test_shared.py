@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contextune.errors import UserError
 from contextune.sequence import IGNORED, Rendered
 from contextune.train import prefix
 from contextune.train.attention import NAME
 from contextune.train.engine import Engine
-from contextune.train.layouts import LAYOUTS, SHARED, single
+from contextune.train.layouts import LAYOUTS, SHARED, choose, single
 from contextune.train.prefix import Span
 from contextune.train.trainer import micro_batches
 
@@ -78,6 +79,15 @@ def test_a_window_shorter_than_the_rows_is_not_shared():
     model = make("gemma3", sliding_window=16)
     with pytest.raises(Exception, match="a window of 16 tokens"):
         fast(model, update(), Engine())
+
+
+def test_the_layout_follows_the_trial():
+    assert choose("auto", "sdpa", "cpu", spans=True) is SHARED
+    assert choose("auto", "sdpa", "cpu", spans=False) is LAYOUTS["padded"]
+    assert choose("auto", "flash_attention_2", "cuda", spans=True) is LAYOUTS["packed"]
+    assert choose("padded", "sdpa", "cpu", spans=True) is LAYOUTS["padded"]
+    with pytest.raises(UserError, match="does not compute shared beginnings"):
+        choose("shared", "sdpa", "cpu", spans=False)
 
 
 def test_logits_behind_the_head_are_kept():

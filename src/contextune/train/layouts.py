@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from ..errors import UserError
 from ..sequence import IGNORED, Rendered
 from . import prefix
 
@@ -126,8 +127,15 @@ def choose(name: str, attention: str | None, device: str, spans: bool = False) -
     """The layout of a name.
 
     `auto` packs where the kernel isolates sequences by itself (flash attention); elsewhere it shares what sequences
-    have in common where the model attends over `spans`, and pads where it does not.
+    have in common where the model attends over `spans`, and pads where it does not. Raises UserError where `shared` is
+    asked of a model that does not.
     """
+    if name == "shared" and not spans:
+        raise UserError(
+            "train.layout is shared, but this model does not compute shared beginnings as it computes sequences alone "
+            "(a state, a soft cap, or a window shorter than max_length)",
+            "use layout: auto",
+        )
     if name == "auto":
         name = "packed" if device != "cpu" and "flash" in (attention or "") else "shared" if spans else "padded"
     return LAYOUTS[name]
