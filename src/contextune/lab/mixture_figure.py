@@ -29,8 +29,8 @@ def figure(result: Result) -> str:
     drawn = (
         ("θ1, use of relevance", theta[..., 0]),
         ("θ2, trust in weights", theta[..., 1]),
-        ("weight on random examples", result.copied[:, 0].mean(2)),
-        ("risk: random (—), one paraphrase (···)", risk[..., 0]),
+        ("copied from random contexts", result.copied[:, 0].mean(2)),
+        ("risk: random —, paraphrase ···", risk[..., 0]),
     )
     for ax, (title, values) in zip(axes, drawn, strict=True):
         for colour, i in enumerate(chosen):
@@ -38,9 +38,9 @@ def figure(result: Result) -> str:
             if values is drawn[-1][1]:
                 ax.plot(steps, risk[:, i, 2], color=pictures.COLOURS[colour], linestyle=":")
         ax.set_xscale("log")
-        ax.set_title(title)
+        pictures.title(ax, title)
         ax.set_xlabel("step")
     axes[2].set_ylim(0, 1)
     axes[3].set_ylim(0, None)
-    made.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(chosen))
+    pictures.legend(made, axes, len(chosen))
     return pictures.svg(made)

@@ -34,6 +34,19 @@ def panels(rows: int, columns: int, width: float = 10.0, height: float = 3.2) ->
     return figure, [list(row) for row in axes]
 
 
+def title(ax: Axes, text: str) -> None:
+    ax.set_title(text, loc="left", fontsize=9.5, color=INK)
+
+
+def legend(figure: Figure, axes: list[Axes], columns: int) -> None:
+    """One for all panels, below them; a name that several panels have stands once."""
+    pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
+    found = {name: line for line, name in pairs}
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False, labelcolor=INK
+    )
+
+
 def svg(figure: Figure) -> str:
     """The same bytes for the same figure: no date, no random names; as wide as the page lets it be."""
     import matplotlib

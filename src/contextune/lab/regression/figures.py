@@ -33,17 +33,14 @@ def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), 
         if simple:
             for name, errors in results.simple(target).items():
                 right.plot(errors.mean(0), color=pictures.GREY, linestyle=DASHES[name], linewidth=1.1, label=name)
-        left.set_title(f"{target}: alignment with the true gradient")
+        pictures.title(left, f"{target}: alignment with the true gradient")
         left.set_xlabel("step of fine-tuning")
         left.set_ylim(-0.35, 1.05)
-        right.set_title(f"{target}: squared error over the variance of g")
+        pictures.title(right, f"{target}: squared error over the variance of g")
         right.set_xlabel("in-context examples of g")
         right.set_yscale("log")
         right.set_ylim(top=4)
-    found = {
-        name: line for row in axes for ax in row for line, name in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    made.legend(found.values(), found.keys(), loc="outside lower center", ncols=5)
+    pictures.legend(made, [ax for row in axes for ax in row], 5)
     return pictures.svg(made)
 
 
