@@ -22,13 +22,15 @@ from contextune.folder import folder_of, identity_of
 from contextune.prepare import prepare
 
 OPTIONS = {"size": "small", "facts": 6, "preambles": 2, "probes": 2}
+LOCAL = {"operations": ["rephrase", "reversal"], "verify": ["duplicate"], "failures": 0.5}
+"""A small writer may ramble on here and there; that is no matter of these tests."""
 RECIPE = {
     "name": "tiny",
     "model": "pocket",
     "data": {"facts": {"world": "reversals", "options": OPTIONS}},
     "arms": {
         "plain": {"data": "facts"},
-        "local": {"data": "facts", "augment": {"operations": ["rephrase", "reversal"], "verify": ["duplicate"]}},
+        "local": {"data": "facts", "augment": LOCAL},
     },
     "writer": {"tokens": 64},
     "train": {"steps": 2, "batch": 4, "max_length": 64},
@@ -91,7 +93,7 @@ def test_from_the_recipe_to_the_account(bench, capsys):
         n: rows["local", f"facts+{n}"]["rows"] for n in ("rephrase", "reversal")
     }
     assert sum(line["kept"] for line in lines) == account["kept"] == len(made.arms["local"][0].records) - 12
-    assert account["made"] == len(lines) == 24
+    assert 20 <= account["made"] == len(lines) <= 24
     assert account["filters"][0]["filter"] == "duplicate"
     assert account["leak"]["reversal"]["items"] == 6
     assert account["leak"]["reversal"]["verbatim"] >= 4, "the pocket model reverses most of them right"
@@ -115,16 +117,16 @@ def test_a_made_text_is_traced_to_its_source(bench, capsys):
 def test_status(bench, capsys):
     assert command("augment", bench, "--status", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert [(o["operation"], o["answered"], o["missing"]) for o in found["operations"]] == [
+    assert [(o["operation"], o["answered"] + o["failed"], o["missing"]) for o in found["operations"]] == [
         ("rephrase", 12, 0), ("reversal", 12, 0),
     ]  # fmt: skip
-    assert found["store"]["answered"] == 24
+    assert found["store"]["answered"] + found["store"]["failed"] == 24
 
 
 def test_what_decides_is_part_of_a_runs_identity(bench):
     made = prepared(bench)
     before = identity_of(made, made.arms["local"][0], "local", 0, 0)
-    same = prepared(bench, "arms.local.augment.failures=0.5")
+    same = prepared(bench, "arms.local.augment.failures=0.6")
     assert identity_of(same, same.arms["local"][0], "local", 0, 0) == before
     other = prepared(bench, "arms.local.augment.verify=[]")
     changed = identity_of(other, other.arms["local"][0], "local", 0, 0)
@@ -151,11 +153,11 @@ def test_killed_while_texts_are_written(bench, tmp_path):
     kept = dict(rows(out))
     done = subprocess.run(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert answered(out) == 120
     after = dict(rows(out))
     assert all(after[key] == value for key, value in kept.items()), "nothing was asked twice"
     whole = prepared(tmp_path / "recipe.yaml", f"output={tmp_path / 'whole'}")
     again = prepared(tmp_path / "recipe.yaml")
+    assert answered(out) == answered(tmp_path / "whole") > 110
     assert whole.arms["local"][0].records == again.arms["local"][0].records
     assert len((tmp_path / "made.jsonl").read_text().splitlines()) == json.loads(done.stdout)["rows"]
 
