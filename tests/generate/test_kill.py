@@ -136,7 +136,7 @@ def test_a_real_server_and_fifty_kills(tmp_path, capsys):
         killed_and_resumed(tmp_path / "killed", proxy, name, count, kills, random.Random(7))
         twice = check(tmp_path / "killed", proxy, name, count, kills)
         paid = sum(proxy.paid.values())
-        engine = Server(proxy.url, name, api="completions", concurrency=CONCURRENCY)
+        engine = Server(proxy.url, name, api="completions", concurrency=CONCURRENCY, timeout=3600)
         with Store(tmp_path / "whole") as whole, Store(tmp_path / "killed") as killed:
             assert ask(engine, numbered(count), whole) == ask(engine, numbered(count), killed)
     with capsys.disabled():
