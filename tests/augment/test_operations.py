@@ -25,17 +25,17 @@ def made(name: str, passages, answer=lambda r: "nothing", corpus=(), style="plai
 def test_the_list_is_known():
     assert augment.names() == sorted([
         "active_reading", "conclusions", "deductions", "implications", "link", "questions", "reading", "relations",
-        "repeat", "rephrase", "reversal", "reversed_strings",
+        "repeat", "rephrase", "restate", "reversal", "reversed_strings",
     ])  # fmt: skip
     for name in augment.names():
         cls = find(name)
         assert cls.model_fields["operation"].default == name == cls.name
         assert cls.reads == (
-            "sentence" if name in ("rephrase", "reversal", "repeat", "reversed_strings") else "document"
+            "sentence" if name in ("rephrase", "restate", "reversal", "repeat", "reversed_strings") else "document"
         )
 
 
-@pytest.mark.parametrize("name", ["rephrase", "reversal", "implications", "conclusions"])
+@pytest.mark.parametrize("name", ["rephrase", "restate", "reversal", "implications", "conclusions"])
 def test_lists_of_statements(name):
     found, script = made(name, [LIGHT, FACTS], lambda r: "Here:\n- One.\n- Two." if r.source == "a" else "1. X.")
     assert script.calls == [2], "all at once"

@@ -11,6 +11,7 @@ from contextune.accounting import account, lengths
 from contextune.contexts import Scene, compose
 from contextune.contexts.base import parse
 from contextune.contexts.grammar import Cipher, Slots
+from contextune.errors import UserError
 from contextune.sequence import Moment, Record, Segment, render
 from contextune.worlds import solve
 
@@ -146,3 +147,36 @@ def test_what_is_learned_is_counted(tokenizer):
         out = [render(s, tokenizer, 200) for s in made]
         assert row["trained"] == sum(o.trained for o in out)
         assert row["context"] + row["cut"] == sum(len(o) - o.trained for o in out)
+
+
+def test_lures_speak_of_others(tokenizer):
+    """The record stands as it is, behind statements of its own form about names that no record has."""
+    records = worlds.build("reversals", size="small").records["train"][:60]
+    named = {w for r in records for w in (r.fields["a"], r.fields["b"])}
+    context = parse({"policy": "lures", "share": 1.0, "k": 3, "tau": None, "similarity": "overlap"}).bind(
+        Scene(tokenizer, tuple(records))
+    )
+    for record in records[:20]:
+        drawn, again = (context.before(record, Moment(0, 0)) for _ in range(2))
+        assert drawn == again
+        assert drawn.record is None, "what is learned is not edited"
+        assert drawn.provenance["lures"] == 3
+        told = list(solve.read(shown(drawn)))
+        assert [f.relation for f in told] == [record.fields["relation"]] * 3
+        assert not {x for f in told for x in (f.a, f.b)} & named
+        assert sum(len(tokenizer.encode(s.text)) for s in drawn.segments) <= context.longest()
+
+
+def test_a_share_of_lures_is_random_examples(tokenizer):
+    records = worlds.build("reversals", size="small").records["train"][:60]
+    policy = {"policy": "lures", "share": 0.5, "k": 4, "tau": None, "similarity": "overlap"}
+    context = parse(policy).bind(Scene(tokenizer, tuple(records)))
+    drawn = [context.before(r, Moment(s, 0)).provenance for r in records for s in range(5)]
+    assert all(len(d["examples"]) == 4 for d in drawn)
+    assert 0.45 < sum(d["lures"] for d in drawn) / (4 * len(drawn)) < 0.55
+
+
+def test_lures_need_somebody_else(tokenizer):
+    records = worlds.build("slots", size="small").records["train"][:40]
+    with pytest.raises(UserError, match=r"context (lures|edited)"):
+        parse({"policy": "lures", "similarity": "overlap"}).bind(Scene(tokenizer, tuple(records)))

@@ -15,7 +15,7 @@ from .mix import achieved, portions
 from .options import Augment, parts
 from .prompted import Prompted
 from .split import Split, is_text, pieces, sentences
-from .verify import Bench, run
+from .verify import Bench, exact, run
 
 ATTEMPTS = 2
 """How often more is asked of records that have fewer texts than they should."""
@@ -35,6 +35,8 @@ class Job:
     room: int
     """Tokens that a target may have."""
     replay: Seq[tuple[Record, str]] = ()
+    oracle: Seq[Record] | None = None
+    """What a perfect writer would have made, where a world knows it; None elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def augment(job: Job) -> Augmented:
         "style": job.desk.style,
         **({"mix": mixed} if mixed else {}),
     }
+    if job.oracle is not None:
+        account["exact"] = exact.account(made, kept, [r for r, _ in chosen], job.oracle)
     decided = parts(options, job.desk.folder, job.desk.style)
     bare, origins = [r for r, _ in learned], [o for _, o in learned]
     return Augmented(bare, origins, rows, account, _warnings(job, short), job.asking.pending(), decided)
@@ -165,7 +169,9 @@ def _provenance(made: Made, job: Job) -> dict[str, Any]:
 
 
 def _row(made: Made, id: str, job: Job) -> dict[str, Any]:
-    return {"id": id, "prompt": made.prompt, "text": made.text, **_provenance(made, job)}
+    return {
+        "id": id, "prompt": made.prompt, "text": made.text, "from": made.passage.text[:500], **_provenance(made, job)
+    }  # fmt: skip
 
 
 def _record(made: Made, id: str, job: Job) -> Record:
@@ -180,7 +186,10 @@ def _fit(records: Seq[tuple[Record, Made, str]], job: Job) -> tuple[list[tuple[R
     sizes = job.sizes([r for r, _, _ in records])
     kept = [(r, f"{name}+{m.operation.rpartition('/')[0]}", n) for (r, m, name), n in zip(records, sizes, strict=True)]
     long = [r for r, _, n in kept if n > job.room]
-    samples = [{"text": r.target[:500], "operation": r.fields["operation"], "reason": "too long"} for r in long[:5]]
+    samples = [
+        {"text": r.target[:500], "source": r.fields["source"], "operation": r.fields["operation"], "reason": "too long"}
+        for r in long[:5]
+    ]
     account = {"filter": "fits", "in": len(kept), "out": len(kept) - len(long), "samples": samples}
     account["reasons"] = {"too long": len(long)} if long else {}
     return [(r, origin) for r, origin, n in kept if n <= job.room], account

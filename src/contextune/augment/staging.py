@@ -66,6 +66,7 @@ def augment_stage(
         lambda records: [n.target + r.ends for n, r in zip(lengths(records, prepared.tokenizer), records, strict=True)],
         train.max_length - specials(prepared.tokenizer) + 1,  # the end of text is counted with the target
         _replayed(prepared, options),
+        _oracle(prepared, options.data or stage.sources),
     )
     return augment(job)
 
@@ -121,6 +122,17 @@ def _replayed(prepared: Prepared, options: Augment) -> Seq[tuple[Record, str]]:
         return ()
     name = options.mix.replay.data
     return [(r, name) for r in prepared.records[name].records]
+
+
+def _oracle(prepared: Prepared, sources: Seq[str]) -> Seq[Record] | None:
+    """The statements that a world would have inferred; None where the sources are not all of one world."""
+    origins = {(s.world, str(s.options)) for name in sources if (s := prepared.recipe.data[name])}
+    first = prepared.recipe.data[sources[0]]
+    if first.world is None or len(origins) > 1:
+        return None
+    from ..worlds import build
+
+    return build(first.world, **first.options).records.get("oracle", ())
 
 
 def _refuse_conversations(prepared: Prepared, sources: Seq[str]) -> None:

@@ -4,6 +4,7 @@ from .base import Context, Drawn, Policy, Scene, compose, find, names, register
 from .contrastive import Contrastive, ParaphraseOnly
 from .edited import Edited
 from .generated import Generated
+from .lures import Lures
 from .nothing import Nothing
 from .prompts import Prompts, RandomTokens
 from .similar import BatchMix, MixedShot, NeighbourOnly, Raft, Random, SelfCopy, Similar, Zero
@@ -16,6 +17,7 @@ __all__ = [
     "Drawn",
     "Edited",
     "Generated",
+    "Lures",
     "MixedShot",
     "Mixture",
     "NeighbourOnly",

@@ -103,6 +103,16 @@ class Entities:
             return None
         return renamed(replace(record, id=f"{record.id}~varied"), old, new)
 
+    def other(self, record: Record, rng: random.Random) -> Record | None:
+        """Every name becomes another one; None where there is none to change or to take."""
+        made = replace(record, id=f"{record.id}~other")
+        found = self.names(_text(record))
+        for old in found:
+            if (new := self._another(made, old, rng)) is None:
+                return None
+            made = renamed(made, old, new)
+        return made if found else None
+
     def _another(self, record: Record, old: str, rng: random.Random) -> str | None:
         size = [n for n in self.all_names if len(n.split()) == len(old.split())]
         here = _text(record)

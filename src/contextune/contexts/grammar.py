@@ -71,6 +71,16 @@ class Facts:
         )
         return self._record(record, other.rephrased, rng)
 
+    def other(self, record: Record, rng: random.Random) -> Record | None:
+        """The same relation, told from the same side, between two whom no record names."""
+        told = self.told.get(record.id) or self.read(record)
+        if not told:
+            return None
+        t = rng.choice(told)
+        first, last = self._fresh(t.first, rng), self._fresh(t.last, rng)
+        a, b = (first, last) if t.side == "forward" else (last, first)
+        return self._record(record, Told(language.Fact(t.fact.relation, a, b), t.side, rng.randrange(2)), rng)
+
     def _new(self, told: Told, rng: random.Random) -> Told:
         made = told.with_last(self._fresh(told.last, rng))
         if rng.random() < 0.5:

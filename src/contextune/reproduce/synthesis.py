@@ -1,8 +1,9 @@
 """The synthesis: one arm that combines what the three lines of work are good for, against every single method.
 
     facts and what the model infers from them     so that it generalises          (augmented fine-tuning)
-    some behind facts about others                so that it resists lures        (contrastive contexts)
+    some behind facts about others                so that it resists lures        (contexts that contrast)
     some behind edited facts, asked of these      so that it still listens        (edited contexts)
+    general text beside all                       so that it keeps what it knew   (replay)
 
 Five measures, each in [0, 1]: learn, generalise, listen, resist, retain.
 """
@@ -22,24 +23,38 @@ from .running import Comparison, compare
 MEASURES = ("learn", "generalise", "listen", "resist", "retain")
 TARGET = 0.95
 LEARNING = {"policy": "prompts", "set": "learning"}
-INFERRED = {"operations": ["rephrase", "reversal"], "verify": ["malformed", "echo", "drift", "duplicate"]}
-OVERLAP = {"kind": "overlap"}
-OTHERS = {"policy": "random", "k": 4, "tau": None, "similarity": OVERLAP}
-EDITED = {"policy": "edited", "share": 1.0, "k": 4, "tau": None, "similarity": OVERLAP}
-MIXED = {"policy": "mixture", "policies": [{"policy": "nothing"}, OTHERS, EDITED], "weights": [0.35, 0.25, 0.4]}
+OPERATIONS = {"operations": ["restate", "rephrase", "reversal"], "verify": ["malformed", "drift", "duplicate"]}
+REPLAYED = {"replay": {"data": "general"}}
+SHOWN = {"k": 4, "tau": None, "similarity": {"kind": "overlap"}, "joining": " ", "ending": "\n"}
+"""How facts stand in a context: as in the tests, on one line."""
+LURES = {"policy": "lures", "share": 0.7, **SHOWN}
+EDITED = {"policy": "edited", "share": 1.0, **SHOWN}
+MIXED = {
+    "policy": "mixture",
+    "policies": [{"policy": "nothing"}, LURES, EDITED],
+    "weights": [0.25, 0.4, 0.35],
+}
 ARMS: dict[str, dict[str, Any]] = {
     "finetuned": {"about": "the facts alone"},
-    "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
-    "augmented": {"about": "and what the model infers from them", "augment": INFERRED},
-    "random": {"about": "the facts behind random others", "context": OTHERS},
-    "contrastive": {
-        "about": "the facts behind contrastive contexts",
-        "context": {"policy": "contrastive", "similarity": OVERLAP, "tau": None},
+    "replay": {
+        "about": "the facts and general text",
+        "augment": {"mix": {"shares": {"original": 0.6, "replay": 0.4}, **REPLAYED}},
     },
+    "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
+    "augmented": {"about": "and what the model infers from them", "augment": OPERATIONS},
+    "contrastive": {"about": "the facts behind contrastive contexts", "context": {"policy": "contrastive", **SHOWN}},
     "edited": {"about": "the facts, and edited facts that only the context tells", "context": {**EDITED, "share": 0.4}},
-    "contextune": {"about": "all of it: inferred texts, lures, edited contexts", "augment": INFERRED, "context": MIXED},
-}
-WORLDS = ("reversals", "descriptions")
+    "contextune": {
+        "about": "inferred texts, lures, edited contexts, replay",
+        "augment": {
+            **OPERATIONS, "mix": {"shares": {"original": 0.2, "augmented": 0.4, "replay": 0.4}, **REPLAYED}
+        },
+        "context": MIXED,
+    },
+}  # fmt: skip
+WORLDS = ("reversals",)
+STEPS = 800
+"""Updates an arm."""
 
 
 @register("synthesis")
@@ -66,12 +81,15 @@ def recipe(world: str, wanted: Wanted) -> dict[str, Any]:
     return {
         "name": f"synthesis-{world}",
         "model": wanted.model,
-        "data": {"facts": {**source, "split": "train"}},
+        "data": {
+            "facts": {**source, "split": "train"},
+            "general": {"world": "general", "options": {"size": size}, "split": "train"},
+        },
         "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
         "seeds": list(wanted.seeds),
         "train": {
-            "steps": int(wanted.options.get("steps", 400)), "batch": 16, "lr": 3e-3 if wanted.model == "pocket" else
-            2e-4, "weight_decay": 0.0, "max_length": 192,
+            "steps": int(wanted.options.get("steps", STEPS)), "batch": 16, "lr": 1.5e-3 if wanted.model == "pocket"
+            else 2e-4, "weight_decay": 0.0, "max_length": 256,
         },
         "evaluate": {"tasks": [source], "samples": 0},
         "compare": {"baseline": "finetuned"},
@@ -115,8 +133,10 @@ def figures(found: Mapping[str, Comparison]) -> list[Figure]:
 
 def notes(wanted: Wanted) -> tuple[str, ...]:
     return (
-        f"Every arm: {wanted.options.get('steps', 400)} updates of 16 rows, {len(wanted.seeds)} seeds, model "
+        f"Every arm: {wanted.options.get('steps', STEPS)} updates of 16 rows, {len(wanted.seeds)} seeds, model "
         f"{wanted.model}. Inferred texts are the untrained model's own.",
         "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
         "stand there and must not matter. retain: the language's operations on fresh names.",
+        "General text for the pocket model is more of what it was pretrained on, about names that no test knows; it "
+        "holds questions of the forms that retain and resist ask, the common facts among them.",
     )

@@ -6,7 +6,7 @@ by name. Every world is a pure function of its parameters.
 
 from __future__ import annotations
 
-from . import cipher, descriptions, reversals, semantic, slots, study, syllogisms  # noqa: F401  they register themselves
+from . import cipher, descriptions, general, reversals, semantic, slots, study, syllogisms  # noqa: F401  they register themselves
 from .base import World, build, names
 
 __all__ = ["World", "build", "names"]

@@ -11,6 +11,7 @@ from . import (
     relations,
     repeat,
     rephrase,
+    restate,
     reversal,
     reversed_strings,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "relations",
     "repeat",
     "rephrase",
+    "restate",
     "reversal",
     "reversed_strings",
 ]
