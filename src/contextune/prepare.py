@@ -301,12 +301,14 @@ def _spoken(say: Say, what: str = "writing contexts") -> Callable[[int, int], No
 
 
 def _writer(prepared: Prepared, say: Say = lambda text: None) -> Callable[[], Engine]:
-    """Opens who writes texts; nothing is loaded, and no server contacted, before something is asked."""
+    """Opens who writes texts, once; nothing is loaded, and no server contacted, before something is asked."""
 
     def opened() -> Engine:
         from .generate import open_engine
 
-        return open_engine(prepared.recipe.writer, prepared.model, prepared.base, say)
+        if not prepared._engine:
+            prepared._engine.append(open_engine(prepared.recipe.writer, prepared.model, prepared.base, say))
+        return prepared._engine[0]
 
     return opened
 
