@@ -31,6 +31,7 @@ from .evaluate.probes import load as load_probes
 from .evaluate.tasks import load_task, members
 from .recipe import Recipe, Stage, Train
 from .sequence import Record, Tokenizer
+from .train.grouping import grouped
 from .train.plan import Plan
 
 if TYPE_CHECKING:
@@ -272,8 +273,9 @@ def _ready(prepared: Prepared, stage: Stage, say: Say, plan: bool, arm: str) -> 
         warn=lambda text: None if text in prepared.warnings else prepared.warnings.append(text),
     )
     models.check_adapter(train.adapter)
-    names = [name for _, name in learned]
-    return Ready(stage, train, [r for r, _ in learned], stage.context.bind(scene), names, made)
+    records, names = [r for r, _ in learned], [name for _, name in learned]
+    context = grouped(stage.context.bind(scene), records, train.share)
+    return Ready(stage, train, records, context, names, made)
 
 
 def _augmented(prepared: Prepared, stage: Stage, train: Train, say: Say, plan: bool, arm: str) -> Augmented:
