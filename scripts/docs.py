@@ -130,7 +130,6 @@ MEANING = {  # of keys whose model says nothing more than their name
     "Recipe.train": "see train below",
     "Recipe.writer": "see writer below",
     "Arm.stages": "one or more rounds of training, in order; none: the untrained model",
-    "Source.format": "how a file is read; auto: by its suffix",
     "Train.adapter": "train an adapter in place of all weights; see train.adapter below",
     "Train.betas": "of AdamW",
     "Train.epochs": "passes over the stage's records; fractions are allowed",
@@ -149,7 +148,7 @@ def groups() -> dict[str, Any]:
     return {
         "top": recipe.Recipe, "model": recipe.Model, "data.NAME": recipe.Source, "arms.NAME": recipe.Arm,
         "arms.NAME.stages": recipe.Stage, "train": recipe.Train, "train.adapter": recipe.Adapter,
-        "evaluate": recipe.Evaluate, "compare": recipe.Compare, "writer": recipe.Writer,
+        "evaluate": recipe.Evaluate, "evaluate.probes": recipe.Probes, "compare": recipe.Compare, "writer": recipe.Writer,
         **{f"context: {name}": contexts.find(name) for name in contexts.names()},
     }  # fmt: skip
 

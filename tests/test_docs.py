@@ -99,7 +99,8 @@ def test_recipe_page_has_every_key_and_no_other():
     schema = recipe_schema()
     defs = {"top": schema, **schema["$defs"]}
     named = {"top": "top", "model": "Model", "data.NAME": "Source", "arms.NAME": "Arm", "arms.NAME.stages": "Stage",
-             "train": "Train", "train.adapter": "Adapter", "evaluate": "Evaluate", "compare": "Compare",
+             "train": "Train", "train.adapter": "Adapter", "evaluate": "Evaluate", "evaluate.probes": "Probes",
+             "compare": "Compare",
              "writer": "Writer"}  # fmt: skip
     policies = {what: what.removeprefix("context: ") for what in tables if what.startswith("context: ")}
     assert set(tables) == set(docs.groups()), "a group is missing on the page"
@@ -131,12 +132,13 @@ def test_examples_can_be_read(file):
 
 
 def test_yaml_fragments_have_keys_of_a_recipe():
-    from contextune.recipe import Recipe
+    from contextune.recipe import Recipe, Stage
 
+    known = {*Recipe.model_fields, *Stage.model_fields}
     for page, text in PAGES.items():
         for fragment in re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             value = yaml.safe_load(fragment)
-            assert set(value) <= set(Recipe.model_fields) or "kind" in value, page
+            assert set(value) <= known or "kind" in value, page
 
 
 def test_the_policy_in_contributing_works(tokenizer):

@@ -13,12 +13,21 @@ def recipe_schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(mode="validation")
     defs = schema["$defs"]
     for name in contexts.names():
-        defs[name] = {k: v for k, v in contexts.find(name).model_json_schema().items() if k != "$defs"}
+        policy = contexts.find(name).model_json_schema()
+        defs |= policy.pop("$defs", {})
+        if "similarity" in policy["properties"]:  # a name will do
+            policy["properties"]["similarity"] = {"anyOf": [{"type": "string"}, policy["properties"]["similarity"]]}
+        defs[name] = policy
     policies = [{"$ref": f"#/$defs/{n}"} for n in contexts.names()]
     stage = Stage.model_json_schema()
     defs["Stage"] = {k: v for k, v in stage.items() if k != "$defs"}
     defs["Stage"]["properties"]["context"] = {"anyOf": [{"enum": contexts.names()}, *policies]}
+    defs["Stage"]["properties"]["augment"] = {
+        "anyOf": [{"type": "string"}, {"type": "array"}, *defs["Stage"]["properties"]["augment"]["anyOf"]]
+    }
     arm = {**defs["Stage"], "properties": {**defs["Stage"]["properties"], "about": {"type": "string"}}}
-    schema["properties"]["arms"]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Arm"}, arm, {"type": "null"}]}
+    named = schema["properties"]["arms"]
+    (pattern,) = named["patternProperties"]
+    named["patternProperties"] = {pattern: {"anyOf": [{"$ref": "#/$defs/Arm"}, arm, {"type": "null"}]}}
     schema["properties"]["model"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Model"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -135,7 +135,7 @@ def test_a_server_that_dies_is_given_up(naps):
     with Stub(first(*[Reply("fine")] * 5, *[Reply("down", 502)] * 500)) as stub:
         found = answers(stub, asks(100), concurrency=4, retries=0)
         assert len(stub.seen) < 20
-    assert found[:5] == ["fine"] * 5
+    assert found.count("fine") == 5, "whichever of those under way came first"
     assert found[-1].reason == "not asked: the server failed 8 times in a row, at last: 502: down"
 
 

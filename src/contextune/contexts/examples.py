@@ -72,7 +72,9 @@ class Examples(Policy):
     apart: tuple[str, ...] = Field(
         (), description="columns: rows that agree in one of them never stand before each other"
     )
-    similarity: Similarity = Lexical(kind="lexical")
+    similarity: Similarity = Field(
+        Lexical(kind="lexical"), description="of inputs: lexical, overlap, dense, or a mapping with one's options"
+    )
     joining: str = Field("\n", description="text between examples")
     ending: str | None = Field(None, description="text after the last example; default: that between examples")
     template: str | None = Field(

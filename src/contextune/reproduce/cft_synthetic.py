@@ -157,23 +157,26 @@ CONTROLS = {
 
 
 def survivors(results: Results, target: str) -> Iterator[Claim]:
-    """Does the paper's difference stay when one thing is mended? Measured: alignment of the first minus the second."""
+    """Does the paper's difference stay when one thing is mended? Measured: the first arm minus the second."""
     for name, (says, first, second) in CONTROLS.items():
         gain = results.alignment(target, first) - results.alignment(target, second)
         before = results.error(target, first, 0) - results.error(target, second, 0)
-        why = f"alignment, {first} − {second}: {_printed(gain)}; error before the first example: {_printed(before)}"
-        yield _made(
-            f"{target}.control.{name}", f"Control: {says}.", gain, verdict(gain.sign > 0 and before.sign < 0), why
-        )
-    gain = results.alignment(target, "cft", "without") - results.alignment(target, "cpt")
-    after = results.error(target, "cft", -1, prefixed=False) - results.error(target, "cpt", -1)
-    yield _made(
-        f"{target}.control.removed",
-        "Control: what CFT learned stays when the prefix is taken away (this is what is claimed of language models).",
-        gain,
-        verdict(gain.sign > 0 and after.sign < 0),
-        f"alignment, cft without prefix − cpt: {_printed(gain)}; error after the last example: {_printed(after)}",
+        yield from _control(target, name, says, f"{first} − {second}", gain, before, "error0")
+    yield from _control(
+        target,
+        "removed",
+        "what CFT learned stays when the prefix is taken away, as is claimed of language models",
+        "cft without prefix − cpt",
+        results.alignment(target, "cft", "without") - results.alignment(target, "cpt"),
+        results.error(target, "cft", -1, prefixed=False) - results.error(target, "cpt", -1),
+        "error-all",
     )
+
+
+def _control(target: str, name: str, says: str, between: str, gain: Value, less: Value, error: str) -> Iterator[Claim]:
+    for measure, found, holds in (("alignment", gain, gain.sign > 0), (error, less, less.sign < 0)):
+        why = f"{between}, {measure}: {_printed(found)}"
+        yield _made(f"{target}.control.{name}.{measure}", f"Control: {says}.", found, verdict(holds), why)
 
 
 def _made(id: str, paper: str, found: Value, decided: Verdict, why: str) -> Claim:
@@ -236,13 +239,15 @@ def notes(results: Results) -> Iterator[str]:
 
 
 def conclusion(results: Results, target: str) -> str:
-    """Which of the paper's claims survive the controls, in a sentence made from the verdicts."""
-    found = {c.id.rsplit(".", 1)[1]: c.verdict == "holds" for c in survivors(results, target)}
-    first = [c for c in claims(results) if c.id in (f"{target}.alignment.cft", f"{target}.error0.cft")]
-    itself = "holds" if all(c.verdict == "holds" for c in first) else "does not hold in full"
-    stays = [name for name, held in found.items() if held]
-    falls = [name for name, held in found.items() if not held]
-    return (
-        f"{target}: the paper's difference between CFT, CPT and NEG-CFT {itself} here. It survives the controls: "
-        f"{', '.join(stays) or 'none'}. It does not survive: {', '.join(falls) or 'none'}."
-    )
+    """Which of the paper's claims survive the controls, in words made from the verdicts."""
+    own = {c.id: c.verdict == "holds" for c in claims(results) if c.id.startswith(f"{target}.")}
+    parts = []
+    for measure, says in (("alignment", "gradients better aligned"), ("error0", "less error before any example of g")):
+        itself = "holds" if own[f"{target}.{measure}.cft"] else "does not hold"
+        found = {c.id.split(".")[2]: c.verdict == "holds" for c in survivors(results, target) if c.id.endswith(measure)}
+        stays = ", ".join(name for name, held in found.items() if held) or "none"
+        falls = ", ".join(name for name, held in found.items() if not held) or "none"
+        parts.append(f"{says} with CFT than with CPT and NEG-CFT: {itself}; controls passed: {stays}; failed: {falls}")
+    removed = own[f"{target}.control.removed.error-all"]
+    parts.append(f"with the prefix taken away CFT is {'better' if removed else 'not better'} than CPT")
+    return f"{target}: " + ". ".join(p[0].upper() + p[1:] for p in parts) + "."
