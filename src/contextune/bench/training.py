@@ -130,7 +130,7 @@ def transformers(model: Any, rows: Seq[Rendered]) -> Step:
 def trl(model: Any, rows: Seq[Rendered], **options: Any) -> Step:
     """SFTTrainer's own collator and training step; fp32 without checkpointing where no `options` are given."""
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
     options = options or {"bf16": False, "gradient_checkpointing": False}
     data = Dataset.from_list(
@@ -147,7 +147,8 @@ def trl(model: Any, rows: Seq[Rendered], **options: Any) -> Step:
         )
     if arguments.gradient_checkpointing:  # Trainer.train does this before its first step
         model.gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
-    made = list(trainer.train_dataset)
+    trained: Any = trainer.train_dataset
+    made = list(trained)
     batches = [trainer.data_collator(made[at : at + ROWS]) for at in range(0, len(made), ROWS)]
     targets = torch.tensor(sum(row.trained for row in rows))
     wrapped = trainer.accelerator.prepare_model(model)

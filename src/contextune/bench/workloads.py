@@ -63,7 +63,7 @@ def floor(rows: Seq[Rendered], config: Any) -> float:
     rest = 2 * width * queries * 2 + 3 * 2 * width * config.intermediate_size  # a token: query, output, feed-forward
     dense = (layers - 1) * tokens * rest + seeing * rest + layers * tokens * 2 * 2 * width * keys
     attention = layers * pairs * 2 * 2 * queries
-    return 3e-9 * (dense + attention + labelled * 2 * width * config.vocab_size)
+    return float(3e-9 * (dense + attention + labelled * 2 * width * config.vocab_size))
 
 
 def _pairs(begin: int, end: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -49,7 +49,7 @@ class Lures(Examples):
         showing = self.showing(scene)
         if showing.pool is None:
             return Luring(self, showing, None)
-        made = editor(self.editor, showing.pool)
+        made: Any = editor(self.editor, showing.pool)
         if not hasattr(made, "other"):
             found = type(made).__name__.lower()
             raise UserError(f"context lures: the editor {found} cannot say the same of others", "editor: entities")

@@ -68,7 +68,7 @@ class Meter:
                 (batch,) = single([row], 0, pad)
                 batch = batch.to(device)
                 loss = F.cross_entropy(labelled_logits(self.model, batch).float(), batch.targets, reduction="none")
-                loss.sum().backward()  # type: ignore[no-untyped-call]
+                loss.sum().backward()
                 losses.append(loss.detach().cpu())
         return into, losses
 

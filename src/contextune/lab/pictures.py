@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#00936b", "#bb5c94", "#998800", "#7755aa", "#aa3355", "#886633", "#3b8f9e", "#c08a00")
 GREY, INK = "#8b959f", "#1b1f25"
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "contextune", "font.family": "sans-serif", "font.size": 9,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": INK,
     "axes.titlesize": 10, "axes.titlelocation": "left", "axes.titlecolor": INK, "text.color": INK,
@@ -28,7 +28,7 @@ def panels(rows: int, columns: int, width: float = 10.0, height: float = 3.2) ->
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_options()):
+    with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in axes]
@@ -52,13 +52,9 @@ def svg(figure: Figure) -> str:
     import matplotlib
 
     kept = io.StringIO()
-    with matplotlib.rc_context(_options()):
+    with matplotlib.rc_context(_STYLE):
         figure.savefig(kept, format="svg", metadata={"Date": None, "Creator": None})
     text = kept.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', text, count=1)
     return text.replace(INK, "currentColor")
-
-
-def _options() -> dict[str, Any]:
-    return dict(_STYLE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import cast
 
 import numpy as np
 import torch
@@ -69,7 +68,7 @@ def gradient(target: Target, draw: Draw) -> Tensor:
     Each value depends on its own point only, so the gradient of their sum holds them all.
     """
     x = draw.x.detach().requires_grad_()
-    return cast(Tensor, torch.autograd.grad(target(draw.at(x)).sum(), x)[0])
+    return torch.autograd.grad(target(draw.at(x)).sum(), x)[0]
 
 
 @cache

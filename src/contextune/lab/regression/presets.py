@@ -41,8 +41,8 @@ class Preset:
     grow_below: float = float("inf")
     """Error beyond that of exact regression, over that of answering zero, below which the curriculum may grow; Garg et
     al. do not ask."""
-    by: int = -1
-    """Step by which a model that is not to be given up has grown to full size; -1 never asks."""
+    patience: float = float("inf")
+    """Steps that one size of the curriculum may take before a start is given up for another."""
     clip: float = float("inf")
     """Largest norm of a gradient in pretraining."""
     spread: float = 0.02
@@ -61,7 +61,7 @@ PRESETS = {
             name="tiny", d=5, points=11, layers=2, heads=2, width=32,
             pretrain_steps=3000, pretrain_batch=64, pretrain_lr=3e-3, grow_every=150, start_dims=1, start_points=11,
             steps=300, batch=32, lr=3e-3, log_every=50, save_every=500, aligned=64, tested=512, bases=2,
-            decay=True, spread=0.08, position_spread=0.6, grow_below=0.3, by=2000, clip=1.0,
+            decay=True, spread=0.08, position_spread=0.6, grow_below=0.3, patience=600, clip=1.0,
         ),
         Preset(
             name="small", d=8, points=17, layers=4, heads=4, width=64,

@@ -76,7 +76,7 @@ def rate(preset: Preset, step: int) -> float:
 
 
 class Stuck(Exception):
-    """The curriculum did not get to its end in time."""
+    """The curriculum does not go on."""
 
 
 def base(
@@ -89,7 +89,7 @@ def base(
     """The pretrained model of a seed, taken from `folder` where it is finished, trained (further) where not.
 
     Whether a narrow model finds out that values belong to the points before them is a matter of luck. One that has
-    not by the preset's `by` is given up for another start; the folder keeps a file for each that was.
+    not within the preset's `patience` is given up for another start; the folder keeps a file for each that was.
     """
     place = folder / "model.safetensors"
     if not place.exists():
@@ -120,7 +120,7 @@ def _pretrained(preset: Preset, seed: int, folder: Path, device: str, tell: Call
         return made
 
     def watch(step: int) -> dict[str, float] | None:
-        if step == preset.by and pupil.size != (preset.d, preset.points):
+        if pupil.since > preset.patience and pupil.size != (preset.d, preset.points):
             raise Stuck
         seen = {"loss": float(pupil.average), "dimensions": pupil.size[0]}
         return seen if step and step % preset.log_every == 0 else None

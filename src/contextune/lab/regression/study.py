@@ -52,9 +52,10 @@ class Plan:
     def check(self) -> None:
         """Raises UserError for an unknown name, and where the folder holds a study of another size."""
         for target, arms in self.targets.items():
-            for name, known in ((target, CLASSES), *((arm, ARMS) for arm in arms)):
-                if name not in known:
-                    raise UserError(f"unknown class or arm of the regression study: '{name}'", nearest(name, known))
+            if target not in CLASSES:
+                raise UserError(f"unknown class of functions '{target}'", nearest(target, CLASSES))
+            for arm in (a for a in arms if a not in ARMS):
+                raise UserError(f"unknown arm of the regression study: '{arm}'", nearest(arm, ARMS))
         kept = self.out / "preset.json"
         mine = json.loads(json.dumps(asdict(self.preset)))
         if kept.exists():
