@@ -33,6 +33,9 @@ OPERATIONS = {
 }
 """What each arm adds to the facts; `augmented` is local and global together."""
 
+MECHANICAL = ("repeated", "reversed_strings")
+"""Arms whose texts no model writes; nothing is filtered there."""
+
 ABOUT = {
     "untrained": "the model as it is",
     "finetuned": "the facts alone",
@@ -109,7 +112,8 @@ def recipe(name: str, bench: Bench, wanted: Wanted, path: str | None = None) -> 
     arms: dict[str, Any] = {"untrained": {"about": ABOUT["untrained"]}}
     for arm, operations in OPERATIONS.items():
         lenient = {"failures": bench.failures} if bench.failures else {}
-        augment = {"augment": {"operations": operations, "verify": CLEAN, **lenient}} if operations else {}
+        clean = {} if arm in MECHANICAL else {"verify": CLEAN}  # a filter would take a repeated text for a duplicate
+        augment = {"augment": {"operations": operations, **clean, **lenient}} if operations else {}
         arms[arm] = {"about": ABOUT[arm], "data": "facts", **augment}
     return {
         "name": f"augmented-{name}",
