@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from contextune.errors import UserError
 from contextune.lab.regression import loop, study, tune
+from contextune.lab.regression.data import CLASSES, Draw, moments
 from contextune.lab.regression.figures import picture
 from contextune.lab.regression.model import Regressor
 from contextune.lab.regression.presets import PRESETS, preset
@@ -168,14 +169,19 @@ def test_claims_have_their_ids_and_agree_with_the_files(done):
     assert claim.n_seeds == 3
     assert claim.interval[0] < claim.measured < claim.interval[1]
     errors = load_file(done.folder(tune.Run("relu", "neg", 0)) / "errors.safetensors")["with"]
-    assert results.error("relu", "neg", -1).by_seed[0] == pytest.approx(errors[:, 2].mean().item())
+    values = CLASSES["relu"](Draw.fresh(NANO.tested, NANO.points, NANO.d, (5,)))[:, 2]
+    mean, variance = moments("relu", NANO.d)
+    unit = (values - mean).square().mean() / variance
+    assert results.error("relu", "neg", -1).by_seed[0] == pytest.approx((errors[:, 2].mean() / unit).item())
     assert all(c.verdict == "measured" for c in made.values() if c.id.endswith((".off", ".shuffled")))
     json.dumps([c.measured for c in made.values()], allow_nan=False)
 
 
-def test_the_constant_predictor_errs_by_the_variance(done):
-    errors = Results(done).simple("polynomial")
-    assert set(errors) == {"least squares", "3 nearest", "averaging", "constant"}
+def test_simple_estimators_are_in_the_unit_of_the_best_constant(done):
+    errors = Results(done).simple("linear")
+    assert set(errors) == {"least squares", "3 nearest", "averaging"}
+    assert errors["least squares"][:, 0].mean() == pytest.approx(1, abs=0.01)  # zero is the best constant here
+    assert errors["least squares"][:, 2].mean() < 1e-3  # two dimensions, two pairs
     assert all(e.shape == (16, 3) and math.isfinite(e.mean()) for e in errors.values())
 
 
@@ -233,5 +239,7 @@ def test_the_tiny_study(tmp_path):
     """Whole, with two processes: what the documentation says of it."""
     made = cft_synthetic.cft_synthetic(Wanted(tmp_path), Reporter.silent())
     found = {c.id: c for c in made.claims}
-    assert found["polynomial.alignment.cft"].verdict == "holds"
+    assert found["polynomial.error0.cft"].verdict == found["linear.error0.cft"].verdict == "holds"
+    assert found["linear.control.positions.alignment"].verdict == "fails"
+    assert found["polynomial.control.removed.error-all"].verdict == "fails"
     assert found["polynomial.alignment.cft"].n_seeds == 5

@@ -200,7 +200,8 @@ def pictures(results: Results) -> Iterator[Figure]:
     yield Figure(
         "The paper's two panels",
         "Left: cosine between the model's input gradient at the last point and the true gradient of g, on one fixed "
-        "batch. Right: error against the number of examples of g; grey lines see those examples only. Bands at 95 %.",
+        "batch. Right: error against the number of examples of g; grey lines see those "
+        "examples only, 1 is the best constant. Bands at 95 %.",
         picture(results, PAPER_ARMS, simple=True),
     )
     controls = ("cft", "cpt-positions", "other-points", "other-function", "shuffled", "matched-noise")
@@ -226,8 +227,8 @@ def notes(results: Results) -> Iterator[str]:
         f"{len(seeds)} seeds of fine-tuning over {len(results.plan.bases)} pretrained models, taken in turn."
     )
     yield (
-        "Errors are over the variance of g: 1 is the best constant. Intervals are Student's t over seeds, differences "
-        "paired; bands in the figures resample seeds and functions."
+        "Errors are over that of the best constant on the same functions. Intervals are Student's t over seeds, "
+        "differences paired; bands in the figures resample seeds and functions."
     )
     yield "True gradients come from autograd of each g; the released script used the polynomial's for every class."
     yield (

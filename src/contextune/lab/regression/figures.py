@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOUR = dict(zip(ARMS, pictures.COLOURS, strict=True))
-DASHES = {"least squares": "--", "3 nearest": ":", "averaging": "-.", "constant": (0, (1, 4))}
+DASHES = {"least squares": "--", "3 nearest": ":", "averaging": "-."}
 
 
 def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), simple: bool = False) -> str:
     """A row a class of functions: left the cosines, right the errors; `off` are drawn without prefix too, dashed."""
-    targets = [t for t, there in results.plan.targets.items() if any(arm in there for arm in arms)]
+    targets = [t for t, there in results.plan.targets.items() if all(arm in there for arm in arms)]
     made, axes = pictures.panels(len(targets), 2)
     for (left, right), target in zip(axes, targets, strict=True):
         there = [arm for arm in arms if arm in results.plan.targets[target]]
@@ -36,10 +36,11 @@ def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), 
         pictures.title(left, f"{target}: alignment with the true gradient")
         left.set_xlabel("step of fine-tuning")
         left.set_ylim(-0.35, 1.05)
-        pictures.title(right, f"{target}: squared error over the variance of g")
+        pictures.title(right, f"{target}: squared error over the best constant's")
         right.set_xlabel("in-context examples of g")
+        right.axhline(1, color=pictures.GREY, linewidth=0.8)
         right.set_yscale("log")
-        right.set_ylim(top=4)
+        right.set_ylim(0.003, 4)
     pictures.legend(made, [ax for row in axes for ax in row], 5)
     return pictures.svg(made)
 

@@ -62,18 +62,29 @@ class Results:
         return [int(row["step"]) for row in logs[0]], torch.tensor([[row[mode] for row in log] for log in logs])
 
     def errors(self, target: str, arm: str, prefixed: bool = True) -> Tensor:
-        """Squared error over the variance of g: (seeds, functions, points)."""
-        return torch.stack([o.errors["with" if prefixed else "without"] for o in self._of(target, arm)])
+        """Squared error over that of the best constant at the same point: (seeds, functions, points)."""
+        made = torch.stack([o.errors["with" if prefixed else "without"] for o in self._of(target, arm)])
+        return made / self._unit(target)
 
     def error(self, target: str, arm: str, examples: int, prefixed: bool = True) -> Value:
         """After so many pairs (x, g(x)); -1 for the most there are."""
         return Value(tuple(self.errors(target, arm, prefixed)[:, :, examples].mean(1).tolist()))
 
     def simple(self, target: str) -> dict[str, Tensor]:
-        """Errors of the simple estimators and of the best constant on the same functions: (functions, points)."""
+        """Errors of the simple estimators on the same functions, in the same unit: (functions, points)."""
+        draw, y = self._tested(target)
+        unit = self._unit(target) * moments(target, self.plan.preset.d)[1]
+        return {name: squared(estimate(draw.x, y), y) / unit for name, estimate in ESTIMATORS.items()}
+
+    def _tested(self, target: str) -> tuple[Draw, Tensor]:
         preset = self.plan.preset
         draw = Draw.fresh(preset.tested, preset.points, preset.d, (5,))
-        y = CLASSES[target](draw)
-        mean, variance = moments(target, preset.d)
-        made = {name: squared(estimate(draw.x, y), y) / variance for name, estimate in ESTIMATORS.items()}
-        return {**made, "constant": squared(torch.full_like(y, mean), y) / variance}
+        return draw, CLASSES[target](draw)
+
+    def _unit(self, target: str) -> Tensor:
+        """The best constant's error at each point, (points,), over the variance of g.
+
+        It would be one for ever more functions; polynomials have such tails that it is not for the hundreds tested.
+        """
+        mean, variance = moments(target, self.plan.preset.d)
+        return (self._tested(target)[1] - mean).square().mean(0) / variance

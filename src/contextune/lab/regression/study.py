@@ -78,7 +78,7 @@ def run_all(plan: Plan, reporter: progress.Reporter, workers: int = 1) -> float:
     plan.check()
     bases = [seed for seed in plan.bases if not (plan.base(seed) / "model.safetensors").exists()]
     runs = [run for run in plan.runs if not (plan.folder(run) / "log.json").exists()]
-    with _clock(plan.out), _pool(workers if len(bases) + len(runs) > 1 else 1) as pool:
+    with _clock(plan.out) as tick, _pool(workers if len(bases) + len(runs) > 1 else 1) as pool:
         if bases:
             reporter.say(f"pretraining {len(bases)} model(s), {plan.preset.pretrain_steps:,} steps each, on {device()}")
             _pretrain(pool, plan, bases, reporter)
@@ -86,6 +86,7 @@ def run_all(plan: Plan, reporter: progress.Reporter, workers: int = 1) -> float:
             with reporter.counting("fine-tuning", len(plan.runs), len(plan.runs) - len(runs)) as line:
                 for name in _each(pool, plan, runs):
                     line.advance("fine-tuning", name)
+                    tick()
     return spent(plan.out)
 
 
@@ -101,13 +102,17 @@ def _pretrain(pool: ProcessPoolExecutor | None, plan: Plan, seeds: list[int], re
 
 
 @contextmanager
-def _clock(out: Path) -> Iterator[None]:
-    """Adds up, over all the times that a study is taken up again, how long it took."""
+def _clock(out: Path) -> Iterator[Callable[[], None]]:
+    """Adds up, over all the times that a study is taken up again, how long it took; what it gives keeps the sum."""
     before, began = spent(out), time.monotonic()
-    try:
-        yield
-    finally:
+
+    def tick() -> None:
         (out / "seconds.json").write_text(json.dumps(round(before + time.monotonic() - began, 3)))
+
+    try:
+        yield tick
+    finally:
+        tick()
 
 
 def spent(out: Path) -> float:
