@@ -29,6 +29,7 @@ from ..retrieve import Lexical, Place, Pool, Similarity, grade, open_pool
 from ..sequence import Moment, Record, Tokenizer
 from .base import Context, Drawn, Policy, Scene
 from .laying import largest, lay, sizes
+from .sharing import for_all
 
 if TYPE_CHECKING:
     from .paraphrases import Paraphraser
@@ -178,8 +179,42 @@ class Showing:
 
     def before(self, record: Record, at: Moment) -> Drawn:
         rng = at.rng("examples", self.policy.policy, record.id)
-        n = self.policy.k if self.policy.fewest is None else rng.randint(self.policy.fewest, self.policy.k)
-        return self.show(self.fill(record, self.policy.kinds(n, rng), rng), rng)
+        return self.show(self.fill(record, self._kinds(rng), rng), rng)
+
+    def alone(self, record: Record, at: Moment) -> bool:
+        """Whether a record's context is its own where records share theirs: it holds more than random examples."""
+        rng = at.rng("examples", self.policy.policy, record.id)
+        return not self._only_random(self._kinds(rng))
+
+    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
+        """Random examples that may stand before each of `records`; their similarities are the highest to any.
+
+        Raises UserError where a context of this policy always depends on one record.
+        """
+        policy = self.policy
+        if policy.order == "similar_last":
+            raise UserError("train.share: order: similar_last goes by one record's similarities", "use order: shuffled")
+        if not any(self._only_random(self._kinds(random.Random(i))) for i in range(64)):
+            raise UserError(
+                f"train.share: every context of {policy.policy} holds an example that is chosen for one record",
+                "leave train.share out for this arm",
+            )
+        assert self.pool is not None
+        rng = at.rng("shared examples", policy.policy, records[0].id)
+        n = policy.k if policy.fewest is None else rng.randint(max(1, policy.fewest), policy.k)
+        rows = [self.pool.row(r) for r in records]
+        drawn = for_all(self.pool, rows, n, rng, policy.tau)
+        picks = [Pick(self.pool.records[place], "random", s) for place, s in drawn]
+        return self.show(picks, rng, together=[r.id for r in records])
+
+    def _kinds(self, rng: random.Random) -> Seq[Kind]:
+        policy = self.policy
+        return policy.kinds(policy.k if policy.fewest is None else rng.randint(policy.fewest, policy.k), rng)
+
+    @staticmethod
+    def _only_random(kinds: Seq[Kind]) -> bool:
+        """No example at all is nothing to share: the number of a shared draw is at least 1."""
+        return set(kinds) == {"random"}
 
     def longest(self) -> int:
         if not self.most:

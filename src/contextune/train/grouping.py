@@ -29,7 +29,9 @@ class Shareable(Protocol):
     def shared(self, records: Seq[Record], at: Moment) -> Drawn:
         """One context that may stand before each of `records`, distributed for each of them as `before` has it.
 
-        Raises UserError where the policy's options do not allow it.
+        Raises UserError where the policy's options do not allow it. A policy some of whose contexts belong to one
+        record has a method `alone(record, at)` too, true of those; they are drawn by `before`, and for the others
+        `shared` has the distribution of `before` given that.
         """
         ...
 
@@ -53,7 +55,22 @@ class Grouped:
     share: int
 
     def before(self, record: Record, at: Moment) -> Drawn:
-        return self.context.shared(self.group(record, at), at)
+        alone = getattr(self.context, "alone", None)
+        if alone is not None and alone(record, at):
+            drawn: Drawn = self.context.before(record, at)  # type: ignore[attr-defined]
+            return drawn
+        members = [r for r in self.group(record, at) if alone is None or not alone(r, at)]
+        key = at, members[0].origin, members[0].id
+        if key not in self._kept:
+            if len(self._kept) >= 256:
+                self._kept.clear()
+            self._kept[key] = self.context.shared(members, at)
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[Moment, str, str], Drawn]:
+        """Draws of groups by their first member, kept for the other ones."""
+        return {}
 
     def longest(self) -> int:
         longest: int = self.context.longest()  # type: ignore[attr-defined]
