@@ -148,7 +148,8 @@ def groups() -> dict[str, Any]:
     return {
         "top": recipe.Recipe, "model": recipe.Model, "data.NAME": recipe.Source, "arms.NAME": recipe.Arm,
         "arms.NAME.stages": recipe.Stage, "train": recipe.Train, "train.adapter": recipe.Adapter,
-        "evaluate": recipe.Evaluate, "evaluate.probes": recipe.Probes, "compare": recipe.Compare,
+        "evaluate": recipe.Evaluate, "evaluate.probes": recipe.Probes,
+        "evaluate.gradients": recipe.Gradients, "compare": recipe.Compare,
         "writer": recipe.Writer,
         **{f"context: {name}": contexts.find(name) for name in contexts.names()},
     }  # fmt: skip

@@ -100,6 +100,7 @@ def test_recipe_page_has_every_key_and_no_other():
     defs = {"top": schema, **schema["$defs"]}
     named = {"top": "top", "model": "Model", "data.NAME": "Source", "arms.NAME": "Arm", "arms.NAME.stages": "Stage",
              "train": "Train", "train.adapter": "Adapter", "evaluate": "Evaluate", "evaluate.probes": "Probes",
+             "evaluate.gradients": "Gradients",
              "compare": "Compare",
              "writer": "Writer"}  # fmt: skip
     policies = {what: what.removeprefix("context: ") for what in tables if what.startswith("context: ")}

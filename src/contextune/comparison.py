@@ -6,6 +6,7 @@ Killed at any moment, it goes on when the same command is given again.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,6 +28,7 @@ from .progress import Reporter
 from .recipe import Recipe
 
 Result = dict[str, Any]
+Look = Callable[[int, Any], None]
 PAUSE = 0.2
 """Seconds between two readings of a training, at least."""
 
@@ -81,6 +83,10 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
     enough(prepared)
     refuse_overlap(prepared)
+    if prepared.recipe.evaluate.gradients is not None:
+        from .lab import gradients_watch
+
+        gradients_watch.check(prepared)
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(prepared.accounting))
@@ -126,7 +132,8 @@ def _train(
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.Job(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
-        prepared.recipe.model if not index else None, card(prepared, arm, seed), *watched(prepared, folder),
+        prepared.recipe.model if not index else None, card(prepared, arm, seed),
+        *watched(prepared, ready, arm, seed, folder),
     )  # fmt: skip
     last, spoke = 0, 0.0
 
@@ -144,14 +151,26 @@ def _train(
         ) from e
 
 
-def watched(prepared: Prepared, folder: Path) -> tuple[int, Callable[[int, Any], None] | None]:
-    """How often training stops for questions, and who asks them."""
-    wanted = prepared.recipe.evaluate.probes
-    if wanted is None:
-        return 0, None
-    from .evaluate.probing import Watcher
+def watched(prepared: Prepared, ready: Ready, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:
+    """How often training stops to be looked at, and who looks: those whose turn it is."""
+    wanted, found = prepared.recipe.evaluate, list[tuple[int, Look]]()
+    if wanted.probes is not None:
+        from .evaluate.probing import Watcher
 
-    return wanted.every, Watcher(prepared.probes, prepared.tokenizer, folder, prepared.recipe.evaluate.tokens)
+        found.append((wanted.probes.every, Watcher(prepared.probes, prepared.tokenizer, folder, wanted.tokens)))
+    if wanted.gradients is not None:
+        from .lab import gradients_watch
+
+        view = gradients_watch.view(prepared, ready, arm)
+        found.append((wanted.gradients.every, gradients_watch.Watcher(view, folder)))
+    last = ready.plan(seed).updates
+
+    def look(step: int, model: Any) -> None:
+        for every, watcher in found:
+            if step % every == 0 or step == last:
+                watcher(step, model)
+
+    return math.gcd(*(every for every, _ in found)), look if found else None
 
 
 def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: crews.Crew | None = None) -> Result:

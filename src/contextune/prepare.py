@@ -151,7 +151,7 @@ def prepare(
     _distinct(tasks)
     _deciding(recipe, tasks)
     made = Prepared(recipe, base, out, path, config, tokenizer, documents, records, {}, tasks)
-    made.arms = {arm: tuple(_ready(made, stage, say, plan, arm) for stage in stages) for arm, stages in arms.items()}
+    made.arms = {arm: tuple(ready(made, stage, arm, say, plan) for stage in stages) for arm, stages in arms.items()}
     return made
 
 
@@ -250,7 +250,8 @@ def _pools(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     return (*stage.context.sources(), *stage.replayed)
 
 
-def _ready(prepared: Prepared, stage: Stage, say: Say, plan: bool, arm: str) -> Ready:
+def ready(prepared: Prepared, stage: Stage, arm: str, say: Say = lambda text: None, plan: bool = False) -> Ready:
+    """A stage of an arm with its records chosen and its context bound, from data that is read and cut."""
     train = prepared.recipe.training(stage)
     made = _augmented(prepared, stage, train, say, plan, arm) if stage.augment is not None else None
     whole = [(r, name) for name in stage.sources for r in prepared.records[name].records]

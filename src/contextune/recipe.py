@@ -83,6 +83,10 @@ def _policy(value: object) -> contexts.Policy:
 Context = Annotated[Any, BeforeValidator(_policy)]
 
 
+def _plain(context: contexts.Policy) -> dict[str, Any]:
+    return {"policy": context.policy, **context.model_dump(mode="json", exclude_defaults=True)}
+
+
 class Adapter(Options):
     """Parameter-efficient fine-tuning by peft."""
 
@@ -130,7 +134,7 @@ class Stage(Options):
 
     @field_serializer("context")
     def _context(self, context: contexts.Policy) -> dict[str, Any]:
-        return {"policy": context.policy, **context.model_dump(mode="json", exclude_defaults=True)}
+        return _plain(context)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -185,6 +189,21 @@ class Probes(Options):
     )
 
 
+class Gradients(Options):
+    """Gradients with and without a context, taken again and again while an arm trains; no effect on what it learns."""
+
+    every: int = Field(50, gt=0, description="updates between two looks; also before the first and after the last")
+    items: int = Field(16, ge=2, description="records, and items of each deciding task at most")
+    context: Context = Field(
+        default_factory=lambda: _policy({"policy": "prompts", "set": "learning"}),
+        description="what stands before the records; default: the learning prompts",
+    )
+
+    @field_serializer("context")
+    def _context(self, context: contexts.Policy) -> dict[str, Any]:
+        return _plain(context)
+
+
 class Evaluate(Options):
     """How arms are judged. None of it is part of what is trained."""
 
@@ -196,6 +215,7 @@ class Evaluate(Options):
     tokens: int = Field(8192, gt=0, description="tokens computed at once at most")
     samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
     probes: Probes | None = Field(None, description="in-weights, in-context and copy scores during training")
+    gradients: Gradients | None = Field(None, description="gradients with and without a context during training")
 
 
 class Compare(Options):

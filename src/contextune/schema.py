@@ -22,6 +22,7 @@ def recipe_schema() -> dict[str, Any]:
     stage = Stage.model_json_schema()
     defs["Stage"] = {k: v for k, v in stage.items() if k != "$defs"}
     defs["Stage"]["properties"]["context"] = {"anyOf": [{"enum": contexts.names()}, *policies]}
+    defs["Gradients"]["properties"]["context"] |= defs["Stage"]["properties"]["context"]
     defs["Stage"]["properties"]["augment"] = {
         "anyOf": [{"type": "string"}, {"type": "array"}, *defs["Stage"]["properties"]["augment"]["anyOf"]]
     }

@@ -21,9 +21,9 @@ from ..contexts import Nothing, Policy, compose, find
 from ..errors import UserError, nearest
 from ..evaluate.encoding import pair
 from ..folder import folder_of
-from ..prepare import Prepared, prepare
+from ..prepare import Prepared, Ready, prepare
 from ..recipe import Adapter, Arm, Recipe, Stage
-from ..sequence import IGNORED, Moment, Record, Rendered, render
+from ..sequence import IGNORED, Moment, Record, Rendered, Tokenizer, render
 
 if TYPE_CHECKING:
     from ..evaluate.items import Item, Task
@@ -73,7 +73,7 @@ def study(recipe: Recipe, base: Path, wanted: Wanted, options: Options, reporter
             model,
             rows,
             asked,
-            _deciding(prepared, asked),
+            deciding(prepared, asked),
             replace(options, seed=seed),
             prepared.tokenizer.pad_token_id or 0,
             lambda what, by: line.advance(what, by=by),
@@ -147,19 +147,26 @@ def _with(recipe: Recipe, stage: Stage, contexts: Mapping[str, Policy]) -> Recip
 def rendered(
     prepared: Prepared, contexts: Mapping[str, Policy], items: int, seed: int, notes: list[str]
 ) -> dict[str, list[Rendered]]:
-    """The same records with nothing and with each context before them, rendered as training renders them.
+    """The same records with nothing and with each context before them, rendered as training renders them."""
+    readies = {name: prepared.arms[_marked(name)][0] for name in contexts}
+    longest = next(iter(readies.values())).train.max_length
+    return beside(readies, prepared.tokenizer, longest, items, seed, notes)
+
+
+def beside(
+    readies: Mapping[str, Ready], tokenizer: Tokenizer, longest: int, items: int, seed: int, notes: list[str]
+) -> dict[str, list[Rendered]]:
+    """Records that stages of different contexts share, rendered with each of them and, under BASE, with none.
 
     A context that changes what is learned (an edited target, examples that bear loss) is left out, with a note.
+    Raises UserError where no context is left.
     """
     from .gradients_measure import BASE, targets
 
-    readies = {name: prepared.arms[_marked(name)][0] for name in contexts}
     first = next(iter(readies.values()))
     shared = [r for r in first.records if all(ready.stage.context.trains(r) for ready in readies.values())]
     chosen = _sample(shared, items, seed)
-    at, longest = Moment(seed, 0), first.train.max_length
-    tokenizer = prepared.tokenizer
-    bare = Nothing(policy="nothing")
+    at, bare = Moment(seed, 0), Nothing(policy="nothing")
     rows = {BASE: [render(compose(r, bare, at), tokenizer, longest) for r in chosen]}
     for name, ready in readies.items():
         made = [render(compose(r, ready.context, at), tokenizer, longest) for r in chosen]
@@ -197,7 +204,7 @@ def _answered(prepared: Prepared, item: Item) -> Rendered | None:
     if prompt and not prompt[-1].isspace() and not gold[:1].isspace():
         gold = " " + gold
     given, scored = pair(prompt, gold, prepared.tokenizer)
-    longest = _window(prepared)
+    longest = window(prepared)
     scored = scored[: longest - 1]
     given = given[-(longest - len(scored)) :]
     if not given or not scored:
@@ -205,13 +212,13 @@ def _answered(prepared: Prepared, item: Item) -> Rendered | None:
     return Rendered((*given, *scored), (*([IGNORED] * len(given)), *scored))
 
 
-def _window(prepared: Prepared) -> int:
+def window(prepared: Prepared) -> int:
     sizes = (prepared.config.get(k) for k in ("n_positions", "max_position_embeddings"))
     known = [n for n in sizes if isinstance(n, int)]
     return min([*known, max(prepared.recipe.train.max_length, 1024)])
 
 
-def _deciding(prepared: Prepared, asked: Mapping[str, object]) -> list[str]:
+def deciding(prepared: Prepared, asked: Mapping[str, object]) -> list[str]:
     """As the recipe's verdict: the tasks it names, else all but those of retention."""
     from ..evaluate.tasks import members
 

@@ -1,4 +1,4 @@
-"""Probe scores over updates: a panel for each score, a line for each arm, a band over its seeds."""
+"""Probes and gradients over updates: a panel for each score, a line for each arm, a band over its seeds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,39 @@ SCORES = {
     "copy": ("Copy score", "how much nearer to an irrelevant example's answer than the right answer is"),
     "lured": ("Lures copied", "share of outputs that are the answer of an example with nearly the same input"),
 }
+GRADIENTS = {
+    "cosine": ("Cosine with and without", "of the gradients of the same tokens after the context and with nothing"),
+    "gain": ("Gain of direction", "cosine with the deciding tasks' gradient, after the context less without it"),
+    "toward_plain": ("Direction without a context", "cosine with the deciding tasks' gradient"),
+    "shift": ("Loss shift", "nats a target token, after the context less without it"),
+    "ratio": ("Norm ratio", "length of the gradient, after the context over without it"),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What stages keep in a folder of their own, as scores.json: [{task, step, scores}]."""
+
+    folder: str
+    title: str
+    scores: dict[str, tuple[str, str]]
+    note: str
+
+
+KINDS = (
+    Kind(
+        "probes", "Probes during training", SCORES,
+        "Few items: read the curves, not single points. The difference also rises where a model fails after random "
+        "examples: look at the in-weights score beside it. What was said stands in the stages' folders, "
+        "probes/*.jsonl.",
+    ),
+    Kind(
+        "gradients", "Gradients during training, context", GRADIENTS,
+        "Of a few records of each stage, the same at every look. Where the gain is above zero, the context's gradient "
+        "points to what the tasks ask for better than that of the text alone. Intervals and layers stand in the "
+        "stages' folders, gradients/*.json.",
+    ),
+)  # fmt: skip
 Found = dict[str, dict[str, dict[int, dict[str, Curve]]]]
 """Task, arm, seed, score."""
 
@@ -43,24 +76,27 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
+    title: str
     task: str
+    note: str
     panels: tuple[Panel, ...]
     looks: tuple[Look, ...]
     seeds: int
 
 
 def sections(folder: Path, looks: dict[str, Look]) -> list[Section]:
-    """What the stages' probes/scores.json hold; an empty list where nothing was asked."""
-    found = _read(folder, looks)
-    return [_section(task, arms, looks) for task, arms in sorted(found.items())]
+    """What the stages' scores.json hold of each kind; an empty list where nothing was looked at."""
+    return [
+        _section(kind, task, arms, looks) for kind in KINDS for task, arms in sorted(_read(folder, kind, looks).items())
+    ]
 
 
-def _read(folder: Path, looks: dict[str, Look]) -> Found:
+def _read(folder: Path, kind: Kind, looks: dict[str, Look]) -> Found:
     """The stages of an arm follow one another on one axis of updates."""
     found: Found = {}
     starts: dict[tuple[str, int], int] = {}
     files = [(p, re.fullmatch(r"seed-(\d+)", p.parts[-4]), re.fullmatch(r"stage-(\d+)", p.parts[-3]))
-             for p in folder.glob("arms/*/seed-*/stage-*/probes/scores.json")]  # fmt: skip
+             for p in folder.glob(f"arms/*/seed-*/stage-*/{kind.folder}/scores.json")]  # fmt: skip
     known = [(p.parts[-5], int(seed[1]), int(stage[1]), p) for p, seed, stage in files if seed and stage]
     for arm, number, _, file in sorted(known):
         start, last = starts.get((arm, number), 0), 0
@@ -73,17 +109,17 @@ def _read(folder: Path, looks: dict[str, Look]) -> Found:
     return found
 
 
-def _section(task: str, arms: dict[str, dict[int, dict[str, Curve]]], looks: dict[str, Look]) -> Section:
+def _section(kind: Kind, task: str, arms: dict[str, dict[int, dict[str, Curve]]], looks: dict[str, Look]) -> Section:
     last = max(s for seeds in arms.values() for of in seeds.values() for c in of.values() for s, _ in c)
     x = Scale(0.0, float(max(last, 1)), tuple(m for m in axis([float(last)], steps=4).marks if m <= last) or (0.0,))
     panels = []
-    for name, (title, about) in SCORES.items():
+    for name, (title, about) in kind.scores.items():
         curves = {arm: [of[name] for of in seeds.values() if name in of] for arm, seeds in arms.items()}
         curves = {arm: found for arm, found in curves.items() if found}
         if curves:
             panels.append(_panel(title, about, curves, looks, x))
     seeds = max(len(s) for s in arms.values())
-    return Section(task, tuple(panels), tuple(looks[arm] for arm in looks if arm in arms), seeds)
+    return Section(kind.title, task, kind.note, tuple(panels), tuple(looks[arm] for arm in looks if arm in arms), seeds)
 
 
 def _panel(title: str, about: str, curves: dict[str, list[Curve]], looks: dict[str, Look], x: Scale) -> Panel:
