@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ..errors import UserError
@@ -46,6 +47,11 @@ def pair(prompt: str, continuation: str, tokenizer: Tokenizer) -> tuple[list[int
     if prompt == "":
         prefix, ids = prefix_token(tokenizer), encode(continuation, tokenizer)
         return (ids[:1], ids[1:]) if ids[:1] == [prefix] else ([prefix], ids)
-    kept = prompt.rstrip()
-    given = with_specials(kept, tokenizer)
-    return given, with_specials(prompt + continuation, tokenizer)[len(given) :]
+    given = _given(prompt.rstrip(), tokenizer)
+    return list(given), with_specials(prompt + continuation, tokenizer)[len(given) :]
+
+
+@lru_cache(maxsize=8)
+def _given(prompt: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of a prompt, which is asked for once with each of its options."""
+    return tuple(with_specials(prompt, tokenizer))
