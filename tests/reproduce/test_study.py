@@ -74,6 +74,46 @@ def test_the_page_counts_and_escapes(calls, tmp_path):
     assert PLAIN.svg in html
 
 
+def test_what_is_only_measured_stands_folded_below_what_is_tested(calls, tmp_path):
+    study.reproduce("toy", Wanted(tmp_path), Reporter.silent())
+    tested, _, folded = (tmp_path / "study.html").read_text().partition("<details>")
+    for id in ("reversal.finetuned", "reversal.augmented", "later"):
+        assert f"<code>{id}</code>" in tested
+    assert "<code>gain</code>" in folded.partition("</details>")[0]
+    assert "<code>gain</code>" not in tested
+    assert "nothing claimed: 1</summary>" in folded
+    assert '<i class="holds" style="width: 25.000%">1</i>' in tested, "a claim is a quarter of the strip"
+
+
+def test_all_values_of_a_study_are_on_one_line():
+    made = [*MADE, Claim("ratio", "", 1.2, (0.9, 7.0), 5, "holds", theirs=0.5)]
+    line = page.Line.of(made)
+    assert (line.low, line.high) == (-0.5, page.FURTHEST)
+    rows = {c.id: page._row(c, line) for c in made}
+    assert rows["ratio"]["high"] == 100.0, "at the end of the line"
+    assert rows["ratio"]["theirs"] == line.at(0.5) == 40.0
+    assert rows["gain"]["low"] < rows["gain"]["at"] < line.at(0.0) < rows["reversal.augmented"]["at"]
+    assert rows["later"]["at"] is None
+    assert [text for _, text in line.marks] == ["−0.5", "0", "1", "2"]
+    assert page.Line.of(MADE[:2]) == page.Line(0.0, 1.0)
+    assert page.Line.of([]) == page.Line(0.0, 1.0)
+
+
+def test_the_source_s_own_figure_is_drawn_and_kept(calls, tmp_path, monkeypatch):
+    theirs = Study("toy", "A toy", "Nobody", (Claim("a", "x", 0.5, None, 1, "holds", theirs=0.75),))
+    monkeypatch.setattr(claims, "_known", {"toy": lambda wanted, reporter: theirs})
+    study.reproduce("toy", Wanted(tmp_path), Reporter.silent())
+    html = (tmp_path / "study.html").read_text()
+    assert "theirs 0.750" in html
+    assert 'class="theirs" d="M75.0 0' in html
+    assert study.read(tmp_path / "study.json").claims == theirs.claims
+
+
+def test_studies_that_are_still_to_come_are_said(tmp_path):
+    page.write(tmp_path / "index.html", [Study("toy", "A toy", "Nobody", MADE)], "What holds", ["synthesis"])
+    assert '<bdi>synthesis</bdi></span><div role="cell">has not been run yet' in (tmp_path / "index.html").read_text()
+
+
 def test_all_of_them_on_one_page(calls, tmp_path):
     made = study.everything(tmp_path, Wanted(tmp_path), Reporter.silent())
     assert [s.name for s in made] == ["toy"]
@@ -101,6 +141,8 @@ def test_pictures_are_the_same_each_time_and_follow_the_page():
     first, second = (drawing.bars(panels, drawing.palette(["a", "b"], ["b"])) for _ in range(2))
     assert first == second
     assert "currentColor" in first
+    two = drawing.bars([*panels, *panels], {})
+    assert two.count("<svg") == 2, "a plate a panel"
     assert drawing.INK not in first
     series = {"a": [(0.0, 0.5, 0.4, 0.6), (1.0, 0.7, 0.6, 0.8)]}
     assert page.drawing(Figure("f", "c", drawing.lines([("one", series)], {}, "step", "score", {"chance": 0.25})))

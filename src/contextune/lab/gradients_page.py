@@ -8,9 +8,9 @@ from typing import Any
 
 from ..report import render
 from ..report.numbers import between, num, signed
-from ..reproduce import drawing
 from ..reproduce.claims import Figure
 from ..reproduce.page import drawing as checked
+from . import pictures
 
 Made = Mapping[str, Any]
 TOGETHER = "deciding"
@@ -77,25 +77,21 @@ def sentence(made: Made) -> str:
 def figure(made: Made) -> str:
     """Loss shift by place; ratio and cosine by layer; direction against each downstream loss."""
     names = list(made["contexts"])
-    colours = drawing.palette(names)
-    made_figure, axes = drawing.canvas(2, 2, height=3.1)
-    _places(axes[0, 0], made, colours)
-    _layers(axes[0, 1], made, colours, "cosine", "cosine with the gradient without context, by layer")
-    _layers(axes[1, 0], made, colours, "ratio", "gradient norm, with over without, by layer")
-    _directions(axes[1, 1], made, colours)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    made_figure.legend(
-        handles, labels, loc="upper center", ncol=min(6, len(names)), bbox_to_anchor=(0.5, 0.02), frameon=False,
-        fontsize=8, labelcolor=drawing.INK,
-    )  # fmt: skip
-    return drawing._with_legend(made_figure)
+    colours = pictures.palette(names)
+    made_figure, axes = pictures.panels(2, 2, height=3.1)
+    _places(axes[0][0], made, colours)
+    _layers(axes[0][1], made, colours, "cosine", "cosine with the gradient without context, by layer")
+    _layers(axes[1][0], made, colours, "ratio", "gradient norm, with over without, by layer")
+    _directions(axes[1][1], made, colours)
+    pictures.legend(made_figure, axes[0][:1], min(6, len(names)))
+    return pictures.svg(made_figure)
 
 
 def _places(axis: Any, made: Made, colours: Mapping[str, str]) -> None:
     for name, found in made["contexts"].items():
         points = [(p["from"], p["value"], p["interval"]) for p in found["by_place"] if p["value"] is not None]
         _line(axis, [x for x, *_ in points], [p[1:] for p in points], colours[name], name)
-    axis.axhline(0, color=drawing.INK, linewidth=0.8, linestyle=(0, (1.5, 2.5)))
+    axis.axhline(0, color=pictures.INK, linewidth=0.8, linestyle=pictures.DOTS)
     axis.set_xscale("log", base=2)
     starts = [p["from"] for p in next(iter(made["contexts"].values()))["by_place"]]
     axis.set_xticks(starts, [str(s) for s in starts])
@@ -108,7 +104,7 @@ def _layers(axis: Any, made: Made, colours: Mapping[str, str], key: str, title: 
         points = [(i, of[key]) for i, of in enumerate(found["layers"]) if of[key]["value"] is not None]
         values = [(of["value"], of["interval"]) for _, of in points]
         _line(axis, [i for i, _ in points], values, colours[name], name)
-    axis.axhline(1, color=drawing.INK, linewidth=0.8, linestyle=(0, (1.5, 2.5)))
+    axis.axhline(1, color=pictures.INK, linewidth=0.8, linestyle=pictures.DOTS)
     shown = made["layers"] if len(made["layers"]) <= 12 else []
     axis.set_xticks(range(len(shown)), [s.replace("block ", "") for s in shown], fontsize=8)
     axis.set(title=title, xlabel="layer")
@@ -128,7 +124,7 @@ def _directions(axis: Any, made: Made, colours: Mapping[str, str]) -> None:
             if of["interval"]:
                 axis.plot(of["interval"], [y, y], color=colours[name], linewidth=1.4)
             axis.plot([of["value"]], [y], marker="o", markersize=3, color=colours[name])
-    axis.axvline(0, color=drawing.INK, linewidth=0.8, linestyle=(0, (1.5, 2.5)))
+    axis.axvline(0, color=pictures.INK, linewidth=0.8, linestyle=pictures.DOTS)
     axis.set_yticks(range(len(tasks)), ["all deciding" if t == TOGETHER else t for t in tasks], fontsize=8)
     axis.set_ylim(len(tasks) - 0.45, -0.55)
     title = "cosine with a task's gradient, with less without" if tasks else "no downstream tasks in the recipe"

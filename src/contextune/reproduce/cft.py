@@ -47,6 +47,8 @@ TESTS = {
 }
 SMALL = {"size": "small", "key_points": 2, "mentions": 4, "padding": 1, "probes": 24}
 """The pocket model's documents: two key points, each told four times in two wordings."""
+PRICE = {"listen_text": "listen", "resist_common": "resist", "retain_skills": "retain"}
+"""One task of each measure that learning may cost."""
 STEPS = 100
 ON = "prompted"
 """What the name of a task ends with that is asked after a learning prompt."""
@@ -81,7 +83,8 @@ def recipe(wanted: Wanted) -> dict[str, Any]:
     arms["ift"] = {"about": ABOUT["ift"], "stages": [pairs]}
     arms["cpt_ift"] = {"about": ABOUT["cpt_ift"], "stages": [{"data": "texts"}, pairs]}
     arms["cft_ift"] = {"about": ABOUT["cft_ift"], "stages": [{"data": "texts", "context": LEARNING}, pairs]}
-    asked = {**world, "tasks": list(TESTS), "before": LEARNING, "suffix": ON}
+    alone = {**world, "tasks": [*TESTS, *PRICE]}
+    asked = {**world, "tasks": [TEST], "before": LEARNING, "suffix": ON}
     return {
         "name": "cft-study",
         "model": wanted.model,
@@ -91,7 +94,7 @@ def recipe(wanted: Wanted) -> dict[str, Any]:
         "train": {
             "steps": steps, "batch": 4, "lr": 3e-3 if _pocket(wanted) else 2e-5, "weight_decay": 0.0, "max_length": 256
         },
-        "evaluate": {"tasks": [world, asked], "samples": 0},
+        "evaluate": {"tasks": [alone, asked], "samples": 0},
         "compare": {"baseline": "cpt", "tasks": [TEST]},
         "allow_overlap": True,
     }  # fmt: skip
@@ -167,7 +170,7 @@ def figures(c: Comparison) -> list[Figure]:
     off = [(title, {a: c.value(a, test) for a in arms}, c.chance(test)) for test, title in TESTS.items()]
     on = ("asked after a prompt, four answers", {a: c.value(a, f"{TEST}.{ON}") for a in arms}, c.chance(TEST))
     about = "Share of key points answered right without the document, by arm; 95 % intervals, dotted: chance."
-    five = [(m, {a: c.value(a, f"measure:{m}") for a in arms}, None) for m in ("listen", "resist", "retain")]
+    five = [(m, {a: c.value(a, f"measure:{m}") for a in arms}, None) for m in PRICE.values()]
     kept = "What is left of using a context, of not being led astray, and of older skills."
     return [
         Figure("What was read", about, drawing.bars([off[0], on, *off[1:]], colours)),

@@ -113,12 +113,8 @@ def _claim(results: Results, target: str, measure: str, arm: str, value: Callabl
     better = better if arm == "cft" else -better
     holds = all((value(arm) - value(r)).sign == better for r in rivals)
     why = "; ".join(f"{arm} − {r}: {_printed(value(arm) - value(r))}" for r in rivals)
-    return _made(f"{target}.{measure}.{arm}", _says(target, measure, arm), found, verdict(holds), why)
-
-
-def _says(target: str, measure: str, arm: str) -> str:
-    released = RELEASED.get((target, measure), {}).get(arm)
-    return SAYS[measure, arm] + ("." if released is None else f" (released: {released:.2g}).")
+    theirs = RELEASED.get((target, measure), {}).get(arm)
+    return _made(f"{target}.{measure}.{arm}", f"{SAYS[measure, arm]}.", found, verdict(holds), why, theirs)
 
 
 def _without(results: Results, target: str, arm: str) -> Iterator[Claim]:
@@ -179,8 +175,8 @@ def _control(target: str, name: str, says: str, between: str, gain: Value, less:
         yield _made(f"{target}.control.{name}.{measure}", f"Control: {says}.", found, verdict(holds), why)
 
 
-def _made(id: str, paper: str, found: Value, decided: Verdict, why: str) -> Claim:
-    return Claim(id, paper, found.mean, found.interval, len(found.by_seed), decided, why)
+def _made(id: str, paper: str, found: Value, decided: Verdict, why: str, theirs: float | None = None) -> Claim:
+    return Claim(id, paper, found.mean, found.interval, len(found.by_seed), decided, why, theirs)
 
 
 def _printed(value: Value) -> str:
@@ -199,8 +195,8 @@ def pictures(results: Results) -> Iterator[Figure]:
 
     yield Figure(
         "The paper's two panels",
-        "Left: cosine between the model's input gradient at the last point and the true gradient of g, on one fixed "
-        "batch. Right: error against the number of examples of g; grey lines see those "
+        "Cosine between the model's input gradient at the last point and the true gradient of g, on one fixed "
+        "batch; and error against the number of examples of g; grey lines see those "
         "examples only, 1 is the best constant. Bands at 95 %.",
         picture(results, PAPER_ARMS, simple=True),
     )

@@ -31,6 +31,8 @@ class Claim:
     verdict: Verdict = "measured"
     why: str = ""
     """How the verdict was reached: the comparison that was made."""
+    theirs: float | None = None
+    """The source's own figure where it is on the scale of `measured`: drawn beside it."""
 
 
 @dataclass(frozen=True, slots=True)

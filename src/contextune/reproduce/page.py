@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +15,75 @@ from ..report import render
 from .claims import Claim, Figure, Study
 
 ACTIVE = re.compile(r"<\s*(script|foreignObject|iframe|image)|\son\w+\s*=|javascript:|href\s*=\s*[\"']https?:", re.I)
+VERDICTS = ("holds", "fails", "not testable", "measured")
+FURTHEST = 2.0
+"""Values beyond this, either side of zero, are drawn at the end of the line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The scale that all values of a study are drawn on, in per cent of its width."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, claims: Seq[Claim]) -> Line:
+        """From 0 to 1, and as far beyond as the values go, in steps of a half."""
+        ends = [v for c in claims for v in (c.measured, *(c.interval or ()), c.theirs) if v is not None]
+        low, high = min([0.0, *ends]), max([1.0, *ends])
+        return cls(max(-FURTHEST, int(2 * low - 0.999) / 2), min(FURTHEST, int(2 * high + 0.999) / 2))
+
+    def at(self, value: float) -> float:
+        return round(100 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low), 2)
+
+    @property
+    def marks(self) -> list[tuple[float, str]]:
+        """Zero, one and the ends."""
+        known = sorted({self.low, 0.0, 1.0, self.high})
+        return [(self.at(v), f"{v:g}".replace("-", "−")) for v in known]
 
 
 def write(out: Path, studies: Seq[Study], title: str, pending: Seq[str] = ()) -> Path:
     """One HTML file that opens from the disk. `pending` names studies that have not been run yet."""
     out.parent.mkdir(parents=True, exist_ok=True)
     views = [_view(s) for s in studies]
-    return render.save(out, render.page("studies.html.jinja", studies=views, title=title, pending=list(pending)))
+    counts = {v: sum(view["counts"][v] for view in views) for v in VERDICTS}
+    largest = max((sum(view["counts"].values()) for view in views), default=1)
+    html = render.page(
+        "studies.html.jinja", studies=views, counts=counts, largest=largest, title=title, pending=list(pending)
+    )
+    return render.save(out, html)
 
 
 def _view(study: Study) -> dict[str, Any]:
-    tested = [c for c in study.claims if c.verdict in ("holds", "fails")]
+    """A study's claims in two lists: those that are tested, and figures of which nothing is claimed."""
+    line = Line.of(study.claims)
+    rows = [_row(c, line) for c in study.claims]
     return {
         "study": study,
-        "held": sum(c.verdict == "holds" for c in tested),
-        "tested": len(tested),
-        "claims": [_row(c) for c in study.claims],
+        "counts": {v: sum(c.verdict == v for c in study.claims) for v in VERDICTS},
+        "line": line,
+        "claims": [r for r in rows if r["claim"].verdict != "measured"],
+        "measured": [r for r in rows if r["claim"].verdict == "measured"],
         "figures": [{"figure": f, "svg": drawing(f)} for f in study.figures],
-        "minutes": f"{study.seconds / 60:.1f} min",
+        "minutes": f"{study.seconds / 60:.1f} minutes",
     }
 
 
-def _row(claim: Claim) -> dict[str, Any]:
-    """`low`, `high` and `at` are places on a line from 0 to 1 in per cent, where the value is a share."""
-    low, high = claim.interval or (claim.measured, claim.measured)
-    row: dict[str, Any] = {"claim": claim, "kind": claim.verdict.replace(" ", "-"), "at": None, "signed": False}
-    if claim.measured is not None and low is not None and high is not None and low >= -1 and high <= 1:
-        scale = (lambda x: 100 * x) if low >= 0 else (lambda x: 50 + 50 * x)
-        row |= {"at": scale(claim.measured), "low": scale(low), "high": scale(high), "signed": low < 0}
+def _row(claim: Claim, line: Line) -> dict[str, Any]:
+    """`low`, `high`, `at` and `theirs` are places on the line, in per cent."""
+    row: dict[str, Any] = {"claim": claim, "kind": claim.verdict.replace(" ", "-"), "at": None, "theirs": None}
+    if claim.measured is not None:
+        low, high = claim.interval or (claim.measured, claim.measured)
+        row |= {"at": line.at(claim.measured), "low": line.at(low), "high": line.at(high)}
+    if claim.theirs is not None:
+        row["theirs"] = line.at(claim.theirs)
     return row
 
 
 def drawing(figure: Figure) -> Markup:
-    """A study's own picture, as it is; UserError where it could run something or reach out."""
+    """A study's own pictures, as they are; UserError where they could run something or reach out."""
     svg = figure.svg[figure.svg.find("<svg") :]
     if not svg.startswith("<svg") or ACTIVE.search(svg):
         raise UserError(f"figure '{figure.title}': no plain SVG", "draw it without scripts, links or embedded pages")

@@ -17,32 +17,40 @@ DASHES = {"least squares": "--", "3 nearest": ":", "averaging": "-."}
 
 
 def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), simple: bool = False) -> str:
-    """A row a class of functions: left the cosines, right the errors; `off` are drawn without prefix too, dashed."""
+    """Two plates a class of functions: the cosines, the errors; `off` are drawn without prefix too, dashed."""
     targets = [t for t, there in results.plan.targets.items() if all(arm in there for arm in arms)]
-    made, axes = pictures.panels(len(targets), 2)
-    for (left, right), target in zip(axes, targets, strict=True):
-        there = [arm for arm in arms if arm in results.plan.targets[target]]
-        for arm in there:
-            _aligning(left, results, target, arm)
-            _errors(right, results, target, arm)
-        if "cft" in there:
-            _aligning(left, results, target, "cft", "through")
-        for arm in (a for a in off if a in there):
-            _aligning(left, results, target, arm, "without")
-            _errors(right, results, target, arm, prefixed=False)
-        if simple:
-            for name, errors in results.simple(target).items():
-                right.plot(errors.mean(0), color=pictures.GREY, linestyle=DASHES[name], linewidth=1.1, label=name)
-        pictures.title(left, f"{target}: alignment with the true gradient")
-        left.set_xlabel("step of fine-tuning")
-        left.set_ylim(-0.35, 1.05)
-        pictures.title(right, f"{target}: squared error over the best constant's")
-        right.set_xlabel("in-context examples of g")
-        right.axhline(1, color=pictures.GREY, linewidth=0.8)
-        right.set_yscale("log")
-        right.set_ylim(0.003, 4)
-    pictures.legend(made, [ax for row in axes for ax in row], 5)
-    return pictures.svg(made)
+    return "".join(
+        draw(results, t, [a for a in arms if a in results.plan.targets[t]], off, simple)
+        for t in targets
+        for draw in (_alignment, _error)
+    )
+
+
+def _alignment(results: Results, target: str, arms: list[str], off: tuple[str, ...], simple: bool) -> str:
+    figure, axis = pictures.plate(f"{target}: alignment with the true gradient")
+    for arm in arms:
+        _aligning(axis, results, target, arm)
+    if "cft" in arms:
+        _aligning(axis, results, target, "cft", "through")
+    for arm in (a for a in off if a in arms):
+        _aligning(axis, results, target, arm, "without")
+    axis.set(xlabel="step of fine-tuning", ylim=(-0.35, 1.05))
+    pictures.legend(figure, [axis], 3)
+    return pictures.svg(figure)
+
+
+def _error(results: Results, target: str, arms: list[str], off: tuple[str, ...], simple: bool) -> str:
+    figure, axis = pictures.plate(f"{target}: error over the best constant's")
+    for arm in arms:
+        _errors(axis, results, target, arm)
+    for arm in (a for a in off if a in arms):
+        _errors(axis, results, target, arm, prefixed=False)
+    for name, errors in results.simple(target).items() if simple else ():
+        axis.plot(errors.mean(0), color=pictures.GREY, linestyle=DASHES[name], linewidth=1.1, label=name)
+    axis.set(xlabel="in-context examples of g", yscale="log", ylim=(0.003, 4))
+    axis.axhline(1, color=pictures.GREY, linewidth=0.8)
+    pictures.legend(figure, [axis], 3)
+    return pictures.svg(figure)
 
 
 def _aligning(ax: Axes, results: Results, target: str, arm: str, mode: str = "alignment") -> None:
