@@ -20,6 +20,7 @@ from contextune.cli import main
 from contextune.errors import UserError
 from contextune.folder import folder_of, identity_of
 from contextune.prepare import prepare
+from contextune.sequence import Moment
 
 OPTIONS = {"size": "small", "facts": 6, "preambles": 2, "probes": 2}
 LOCAL = {"operations": ["rephrase", "reversal"], "verify": ["duplicate"], "failures": 0.5}
@@ -175,6 +176,22 @@ def rows(out: Path) -> list[tuple[str, tuple[str, int, float]]]:
 
 def answered(out: Path) -> int:
     return len(rows(out))
+
+
+def test_what_is_replayed_has_no_context_and_stands_in_none(tmp_path):
+    mix = {"weights": {"replay": 1}, "replay": {"data": "general"}}
+    shown = {"policy": "random", "similarity": {"kind": "overlap"}, "tau": None}
+    arm = {"data": "facts", "augment": {"mix": mix}, "context": shown}
+    general = {"world": "general", "options": {"rows": 20, "facts": 2}}
+    file = tmp_path / "recipe.yaml"
+    spec = {**RECIPE, "data": {**RECIPE["data"], "general": general}, "arms": {"replayed": arm}}
+    file.write_text(yaml.safe_dump({**spec, "output": str(tmp_path / "out")}))
+    (stage,) = prepared(file).arms["replayed"]
+    drawn = {r.id: stage.context.before(r, Moment(0, 0)) for r in stage.records}
+    replayed = {r.id for r, origin in zip(stage.records, stage.origins, strict=True) if origin == "general"}
+    assert len(replayed) == 20
+    assert all(bool(d.segments) == (id not in replayed) for id, d in drawn.items())
+    assert not {e for d in drawn.values() for e in d.provenance.get("examples", [])} & replayed
 
 
 def test_files_without_a_recipe(tmp_path, capsys, monkeypatch):

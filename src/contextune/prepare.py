@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import identity, models
 from .accounting import Length, account, lengths
 from .contexts import Context, Scene
+from .contexts.spared import spare
 from .data import Documents, load
 from .data.contamination import Overlap, overlap, wordings
 from .data.records import SMALLEST, Records, specials
@@ -257,12 +258,14 @@ def ready(prepared: Prepared, stage: Stage, arm: str, say: Say = lambda text: No
     whole = [(r, name) for name in stage.sources for r in prepared.records[name].records]
     if made is not None:
         whole = list(zip(made.records, made.origins, strict=True))
-    learned = [(r, name) for r, name in whole if stage.context.trains(r)]
-    if not learned:
+    replayed = {(r.origin, r.id) for r, name in whole if name in set(stage.replayed) - set(stage.sources)}
+    taught = [r for r, _ in whole if (r.origin, r.id) not in replayed]
+    learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.trains(r)]
+    if len(learned) == len(replayed):
         raise UserError(f"context {stage.context.policy}: its pool leaves no record to train on", "make pool smaller")
     scene = Scene(
         prepared.tokenizer,
-        tuple(r for r, _ in whole),
+        tuple(taught),
         prepared.base,
         _writer(prepared, say),
         prepared.out / "generated.sqlite",
@@ -275,7 +278,8 @@ def ready(prepared: Prepared, stage: Stage, arm: str, say: Say = lambda text: No
     )
     models.check_adapter(train.adapter)
     records, names = [r for r, _ in learned], [name for _, name in learned]
-    context = grouped(stage.context.bind(scene), records, train.share)
+    bound = spare(stage.context.bind(scene), replayed)
+    context = spare(grouped(bound, records, train.share), replayed)
     return Ready(stage, train, records, context, names, made)
 
 

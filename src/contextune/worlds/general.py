@@ -2,6 +2,8 @@
 
     context   "Vago is less calm than Tezo. note that Lipe teaches Bedi.\\nBedi is taught by"
     target    " Lipe."
+    context   "\\nquestion: who is calmer than Vago? answer:"
+    target    " Tezo."
 
 Questions over fresh contexts of the pocket's own pretraining (facts, operations, syllogisms, frames, common
 facts), about names that no test knows. No world's facts stand in it, and it has no tests of its own.
@@ -9,38 +11,37 @@ facts), about names that no test knows. No world's facts stand in it, and it has
 
 from __future__ import annotations
 
-import random
-from functools import partial
-from itertools import count, islice
+from itertools import cycle, islice
+from typing import Literal
 
-from ..sequence import Record
+from ..sequence import Record, Segment
 from . import making
 from .base import World, register
 from .pocket import corpus
 
-SIZES = {"paper": {"rows": 6000, "facts": 6}, "small": {"rows": 2400, "facts": 5}}
+SIZES = {"paper": {"rows": 6000, "facts": 6}, "small": {"rows": 1000, "facts": 5}}
 ANOTHER = 1_000_000
 """Added to the seed, so that no document of the shipped model's training comes back."""
 
 
 @register("general")
 def general(seed: int = 0, size: str = "paper", **given: int) -> World:
-    """Groups of records: train, pairs of a context with a question and its answer.
+    """Groups of records: train, documents whose answers are learned.
 
     Sizes, each an option of its own: rows; facts (told before a question, at most).
     """
     n = making.sizes("general", size, SIZES, **given)
-    draws = partial(making.draws, "general", seed)
-    documents = (corpus.document(ANOTHER + seed, i, n["facts"], 2) for i in count())
+    kinds = cycle(corpus.WRITERS)  # each kind of document as often as any other: none is forgotten
+    documents = (corpus.document(ANOTHER + seed, i, n["facts"], only=kind) for i, kind in enumerate(kinds))
     asking = islice((d for d in documents if any(kind == "answer" for _, kind in d.spans)), n["rows"])
-    rows = tuple(_row(i, d, draws("cut", i)) for i, d in enumerate(asking))
+    rows = tuple(_row(i, d) for i, d in enumerate(asking))
     about = "the pocket's own pretraining, to be replayed against forgetting"
     return World("general", {"train": rows}, {}, about, {"sizes": n})
 
 
-def _row(number: int, document: corpus.Document, rng: random.Random) -> Record:
-    """A document up to one of its answers."""
-    answers = [i for i, (_, kind) in enumerate(document.spans) if kind == "answer"]
-    last = rng.choice(answers)
-    before = "".join(text for text, _ in document.spans[:last])
-    return making.pair(f"general-{number}", before, document.spans[last][0])
+def _row(number: int, document: corpus.Document) -> Record:
+    """A document, its answers learned."""
+    roles: dict[corpus.Kind, Literal["context", "target"]] = {"context": "context", "answer": "target"}
+    last = max(i for i, (_, kind) in enumerate(document.spans) if kind == "answer")
+    segments = tuple(Segment(text, roles[kind]) for text, kind in document.spans[: last + 1])
+    return Record(f"general-{number}", segments, f"general-{number}")
