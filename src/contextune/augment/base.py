@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import UserError, nearest
+from ..registry import Registry
 
 if TYPE_CHECKING:
     from ..generate.base import Failure, Request
@@ -103,21 +103,5 @@ class Operation(BaseModel):
         return None
 
 
-_operations: dict[str, type[Operation]] = {}
-
-
-def register(cls: type[Operation]) -> type[Operation]:
-    """Class decorator: makes an operation known to recipes under its `name`."""
-    _operations[cls.name] = cls
-    return cls
-
-
-def names() -> list[str]:
-    return sorted(_operations)
-
-
-def find(name: str) -> type[Operation]:
-    """The operation of a name; UserError with the nearest name where there is none."""
-    if name not in _operations:
-        raise UserError(f"unknown operation '{name}'", nearest(name, _operations))
-    return _operations[name]
+_operations: Registry[type[Operation]] = Registry("operation")
+register, names, find = _operations.register, _operations.names, _operations.find

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-from ..errors import UserError, nearest
+from ..registry import Registry
 from ..sequence import Moment, Record, Segment, Sequence
 
 if TYPE_CHECKING:
@@ -95,24 +95,8 @@ class Policy(BaseModel):
         return True
 
 
-_policies: dict[str, type[Policy]] = {}
-
-
-def register(cls: type[Policy]) -> type[Policy]:
-    """Class decorator: makes a policy known to recipes under its `name`."""
-    _policies[cls.name] = cls
-    return cls
-
-
-def names() -> list[str]:
-    return sorted(_policies)
-
-
-def find(name: str) -> type[Policy]:
-    """The policy class of a name; UserError with the nearest name where there is none."""
-    if name not in _policies:
-        raise UserError(f"unknown context policy '{name}'", nearest(name, _policies))
-    return _policies[name]
+_policies: Registry[type[Policy]] = Registry("context policy")
+register, names, find = _policies.register, _policies.names, _policies.find
 
 
 def parse(value: object) -> Policy:

@@ -17,9 +17,8 @@ from pydantic import Field
 
 from ..retrieve import Pool
 from .base import Scene, register
-from .examples import Examples, Kind
+from .examples import Examples, Kind, slots
 from .paraphrases import Paraphraser, paraphraser
-from .similar import slots
 
 
 class WithParaphrases(Examples):
@@ -27,8 +26,8 @@ class WithParaphrases(Examples):
 
     paraphrases: str | dict[str, Any] = Field(
         "auto",
-        description="who makes them: grammar (edits), {source: NAME} whose rows name theirs in `source`, an augment "
-        "operation (rephrase), or none; auto: the grammar where it can",
+        description="who makes them: grammar (edits), model (the writer answers a changed input), {source: NAME} whose "
+        "rows name theirs in `source`, an augment operation (rephrase), or none; auto: the grammar where it can",
     )
     answers: Literal["auto", "same", "edited"] = Field(
         "auto",
@@ -82,7 +81,5 @@ class ParaphraseOnly(WithParaphrases):
     """A paraphrase in every context, the rest random."""
 
     name: ClassVar[str] = "paraphrase_only"
+    first: ClassVar[Kind] = "paraphrase"
     policy: Literal["paraphrase_only"] = "paraphrase_only"
-
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
-        return slots("paraphrase", n)

@@ -103,6 +103,14 @@ class Entities:
             return None
         return renamed(replace(record, id=f"{record.id}~varied"), old, new)
 
+    def exchange(self, record: Record) -> tuple[str, str] | None:
+        """A name of input and answer, and another one that could stand there: always the same two."""
+        rng = random.Random(record.id)
+        shared = [n for n in self.names(record.target) if n in self.names(given(record))]
+        old = rng.choice(shared) if shared else None
+        new = self._another(record, old, rng) if old is not None else None
+        return None if old is None or new is None else (old, new)
+
     def other(self, record: Record, rng: random.Random) -> Record | None:
         """Every name becomes another one; None where there is none to change or to take."""
         made = replace(record, id=f"{record.id}~other")

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 Kind = Literal["similar", "random", "paraphrase", "self"]
 
 
+def slots(first: Kind, n: int) -> Seq[Kind]:
+    """One of a kind, the rest random."""
+    rest: list[Kind] = ["random"] * (n - 1)
+    return [first, *rest][:n]
+
+
 @dataclass(frozen=True, slots=True)
 class Pick:
     """One example: what is shown, why, and how similar its input is to the record's (None: not known)."""
@@ -51,6 +57,8 @@ class Examples(Policy):
 
     warns: ClassVar[bool] = False
     """Whether an empty grade is worth a warning."""
+    first: ClassVar[Kind] = "random"
+    """What slot one is where `kinds` says nothing else."""
 
     k: int = Field(4, ge=1, le=64, description="examples")
     fewest: int | None = Field(None, ge=0, description="draw the number of examples anew each time, from this to k")
@@ -75,6 +83,9 @@ class Examples(Policy):
     )
     similarity: Similarity = Field(
         Lexical(kind="lexical"), description="of inputs: lexical, overlap, dense, or a mapping with one's options"
+    )
+    grades: tuple[Literal["low", "medium", "high"], ...] = Field(
+        ("low", "medium", "high"), description="of similar examples; where the nearest has another, a random one stands"
     )
     joining: str = Field("\n", description="text between examples")
     ending: str | None = Field(None, description="text after the last example; default: that between examples")
@@ -105,7 +116,7 @@ class Examples(Policy):
 
     def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
         """The kinds of n slots, slot one first."""
-        raise NotImplementedError
+        return slots(self.first, n)
 
     def sources(self) -> tuple[str, ...]:
         return () if isinstance(self.pool, float) else tuple(n for n in _names(self.pool) if n != "self")
@@ -229,6 +240,7 @@ class Showing:
         assert self.pool is not None
         row, picks, taken = self.pool.row(record), list[Pick](), list[int]()
         near = self.pool.nearest(row, len(kinds), rng) if set(kinds) & {"similar", "paraphrase"} else []
+        near = [(place, s) for place, s in near if grade(s) in self.policy.grades]
         for kind in kinds:
             if kind == "self":
                 picks.append(Pick(record, "self", 1.0))

@@ -8,14 +8,10 @@ from ..sequence import Moment, Record
 from .base import Drawn, Policy, Scene, register
 
 
-@register
-class Nothing(Policy):
-    """No context."""
+class Empty(Policy):
+    """What stands before no record."""
 
-    name: ClassVar[str] = "nothing"
-    policy: Literal["nothing"] = "nothing"
-
-    def bind(self, scene: Scene) -> Nothing:
+    def bind(self, scene: Scene) -> Empty:
         return self
 
     def before(self, record: Record, at: Moment) -> Drawn:
@@ -23,3 +19,11 @@ class Nothing(Policy):
 
     def longest(self) -> int:
         return 0
+
+
+@register
+class Nothing(Empty):
+    """No context."""
+
+    name: ClassVar[str] = "nothing"
+    policy: Literal["nothing"] = "nothing"

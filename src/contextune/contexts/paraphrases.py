@@ -2,6 +2,7 @@
 
 auto, grammar      one part replaced in input and answer (`edits.Editor.vary`), anew at each draw
 {source: NAME}     rows of another source whose `source` field names the record
+model              one name of the input replaced, and the answer that the writer infers from the row itself
 rephrase, …        an augment operation on the input, asked through the writer and its store before training
 none               nothing: the nearest example takes the place
 """
@@ -18,9 +19,10 @@ from typing import Any, Literal, Protocol
 from ..errors import UserError
 from ..retrieve import Pool, answer, given
 from ..retrieve.guard import SOURCES, stem
-from ..sequence import Record, Segment
+from ..sequence import Record, Segment, encode
 from .base import Scene
 from .edits import Editor, editor
+from .entities import Entities, renamed
 
 Answers = Literal["auto", "same", "edited"]
 Source = str | Mapping[str, Any]
@@ -40,6 +42,8 @@ def paraphraser(source: Source, answers: Answers, rows: Seq[Record], pool: Pool,
         return _by_grammar(str(source), answers, pool)
     if isinstance(source, Mapping) and "source" in source:
         return _by_source(scene.source(str(source["source"])) if scene.source is not None else ())
+    if source == "model":
+        return Known(_by_inference(rows, pool, scene))
     made = _by_operation(source, rows, scene)
     if answers == "same":
         return Known(made)
@@ -100,6 +104,42 @@ def _by_source(records: Seq[Record]) -> Known:
             "paraphrases: no row of the source says what it paraphrases", f"add a column {SOURCES[0]} with the row's id"
         )
     return Known(made)
+
+
+def _by_inference(rows: Seq[Record], pool: Pool, scene: Scene) -> dict[str, list[Record]]:
+    """Each row with another name in its input, and what the writer answers to that when it is shown the row.
+
+    An answer counts where it has the new name for the old one and as many words as the row's; else there is none.
+    """
+    from ..augment.desk import Asking
+    from ..generate import Failure, Request
+
+    if scene.engine is None:
+        raise UserError("paraphrases: model needs a writer", "set writer.model in the recipe")
+    known = Entities(pool)
+    able = [(r, names) for r in rows if answer(r) and (names := known.exchange(r)) is not None]
+    changed = [renamed(r, *names) for r, names in able]
+    most = max((len(encode(r.target, scene.tokenizer)) for r in rows), default=0) + 16
+    requests = [
+        Request(
+            f"{given(r)}{r.target}\n{given(c)}", most, stop=("\n",), operation="paraphrase/1", source=r.id, cut=True
+        )
+        for (r, _), c in zip(able, changed, strict=True)
+    ]
+    said = Asking(scene.engine, scene.store, scene.tokenizer, progress=scene.progress)(requests)
+    made: dict[str, list[Record]] = {}
+    for (row, (old, new)), record, text in zip(able, changed, said, strict=True):
+        if not isinstance(text, Failure) and fits(text, row.target, old, new):
+            target = Segment(row.target[: len(row.target) - len(row.target.lstrip())] + text.strip(), "target")
+            segments = (*record.segments[:-1], target)
+            made[stem(row.id)] = [replace(record, id=f"{row.id}~paraphrase", segments=segments)]
+    return made
+
+
+def fits(text: str, shown: str, old: str, new: str) -> bool:
+    """Whether an answer has the form of the one that was shown, with the one name in the place of the other."""
+    words = [re.findall(r"\w+", t) for t in (text, shown)]
+    return new in words[0] and old not in words[0] and len(words[0]) == len(words[1])
 
 
 def _by_operation(source: Source, rows: Seq[Record], scene: Scene) -> dict[str, list[Record]]:

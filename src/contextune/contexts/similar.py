@@ -18,32 +18,17 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..sequence import Moment, Record
-from .base import Drawn, Policy, Scene, register
-from .examples import Examples, Kind
+from .base import register
+from .examples import Examples, Kind, slots
+from .nothing import Empty
 
 
 @register
-class Zero(Policy):
+class Zero(Empty):
     """No example: training on inputs and answers alone."""
 
     name: ClassVar[str] = "zero"
     policy: Literal["zero"] = "zero"
-
-    def bind(self, scene: Scene) -> Zero:
-        return self
-
-    def before(self, record: Record, at: Moment) -> Drawn:
-        return Drawn()
-
-    def longest(self) -> int:
-        return 0
-
-
-def slots(first: Kind, n: int) -> Seq[Kind]:
-    """One of a kind, the rest random."""
-    rest: list[Kind] = ["random"] * (n - 1)
-    return [first, *rest][:n]
 
 
 @register
@@ -52,9 +37,6 @@ class Random(Examples):
 
     name: ClassVar[str] = "random"
     policy: Literal["random"] = "random"
-
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
-        return slots("random", n)
 
 
 @register
@@ -91,9 +73,6 @@ class MixedShot(Examples):
     k: int = Field(5, ge=1, le=64, description="examples at most")
     fewest: int | None = Field(0, ge=0, description="examples at least")
 
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
-        return slots("random", n)
-
 
 @register
 class Raft(Examples):
@@ -114,11 +93,9 @@ class NeighbourOnly(Examples):
     """The nearest example in every context, the rest random."""
 
     name: ClassVar[str] = "neighbour_only"
+    first: ClassVar[Kind] = "similar"
     warns: ClassVar[bool] = True
     policy: Literal["neighbour_only"] = "neighbour_only"
-
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
-        return slots("similar", n)
 
 
 @register
@@ -126,7 +103,5 @@ class SelfCopy(Examples):
     """The record itself, solved, among random examples: the control that rewards copying."""
 
     name: ClassVar[str] = "self_copy"
+    first: ClassVar[Kind] = "self"
     policy: Literal["self_copy"] = "self_copy"
-
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
-        return slots("self", n)

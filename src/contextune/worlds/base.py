@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..evaluate.items import Task
+from ..registry import Registry
 from ..sequence import Record
 
 
@@ -26,26 +27,14 @@ class World:
 
 
 Builder = Callable[..., World]
-_worlds: dict[str, Builder] = {}
-
-
-def register(name: str) -> Callable[[Builder], Builder]:
-    def add(builder: Builder) -> Builder:
-        _worlds[name] = builder
-        return builder
-
-    return add
-
-
-def names() -> list[str]:
-    return sorted(_worlds)
+_worlds: Registry[Builder] = Registry("world")
+register, names = _worlds.named, _worlds.names
 
 
 def build(name: str, **options: Any) -> World:
     """The world of a name; UserError where the name or an option is unknown or of the wrong type."""
-    if name not in _worlds:
-        raise UserError(f"unknown world '{name}'", nearest(name, _worlds))
+    builder = _worlds.find(name)
     try:
-        return _worlds[name](**options)
+        return builder(**options)
     except TypeError as e:
         raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None

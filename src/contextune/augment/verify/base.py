@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from ...errors import UserError, nearest
+from ...registry import Registry
 from ..base import Made
 
 if TYPE_CHECKING:
@@ -52,20 +52,5 @@ class Filter(BaseModel):
         raise NotImplementedError
 
 
-_filters: dict[str, type[Filter]] = {}
-
-
-def register(cls: type[Filter]) -> type[Filter]:
-    _filters[cls.name] = cls
-    return cls
-
-
-def names() -> list[str]:
-    return sorted(_filters)
-
-
-def find(name: str) -> type[Filter]:
-    """The filter of a name; UserError with the nearest name where there is none."""
-    if name not in _filters:
-        raise UserError(f"unknown filter '{name}'", nearest(name, _filters))
-    return _filters[name]
+_filters: Registry[type[Filter]] = Registry("filter")
+register, names, find = _filters.register, _filters.names, _filters.find
