@@ -15,7 +15,7 @@ from contextune.errors import UserError
 from contextune.evaluate.statistics import Estimate
 from contextune.folder import stage_folder
 from contextune.progress import Reporter
-from contextune.reproduce import augmented, cft, claims, contrastive, contrastive_claims, synthesis
+from contextune.reproduce import augmented, cft, claims, synthesis
 from contextune.reproduce.augmented_claims import claims as augmented_claims
 from contextune.reproduce.claims import Wanted
 from contextune.reproduce.probed import probed
@@ -47,12 +47,6 @@ WANTED = Wanted(Path("out"))
     [
         *(augmented.recipe(name, bench, WANTED) for name, bench in augmented.BENCHES.items()),
         augmented.recipe("public", augmented.PUBLIC, WANTED, "files"),
-        contrastive.recipe("slots", {a: contrastive._context(a) for a in contrastive.MAIN}, WANTED, (0,), True),
-        contrastive.recipe(
-            "x",
-            {a: contrastive._context("contrastive", **o) for a, o in contrastive.ABLATIONS.items()} | {"zero": None},
-            WANTED, (0, 1), world="slots",
-        ),
         synthesis.recipe("reversals", WANTED),
         cft.recipe(WANTED),
         cft.recipe(Wanted(Path("out"), model="elsewhere")),
@@ -97,20 +91,6 @@ def test_augmented_holds_where_it_should():
 )
 def test_augmented_fails_where_it_should(reversal, id):
     assert found(reversal)[id] == "fails"
-
-
-def grades(**low_high: tuple[float, float]) -> dict[str, str]:
-    values = {(a, t): v for a, pair in low_high.items() for t, v in zip(("low", "high"), pair, strict=True)}
-    made = contrastive_claims._grades(Made(values), "", 5)
-    return {c.id: c.verdict for c in made}
-
-
-def test_contrastive_grades():
-    good = grades(base=(0, 0.8), zero=(0.9, 0.3), random=(0.9, 0.2), similar=(0.3, 0.8), contrastive=(0.9, 0.81))
-    assert {v for v in good.values()} == {"holds", "measured"}
-    bad = grades(base=(0, 0.2), zero=(0.9, 0.3), random=(0.9, 0.4), similar=(0.95, 0.8), contrastive=(0.7, 0.6))
-    ids = ("low.similar", "low.contrastive", "high.zero", "high.random", "high.contrastive")
-    assert {bad[i] for i in ids} == {"fails"}
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(0.96, "holds"), (0.94, "fails")])

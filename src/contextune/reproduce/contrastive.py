@@ -14,13 +14,11 @@ from ..errors import UserError
 from ..progress import Reporter
 from . import drawing
 from .claims import Figure, Study, Wanted, register
-from .contrastive_claims import claims
-from .probed import Probed, probed
+from .contrastive_claims import CONTROLS, GRADES, LISTENING, MAIN, STRATEGIES, Found, claims
+from .contrastive_data import irregular, write
+from .probed import probed
 from .running import Comparison, compare
 
-GRADES = ("low", "medium", "high")
-MAIN = ("zero", "random", "similar", "contrastive", "batch_mix")
-CONTROLS = ("mixed_shot", "raft", "neighbour_only", "paraphrase_only", "self_copy")
 ABOUT = {
     "base": "the model as it is",
     "zero": "no examples",
@@ -39,42 +37,51 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     **EPS_P,
     "eps0": {"eps": 0.0},
     "p0": {"p": 0.0},
-    "k1": {"k": 1},
-    "k2": {"k": 2},
-    "k8": {"k": 8},
-    "same_answers": {"answers": "same"},
     "reading_b": {"reading": "B"},
+    "k1": {"k": 1},
+    "k8": {"k": 8},
     "all_labels": {"loss": "all"},
+    "by_model": {"paraphrases": "model"},
+    "no_low": {"p": 1.0},
+    "no_medium": {"grades": ["high"]},
+    "no_high": {"eps": 0.0, "grades": ["medium"]},
 }
-"""Contrastive contexts with one thing changed."""
+"""Contrastive contexts with one thing changed; the last three lack a grade of the nearest example in training."""
+STEPS, FEW = 60, 2
+"""Updates an arm; seeds of controls and ablations."""
+OTHERS = (72, 8)
+"""Templates beside the world's, with an order each that follows no rule, and examples of each."""
 
 
 @register("contrastive")
 def contrastive(wanted: Wanted, reporter: Reporter) -> Study:
-    """Options (`--set`): steps (updates an arm), ablations (false leaves them out)."""
-    unknown = set(wanted.options) - {"steps", "ablations"}
+    """Options (`--set`): steps (updates an arm), ablations (false leaves them out), cipher (true adds that world)."""
+    unknown = set(wanted.options) - {"steps", "ablations", "cipher"}
     if unknown:
-        raise UserError(f"reproduce contrastive: unknown option '{min(unknown)}'", "steps, ablations")
-    arms = {"base": None, **{a: _context(a) for a in (*MAIN, *CONTROLS)}}
-    slots = compare(recipe("slots", arms, wanted, wanted.seeds, probes=True), wanted.out / "slots", reporter)
-    few = {"base": None, **{a: _context(a) for a in MAIN}}
-    cipher = compare(recipe("cipher", few, wanted, wanted.seeds), wanted.out / "cipher", reporter)
-    changed = None
+        raise UserError(f"reproduce contrastive: unknown option '{min(unknown)}'", "steps, ablations, cipher")
+    others, few = _others(wanted), wanted.seeds[:FEW]
+
+    def run(name: str, arms: Mapping[str, Any], seeds: tuple[int, ...], probes: str = "") -> Comparison:
+        return compare(recipe(name, arms, wanted, seeds, others, probes), wanted.out / name, reporter)
+
+    slots = run("slots", {"base": None, **{a: _context(a) for a in MAIN}}, wanted.seeds, "often")
+    controls = run("controls", {a: _context(a) for a in CONTROLS}, few, "ends")
+    changed = cipher = None
     if wanted.options.get("ablations", True):
         varied = {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}
-        rest = {a: _context(a) for a in ("zero", "random", "similar")}
-        spec = recipe("ablations", {**rest, **varied}, wanted, wanted.seeds[:2], world="slots")
-        changed = compare(spec, wanted.out / "ablations", reporter)
-    watched = probed(slots.folder, "slots", [*MAIN, *CONTROLS], wanted.seeds)
-    folders = [c.folder.name for c in (slots, cipher, changed) if c is not None]
+        changed = run("ablations", varied, few)
+    if wanted.options.get("cipher", False):
+        cipher = run("cipher", {"base": None, **{a: _context(a) for a in MAIN}}, wanted.seeds)
+    watched = {**probed(slots.folder, "slots", MAIN, wanted.seeds), **probed(controls.folder, "slots", CONTROLS, few)}
+    found = Found(slots, controls, cipher, changed, watched, len(wanted.seeds), len(few))
     return Study(
         "contrastive",
         "In-context training with contrastive contexts",
         "Malu, Malu, Nemiwal, Sarawagi 2026, arXiv 2604.01601",
-        tuple(claims(slots, cipher, changed, watched, len(wanted.seeds))),
-        tuple(figures(slots, cipher, changed, watched)),
-        notes(slots, wanted),
-        tuple(folders),
+        tuple(claims(found)),
+        tuple(figures(found)),
+        notes(wanted),
+        tuple(c.folder.name for c in (slots, controls, changed, cipher) if c is not None),
     )
 
 
@@ -84,33 +91,44 @@ def _context(policy: str, **options: Any) -> dict[str, Any]:
     return {"policy": policy, "similarity": {"kind": "overlap"}, **options}
 
 
+def _options(wanted: Wanted) -> dict[str, Any]:
+    return {"size": "paper" if wanted.scale == "paper" else "small"}
+
+
+def _others(wanted: Wanted) -> dict[str, Any]:
+    """The source of pairs beside the world's."""
+    return write(wanted.out / "others.jsonl", irregular(*OTHERS, _options(wanted)))
+
+
 def recipe(
     name: str,
     arms: Mapping[str, Any],
     wanted: Wanted,
     seeds: tuple[int, ...],
-    probes: bool = False,
-    world: str = "",
+    others: Mapping[str, Any],
+    probes: str = "",
 ) -> dict[str, Any]:
-    size = "paper" if wanted.scale == "paper" else "small"
-    source = {"world": world or name, "options": {"size": size}}
-    steps = int(wanted.options.get("steps", 200))
-    watch = {"probes": {"every": max(1, steps // 5), "items": 40}} if probes else {}
+    world = name if name == "cipher" else "slots"
+    source = {"world": world, "options": _options(wanted)}
+    sources = {"pairs": {**source, "split": "train"}, **({"others": others} if world == "slots" else {})}
+    steps = int(wanted.options.get("steps", STEPS))
+    tasks = [*GRADES, *LISTENING[world], "resist_lure"]
+    watch = {"probes": {"every": max(1, steps // 3 if probes == "often" else steps), "items": 40}} if probes else {}
     return {
         "name": f"contrastive-{name}",
         "model": wanted.model,
-        "data": {"pairs": {**source, "split": "train"}},
+        "data": sources,
         "arms": {
-            arm: {"about": ABOUT.get(arm, ""), **({"data": "pairs", "context": context} if context else {})}
+            arm: {"about": ABOUT.get(arm, ""), **({"data": list(sources), "context": context} if context else {})}
             for arm, context in arms.items()
         },
         "seeds": list(seeds),
         "train": {
             "steps": steps, "batch": 16, "lr": 2e-3 if wanted.model == "pocket" else 2e-4, "weight_decay": 0.0,
-            "max_length": 320,
+            "max_length": 512,
         },
-        "evaluate": {"tasks": [{**source, "tasks": [*GRADES, "resist_lure"]}], "samples": 0, **watch},
-        "compare": {"baseline": "zero", "tasks": list(GRADES)},
+        "evaluate": {"tasks": [{**source, "tasks": tasks}], "samples": 0, **watch},
+        "compare": {"baseline": "zero" if "zero" in arms else next(iter(arms)), "tasks": list(GRADES)},
         "allow_overlap": True,
     }  # fmt: skip
 
@@ -118,19 +136,12 @@ def recipe(
 # ---------------------------------------------------------------------------------- what is shown
 
 
-def figures(
-    slots: Comparison, cipher: Comparison, changed: Comparison | None, watched: Mapping[str, Probed]
-) -> list[Figure]:
+def figures(f: Found) -> list[Figure]:
     names = ["base", *MAIN, *CONTROLS]
     colours = drawing.palette(names, ("base",))
-    panels = [
-        (f"{title}", {a: [_point(c, a, g, x) for x, g in enumerate(GRADES)] for a in arms})
-        for title, c, arms in (
-            ("slots", slots, ("base", *MAIN)),
-            ("slots, controls", slots, ("contrastive", *CONTROLS)),
-            ("cipher", cipher, ("base", *MAIN)),
-        )
-    ]
+    parts = [("slots", f.slots, ("base", *MAIN)), ("slots, controls", f.controls, CONTROLS)]
+    parts += [("cipher", f.cipher, ("base", *MAIN))] if f.cipher is not None else []
+    panels = [(t, {a: [_point(c, a, g, x) for x, g in enumerate(GRADES)] for a in arms}) for t, c, arms in parts]
     made = [
         Figure(
             "Along the axis of similarity",
@@ -142,23 +153,33 @@ def figures(
         Figure(
             "While it learns",
             "In-weights score: right with random examples. In-context score: the example was edited, and the answer "
-            "follows the edit. Lured: the answer of an example that only looks alike was copied.",
+            "follows the edit. Copy score: how much nearer (chrF) the answer is to one of the examples', which all are "
+            "random, than the right one is.",
             drawing.lines(
-                [(title, {a: watched[a].curve(key) for a in MAIN}) for title, key in SHOWN.items()],
-                colours, "update", "share", limits=(-0.03, 1.03),
+                [(title, {a: f.probes[a].curve(key) for a in MAIN}) for title, key in SHOWN.items()],
+                colours, "update", "score",
             ),
         ),
     ]  # fmt: skip
-    if changed is not None:
-        rows = ["zero", "random", "similar", *ABLATIONS]
-        bars = [(g, {a: changed.value(a, g) for a in rows}, None) for g in GRADES]
-        bars.append(("lure resisted", {a: changed.value(a, "resist_lure") for a in rows}, None))
-        about = "Contrastive contexts with one thing changed (eps 0.1, p 0.5, k 4 otherwise); two seeds."
-        made.append(Figure("Ablations", about, drawing.bars(bars, drawing.palette(rows))))
+    if f.changed is not None:
+        made.append(Figure("Ablations", ABLATED, _bars(f.slots, f.changed)))
     return made
 
 
-SHOWN = {"in-weights": "in_weights", "in-context": "in_context", "lured": "lured"}
+ABLATED = (
+    "Contrastive contexts with one thing changed (eps 0.1, p 0.5, k 4 otherwise). Above, of the main comparison: zero, "
+    "random, similar, contrastive."
+)
+
+
+def _bars(slots: Comparison, changed: Comparison) -> str:
+    rows = [(slots, a) for a in STRATEGIES] + [(changed, a) for a in ABLATIONS]
+    tasks = {**{g: g for g in GRADES}, "listen_fresh": "new, shown", "resist_lure": "lure resisted"}
+    bars = [(title, {a: c.value(a, t) for c, a in rows}, None) for t, title in tasks.items()]
+    return drawing.bars(bars, drawing.palette([a for _, a in rows]))
+
+
+SHOWN = {"in-weights": "in_weights", "in-context": "in_context", "copy": "copy"}
 
 
 def _point(c: Comparison, arm: str, task: str, x: int) -> tuple[float, float, float, float]:
@@ -167,12 +188,23 @@ def _point(c: Comparison, arm: str, task: str, x: int) -> tuple[float, float, fl
     return float(x), value, low, high
 
 
-def notes(slots: Comparison, wanted: Wanted) -> tuple[str, ...]:
-    steps = wanted.options.get("steps", 200)
+def notes(wanted: Wanted) -> tuple[str, ...]:
+    steps = wanted.options.get("steps", STEPS)
+    templates, examples = OTHERS
     return (
-        f"Every arm: {steps} updates of 16 rows, loss on the answer only, {len(wanted.seeds)} seeds, model "
-        f"{wanted.model}; four examples a context (RAFT and mixed-shot: up to five); exact word overlap as similarity.",
-        "Paraphrases are made by the worlds' grammar: one slot replaced in the input and in the answer.",
+        f"Every arm: {steps} updates of 16 rows, loss on the answer only, model {wanted.model}; {len(wanted.seeds)} "
+        f"seeds, {len(wanted.seeds[:FEW])} for controls and ablations; four examples a context (RAFT and mixed-shot: "
+        "up to five); exact word overlap as similarity.",
+        f"Trained are the pairs of the world slots and {examples} of each of {templates} other templates whose orders "
+        "follow no rule. Without these the rules are learned within 40 updates, a near example has nothing left to "
+        "tell, and random contexts score 1.0 at every grade.",
+        "The number of updates was chosen on another seed (100), by random contexts alone: where the weights know "
+        "about half to three quarters of the orders. After 100 updates they knew nine tenths.",
+        "The world cipher is left out unless asked for (cipher=true): within 200 updates the pocket model solves no "
+        "item of it, whatever the strategy.",
+        "Paraphrases are made by the worlds' grammar: one slot replaced in the input and in the answer. by_model: the "
+        "model itself answers the changed input, shown the row; no other paraphraser was used.",
         "No numbers of the paper could be read; each claim is its abstract's or a figure caption's, tested as stated.",
-        "The low grade asks for what the weights learned, the high one for what an example shows.",
+        "The low grade asks for what the weights learned, the high one for what an example shows; fresh for an order "
+        "that nothing but the example can tell.",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..evaluate.statistics import Estimate, bootstrap
+from ..evaluate.texts import nearest
 from ..folder import stage_folder
 
 if TYPE_CHECKING:
@@ -20,10 +21,17 @@ SCORES: dict[str, tuple[str, Callable[[Row], float]]] = {
     "in_weights": ("random", lambda r: float(r["score"])),
     "in_weights_alone": ("none", lambda r: float(r["score"])),
     "in_context": ("edited", lambda r: float(r["score"])),
+    "copy": ("random", lambda r: max(0.0, float(r["near"]) - float(r["gold_near"]))),
     "copied": ("random", lambda r: float(r["copied"]) - float(r["gold_copied"])),
+    "drawn": ("lure", lambda r: max(0.0, _nearer(r))),
     "lured": ("lure", lambda r: float(r["lured"])),
 }
 """Score: the probe whose rows it is computed from, and what a row is worth."""
+
+
+def _nearer(row: Row) -> float:
+    """How much nearer (chrF) the output is to the lure than the gold is."""
+    return nearest(row["output"].strip(), [row["lure"]]) - nearest(row["gold"], [row["lure"]])
 
 
 @dataclass(frozen=True)
