@@ -108,6 +108,15 @@ def _items(n):
     return [Item(f"q{i}", f"w9 w8 w7 w6 w{i}", 0, options) for i in range(n)]
 
 
+def test_a_document_stands_before_every_prompt(tokenizer):
+    from contextune.bench.generation import _prompts
+
+    alone, after = _prompts(tokenizer, 3, 0), _prompts(tokenizer, 3, 50)
+    (document,) = {a.removesuffix(q) for a, q in zip(after, alone, strict=True)}
+    assert len(tokenizer.encode(document, add_special_tokens=False)) in (50, 51, 52)
+    assert len(set(alone)) == 3
+
+
 def test_retrieval_is_exact():
     from contextune.bench import retrieval
 

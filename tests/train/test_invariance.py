@@ -33,13 +33,14 @@ def model(adapter: bool, checkpointing: bool = False):
 
 
 def step(model, engine, layout, tokens, bf16=False):
+    """The scale goes into the loss, as the trainer has it; the reference divides behind it."""
     model.zero_grad()
     batches, targets = micro_batches(ROWS, 0, 1, LAYOUTS[layout], tokens, 0)
     total = 0.0
     for batch in batches:
         with engine.around(model, batch):
             with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-                loss = engine.loss(model, batch) / targets
+                loss = engine.loss(model, batch, 1 / targets) if engine.parts else engine.loss(model, batch) / targets
             loss.backward()
         total += loss.item()
     return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
@@ -112,3 +113,35 @@ def test_loss_in_parts_is_torchs_cross_entropy(bias):
         loss.LOGITS = before
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_process_without_labels_adds_nothing(dtype):
+    """Memory that was never written must not come out as a gradient."""
+    from contextune.train.loss import LinearCrossEntropy
+
+    hidden, weight = torch.empty(0, 8, requires_grad=True), torch.randn(5000, 8, requires_grad=True)
+    torch.full((5000, 8), float("nan"))  # what the next tensor may find in its place
+    loss = LinearCrossEntropy.apply(hidden, weight, None, torch.empty(0, dtype=torch.long), dtype, 0.5)
+    loss.backward()
+    assert loss.item() == 0
+    assert not weight.grad.any()
+
+
+def test_the_scale_and_what_comes_from_behind_multiply():
+    from contextune.train import loss
+
+    torch.manual_seed(0)
+    hidden, weight, bias = torch.randn(20, 8), torch.randn(11, 8), torch.randn(11)
+    targets, found = torch.randint(11, (20,)), []
+    before, loss.LOGITS = loss.LOGITS, 44
+    try:
+        for scale, behind in ((1.0, 0.06), (0.02, 3.0), (0.06, 1.0)):
+            values = [v.clone().requires_grad_() for v in (hidden, weight, bias)]
+            (loss.LinearCrossEntropy.apply(*values, targets, torch.float32, scale) * behind).backward()
+            found.append([v.grad for v in values])
+    finally:
+        loss.LOGITS = before
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)

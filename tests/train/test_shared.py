@@ -12,7 +12,7 @@ from contextune.sequence import IGNORED, Rendered
 from contextune.train import prefix
 from contextune.train.attention import NAME
 from contextune.train.engine import Engine
-from contextune.train.layouts import LAYOUTS, SHARED, choose, single
+from contextune.train.layouts import LAYOUTS, SHARED, SPARING, choose, single
 from contextune.train.prefix import Span
 from contextune.train.trainer import micro_batches
 
@@ -82,7 +82,7 @@ def test_a_window_shorter_than_the_rows_is_not_shared():
 
 
 def test_the_layout_follows_the_trial():
-    assert choose("auto", "sdpa", "cpu", spans=True) is SHARED
+    assert choose("auto", "sdpa", "cpu", spans=True) is SPARING
     assert choose("auto", "sdpa", "cpu", spans=False) is LAYOUTS["padded"]
     assert choose("auto", "flash_attention_2", "cuda", spans=True) is LAYOUTS["packed"]
     assert choose("padded", "sdpa", "cpu", spans=True) is LAYOUTS["padded"]
@@ -198,6 +198,17 @@ def test_groups_compute_the_fewest_tokens(texts):
         return min(costs)
 
     assert sum(len(g.span) for g in prefix.groups(rows)) == least(inputs)
+
+
+def test_auto_shares_where_an_update_gains_by_it():
+    """Rows of one length that share nothing stand as rows; what begins alike, or differs in length, in one row."""
+    bearing = lambda ids: Rendered(tuple(ids), (IGNORED, *ids[1:]))  # noqa: E731
+    equal = [bearing(range(i, i + 200)) for i in (3, 300)]
+    assert [b.spans for b in SPARING(equal, 8192, 0)] == [None]
+    alike = [bearing([*range(3, 150), i, i + 1]) for i in (200, 300)]
+    assert all(b.spans for b in SPARING(alike, 8192, 0))
+    uneven = [bearing(range(i, i + n)) for i, n in enumerate((60, 90, 150, 250, 400), start=3)]
+    assert all(b.spans for b in SPARING(uneven, 8192, 0))
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from contextune.contexts import Nothing
+from contextune.contexts import Nothing, Scene
+from contextune.contexts.base import parse
 from contextune.errors import UserError
 from contextune.recipe import Adapter, Train
 from contextune.train import stage
@@ -26,7 +27,8 @@ SCRIPT = """
 import json, sys, time
 from pathlib import Path
 from contextune import models
-from contextune.contexts import Nothing
+from contextune.contexts import Nothing, Scene
+from contextune.contexts.base import parse
 from contextune.recipe import Train
 from contextune.sequence import Record, Segment
 from contextune.train import stage
@@ -35,9 +37,12 @@ rows = [Record(r["id"], tuple(Segment(*s) for s in r["segments"])) for r in json
 pause = float(sys.argv[5]) if len(sys.argv) > 5 else 0
 def progress(done, total, loss):
     time.sleep(pause)
-job = stage.Job(rows, Nothing(), models.load_tokenizer(model), Train(**json.loads(options)), 3, model, Path(folder))
-stage.run(job, progress)
+train, tokenizer = Train(**json.loads(options)), models.load_tokenizer(model)
+examples = {"policy": "random", "k": 3, "similarity": "overlap"}
+context = parse(examples).bind(Scene(tokenizer, tuple(rows))) if train.share > 1 else Nothing()
+stage.run(stage.Job(rows, context, tokenizer, train, 3, model, Path(folder)), progress)
 """
+EXAMPLES = parse({"policy": "random", "k": 3, "similarity": "overlap"})
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-2, "max_length": 64, "save": 4}
 
 
@@ -114,17 +119,31 @@ def test_killed_and_resumed_is_bit_equal(script, tiny, tmp_path, uninterrupted, 
     assert losses(tmp_path) == losses(uninterrupted)
 
 
-def test_two_processes_give_the_curve_of_one(script, tiny, tmp_path, uninterrupted):
-    """torchrun, gloo; a batch of odd sizes so that the shares differ."""
-    launch = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone")
-    done = subprocess.run(
-        command(script, tiny, tmp_path, launch=launch),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+TWO = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone")
+"""torchrun, gloo."""
+
+
+def launched(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_two_processes_give_the_curve_of_one(script, tiny, tmp_path, uninterrupted):
+    """A batch of odd sizes so that the shares differ."""
+    launched(command(script, tiny, tmp_path, launch=TWO))
     assert losses(tmp_path) == pytest.approx(losses(uninterrupted), rel=1e-4)
+
+
+def test_two_processes_share_beginnings(script, tiny, tmp_path, records, tokenizer):
+    """Groups of three after one context of solved examples, dealt to two processes: the curve of one, row by row."""
+    context = EXAMPLES.bind(Scene(tokenizer, tuple(records)))
+    options = {"steps": 4, "batch": 9, "share": 3, "max_length": 200}
+    alone = stage.Job(
+        records, context, tokenizer, Train(**{**OPTIONS, **options, "layout": "single"}), 3, str(tiny), tmp_path / "one"
+    )
+    stage.run(alone)
+    launched(command(script, tiny, tmp_path / "two", launch=TWO, **options, layout="shared"))
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
 @pytest.mark.parametrize(

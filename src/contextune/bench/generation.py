@@ -1,4 +1,5 @@
-"""Greedy texts about one document, as augmentation asks for them: ours, and transformers on padded prompts."""
+"""Greedy texts after short prompts, and after prompts that begin with one document, as augmentation asks for them:
+ours, and transformers on padded prompts."""
 
 from __future__ import annotations
 
@@ -17,12 +18,14 @@ from .training import ROWS, model_of
 
 NEW = 32
 """Tokens written."""
+DOCUMENT = 600
+"""Tokens of the document, about."""
 
 
-def measure(size: str, rounds: int, requests: int, told: race.Told) -> dict[str, Any]:
+def measure(size: str, rounds: int, requests: int, told: race.Told, document: bool = False) -> dict[str, Any]:
     """Seconds of both, the ratio, and the share of prompts with the same text."""
     model, tokenizer = model_of(size).eval(), models.load_tokenizer(str(pocket.path()))
-    prompts = [item.prompt for item in items(tokenizer, requests)]
+    prompts = _prompts(tokenizer, requests, DOCUMENT if document else 0)
     engine, found = Local(model, tokenizer), dict[str, list[str]]()
 
     def ours() -> None:
@@ -38,15 +41,17 @@ def measure(size: str, rounds: int, requests: int, told: race.Told) -> dict[str,
     times, peaks = race.race({"ours": ours, "transformers": theirs}, rounds, lambda t: told(f"{size} generation: {t}"))
     same = sum(a.strip() == b.strip() for a, b in zip(found["ours"], found["transformers"], strict=True))
     return {
-        "size": size, "requests": requests, "rounds": rounds, "same": same / len(prompts),
-        "runners": {
-            name: {
-                "seconds": t.median, "range": [min(t.seconds), max(t.seconds)], "peak": peaks[name],
-                "ours_is_faster": times["ours"].times_faster(t),
-            }
-            for name, t in times.items()
-        },
+        "size": size, "document": document, "requests": requests, "rounds": rounds, "same": same / len(prompts),
+        "runners": race.results(times, peaks),
     }  # fmt: skip
+
+
+def _prompts(tokenizer: Any, requests: int, shared: int) -> list[str]:
+    """Questions of about 35 tokens, all after a text of `shared` tokens."""
+    asked = [item.prompt.rpartition("\n\n")[2] for item in items(tokenizer, requests)]
+    text = " ".join(item.prompt for item in items(tokenizer, 8, seed=1)).replace("\n", " ")
+    document = tokenizer.decode(encode(text, tokenizer)[:shared]) + "\n\n" if shared else ""
+    return [document + question for question in asked]
 
 
 def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Runner = Callable[[], object]
 Told = Callable[[str], None]
@@ -49,6 +50,19 @@ def race(
             runners[name]()
             seconds[name].append(time.process_time() - begin)
     return {name: Times(tuple(values)) for name, values in seconds.items()}, peaks
+
+
+def results(times: Mapping[str, Times], peaks: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
+    """Of each runner seconds, memory, and how many times faster `ours` is."""
+    return {
+        name: {
+            "seconds": t.median,
+            "range": [min(t.seconds), max(t.seconds)],
+            "peak": peaks[name],
+            "ours_is_faster": times["ours"].times_faster(t),
+        }
+        for name, t in times.items()
+    }
 
 
 def matmul(gflop: float = 4.0, rows: int = 1024, width: int = 512, out: int = 1408) -> tuple[Runner, float]:

@@ -27,13 +27,7 @@ def measure(documents: int, queries: int, rounds: int, told: race.Told, width: i
     return {
         "documents": documents, "queries": queries, "rounds": rounds,
         "same": float((np.sort(found["ours"], 1) == np.sort(found["whole"], 1)).mean()),
-        "runners": {
-            name: {
-                "seconds": t.median, "range": [min(t.seconds), max(t.seconds)], "peak": peaks[name],
-                "ours_is_faster": times["ours"].times_faster(t),
-            }
-            for name, t in times.items()
-        },
+        "runners": race.results(times, peaks),
     }  # fmt: skip
 
 

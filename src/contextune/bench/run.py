@@ -67,7 +67,8 @@ def _part(part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told)
         else:
             from . import generation
 
-            yield generation.measure(size, rounds, 4 if quick else 16, told)
+            for document in (False, True):
+                yield generation.measure(size, rounds, 4 if quick else 16, told, document)
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -130,7 +131,9 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
                 else f"largest difference {row['difference']:.0e} nats"
             )
             yield ""
-            yield f"{part}{', ' + row['size'] + ' model' if 'size' in row else ''}, {row[unit]:,} {unit}; {said}"
+            size = f", {row['size']} model" if "size" in row else ""
+            after = " after one document" if row.get("document") else ""
+            yield f"{part}{size}, {row[unit]:,} {unit}{after}; {said}"
             yield ""
             yield "| | CPU seconds | ours is faster | peak MB |"
             yield "|---|---|---|---|"

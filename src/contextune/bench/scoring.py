@@ -51,13 +51,7 @@ def measure(size: str, rounds: int, questions: int, told: race.Told) -> dict[str
     pairs = zip(found["ours"], found["harness"], strict=True)
     return {
         "size": size, "questions": questions, "rounds": rounds, "difference": max(abs(a - b) for a, b in pairs),
-        "runners": {
-            name: {
-                "seconds": t.median, "range": [min(t.seconds), max(t.seconds)], "peak": peaks[name],
-                "ours_is_faster": times["ours"].times_faster(t),
-            }
-            for name, t in times.items()
-        },
+        "runners": race.results(times, peaks),
     }  # fmt: skip
 
 

@@ -62,17 +62,13 @@ def measure(size: str, workload: str, rounds: int, peers: Seq[str], told: race.T
     ceiling = gflop / times["matmul"].median
     needed = floor(rows, model.config)
     result: dict[str, Any] = {"size": size, "workload": workload, "rounds": rounds, "ceiling": ceiling, "floor": needed}
-    result["runners"] = {}
+    result["runners"] = {name: r for name, r in race.results(times, peaks).items() if name in steps}
     reference = "transformers" if "transformers" in steps else "ours"
     expected = steps[reference].gradients()
     for name, step in steps.items():
-        result["runners"][name] = {
-            "seconds": times[name].median,
-            "range": [min(times[name].seconds), max(times[name].seconds)],
-            "ours_is_faster": times["ours"].times_faster(times[name]),
+        result["runners"][name] |= {
             "gflops": needed / times[name].median,
             "utilisation": needed / times[name].median / ceiling,
-            "peak": peaks[name],
             "loss": abs(losses[name] / losses[reference] - 1),
             "gradients": float((step.gradients() - expected).norm() / expected.norm()),
         }
@@ -103,7 +99,7 @@ def ours(model: Any, rows: Seq[Rendered]) -> Step:
         total = 0.0
         for batch in layout(rows, 8192, 0):
             with engine.around(model, batch):
-                loss = engine.loss(model, batch) / targets
+                loss = engine.loss(model, batch, 1 / targets)
                 loss.backward()
             total += loss.item()
         return total

@@ -59,8 +59,8 @@ class Engine:
                 stack.enter_context(_only_rows(_last_feed_forward(model), batch.keep))
             yield
 
-    def loss(self, model: Any, batch: Batch) -> torch.Tensor:
-        return nll(model, batch, self.parts)
+    def loss(self, model: Any, batch: Batch, scale: float = 1.0) -> torch.Tensor:
+        return nll(model, batch, self.parts, scale)
 
 
 def window(config: Any) -> float:

@@ -28,6 +28,8 @@ from . import prefix
 
 PASS = 192
 """What one more forward and backward pass costs, in padded tokens; a matter of speed only."""
+GAIN = 1.05
+"""How much dearer attention over spans is than a causal kernel, of a whole step; a matter of speed only."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,18 @@ def shared(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
     return [Batch(*prefix.tensors(b), tuple(part.span for part in b)) for b in bins]
 
 
+def sparing(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+    """Shared beginnings, unless padded rows are hardly more positions: then one causal kernel for all is quicker."""
+    flat, area = shared(rows, tokens, pad), padded(rows, tokens, pad)
+    return area if _cost(area) <= GAIN * _cost(flat) else flat
+
+
+def _cost(batches: Seq[Batch]) -> int:
+    return sum(batch.input_ids.numel() + PASS for batch in batches)
+
+
 SHARED = Layout(shared, prefix.neighbours)
+SPARING = Layout(sparing, prefix.neighbours)
 LAYOUTS: dict[str, Layout] = {
     "single": Layout(single),
     "padded": Layout(padded),
@@ -127,8 +140,8 @@ def choose(name: str, attention: str | None, device: str, spans: bool = False) -
     """The layout of a name.
 
     `auto` packs where the kernel isolates sequences by itself (flash attention); elsewhere it shares what sequences
-    have in common where the model attends over `spans`, and pads where it does not. Raises UserError where `shared` is
-    asked of a model that does not.
+    have in common where the model attends over `spans` and an update gains by it, and pads where not. Raises UserError
+    where `shared` is asked of a model that does not.
     """
     if name == "shared" and not spans:
         raise UserError(
@@ -136,9 +149,11 @@ def choose(name: str, attention: str | None, device: str, spans: bool = False) -
             "(a state, a soft cap, or a window shorter than max_length)",
             "use layout: auto",
         )
-    if name == "auto":
-        name = "packed" if device != "cpu" and "flash" in (attention or "") else "shared" if spans else "padded"
-    return LAYOUTS[name]
+    if name != "auto":
+        return LAYOUTS[name]
+    if device != "cpu" and "flash" in (attention or ""):
+        return LAYOUTS["packed"]
+    return SPARING if spans else LAYOUTS["padded"]
 
 
 def _cuts(lengths: list[int], tokens: int) -> list[tuple[int, int]]:

@@ -23,15 +23,15 @@ def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
         return _forward(model, batch)[0]
 
 
-def nll(model: Any, batch: Batch, parts: bool = False) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's targets, in nats (fp32). Divide by the update's targets.
+def nll(model: Any, batch: Batch, parts: bool = False, scale: float = 1.0) -> torch.Tensor:
+    """Summed negative log-likelihood of a batch's targets, in nats (fp32), times `scale` (one over an update's targets).
 
     `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
     model's logits are its head's output, a linear map, and nothing else.
     """
     if not parts:
-        return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum")
-    with _at_the_head(head_of(model), batch) as found:
+        return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum") * scale
+    with _at_the_head(head_of(model), batch, scale) as found:
         rest = _forward(model, batch)
     return found[0] + rest.sum()  # of no logits, zero: wrappers that watch a model's output see it used
 
@@ -44,7 +44,7 @@ def _forward(model: Any, batch: Batch) -> torch.Tensor:
 
 
 @contextmanager
-def _at_the_head(head: torch.nn.Module, batch: Batch) -> Iterator[list[torch.Tensor]]:
+def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[list[torch.Tensor]]:
     """Within: the loss is computed where the head stands, while its weights are whole; the head is given no rows."""
     found: list[torch.Tensor] = []
 
@@ -52,8 +52,7 @@ def _at_the_head(head: torch.nn.Module, batch: Batch) -> Iterator[list[torch.Ten
         hidden = args[0].flatten(0, 1).index_select(0, batch.keep)
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        loss: torch.Tensor = LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype)
-        found.append(loss)
+        found.append(LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype, scale))
         return (args[0][:1, :0], *args[1:])
 
     handle = head.register_forward_pre_hook(instead)
@@ -67,7 +66,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     """Summed cross-entropy of a linear head, made with its gradients in the forward pass, a block of rows at a time.
 
     With p = softmax(h Wᵀ + b) the gradient at the logits is p - onehot(target); from it follow those of h, W and b, and
-    no (n, vocabulary) tensor is kept. Products are in `dtype`; softmax, loss and the sums over blocks in fp32.
+    no (n, vocabulary) tensor is kept. Products are in `dtype`; softmax, loss and the sums over blocks in fp32. `scale`
+    goes into the narrow factor of each product, so that the weight's gradient, the widest of all, is written once.
     """
 
     @staticmethod
@@ -78,11 +78,13 @@ class LinearCrossEntropy(torch.autograd.Function):
         bias: torch.Tensor | None,  # (vocabulary,)
         targets: torch.Tensor,  # (n,)
         dtype: torch.dtype,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         wants = ctx.needs_input_grad
         h, w = hidden.to(dtype), weight.to(dtype)
         d_hidden = torch.empty_like(hidden) if wants[0] else None
-        d_weight = torch.zeros_like(weight, dtype=torch.float32) if wants[1] else None
+        make = torch.empty_like if len(hidden) else torch.zeros_like  # a process may be left without a label
+        d_weight = make(weight, dtype=torch.float32) if wants[1] else None
         d_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and wants[2] else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         rows = max(1, LOGITS // len(weight))
@@ -96,20 +98,31 @@ class LinearCrossEntropy(torch.autograd.Function):
                     continue
                 slope = logits.sub_(norm).exp_()  # the softmax, in the logits' place
                 slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
+                after = scale
+                if dtype != torch.float32:  # there a narrow factor would be rounded once more
+                    slope, after = slope.mul_(scale).to(dtype), 1.0
                 if d_bias is not None:
-                    d_bias += slope.sum(0)
-                slope = slope.to(dtype)
+                    d_bias += slope.sum(0, dtype=torch.float32) * after
                 if d_hidden is not None:
-                    d_hidden[begin : begin + rows] = slope @ w
-                if d_weight is not None and dtype == torch.float32:
-                    d_weight.addmm_(slope.T, part)
-                elif d_weight is not None:
-                    d_weight += slope.T @ part
+                    d_hidden[begin : begin + rows] = (slope @ w).mul_(after)
+                if d_weight is not None:
+                    _add(d_weight, slope.T, part * after, begin == 0)
         made = (d_hidden, d_weight, d_bias)
         inputs = (hidden, weight, bias)
         ctx.made = [g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True)]
-        return total
+        return total * scale
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return (*(g if g is None else g.mul_(grads[0]) for g in ctx.made), None, None)
+        one = grads[0].device.type == "cpu" and grads[0].item() == 1
+        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None)
+
+
+def _add(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:
+    """total += a b, in fp32; the first product is written over what stood there."""
+    if a.dtype == torch.float32:
+        total.addmm_(a, b, beta=0 if first else 1)  # with beta 0 not even a NaN is kept
+    elif first:
+        total.copy_(a @ b)
+    else:
+        total += a @ b

@@ -92,7 +92,7 @@ class ContextTrainer(Trainer):
             with sync, self.engine.around(model, batch):
                 with self.compute_loss_context_manager():
                     # gradients are averaged over processes, the loss is a sum over them
-                    loss = self.engine.loss(model, batch) * (ranks / targets)
+                    loss = self.engine.loss(model, batch, ranks / targets)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
