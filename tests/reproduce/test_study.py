@@ -99,6 +99,13 @@ def test_all_values_of_a_study_are_on_one_line():
     assert page.Line.of([]) == page.Line(0.0, 1.0)
 
 
+@pytest.mark.parametrize(("plates", "how"), [(1, "single"), (2, "pairs"), (3, ""), (4, "pairs"), (6, ""), (8, "pairs")])
+def test_plates_leave_no_gaps(plates, how):
+    made = drawing.bars([("one", {"a": (0.5, None)}, None)] * plates, {})
+    assert page.laid(made) == how
+    assert page.laid('<svg viewBox="0 0 720 300"></svg>') == "", "a picture of several panels has the whole width"
+
+
 def test_the_source_s_own_figure_is_drawn_and_kept(calls, tmp_path, monkeypatch):
     theirs = Study("toy", "A toy", "Nobody", (Claim("a", "x", 0.5, None, 1, "holds", theirs=0.75),))
     monkeypatch.setattr(claims, "_known", {"toy": lambda wanted, reporter: theirs})
@@ -119,6 +126,11 @@ def test_all_of_them_on_one_page(calls, tmp_path):
     assert [s.name for s in made] == ["toy"]
     assert (tmp_path / "index.html").exists()
     assert calls[0].out == tmp_path / "toy"
+    study.everything(tmp_path, Wanted(tmp_path, options={"toy.steps": 3}), Reporter.silent())
+    assert calls[-1].options == {"steps": 3}
+    with pytest.raises(UserError, match="--set steps: of which study"):
+        study.everything(tmp_path, Wanted(tmp_path, options={"steps": 3}), Reporter.silent())
+    assert len(calls) == 2, "refused before anything was run"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ import typer
 from ..errors import UserError
 from .common import Json, print_json, reporter
 
+WIDE = 120
+"""Columns of a terminal from which the claims themselves have room beside the values; the page has them anyway."""
+
 
 def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune reproduce augmented  |  contextune reproduce all --json")
@@ -19,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
         scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
         seeds: Annotated[int, typer.Option(min=1, help="How many; at least 5 for a claim.")] = 5,
         out: Annotated[Path | None, typer.Option(help="Folder; default: runs/reproduce/NAME.")] = None,
-        option: Annotated[list[str] | None, typer.Option("--set", help="A study's own option, KEY=VALUE.")] = None,
+        option: Annotated[
+            list[str] | None, typer.Option("--set", help="A study's own option, KEY=VALUE; for all: STUDY.KEY=VALUE.")
+        ] = None,
         fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run left.")] = False,
         as_json: Json = False,
     ) -> None:
@@ -71,12 +76,13 @@ def _show(study: object) -> None:
     from ..reproduce.claims import Study, printed
 
     assert isinstance(study, Study)
-    table = Table(title=study.title, title_justify="left", box=None, pad_edge=False)
-    for column in ("claim", "measured", "verdict", "the source says"):
-        table.add_column(column, no_wrap=column in ("claim", "measured", "verdict"))
-    for row in printed(study.claims):
-        table.add_row(*row)
     console = Console(soft_wrap=False)
+    table = Table(title=study.title, title_justify="left", box=None, pad_edge=False)
+    shown = ("claim", "measured", "verdict", "the source says")[: 4 if console.width >= WIDE else 3]
+    for column in shown:
+        table.add_column(column, no_wrap=column != "the source says")
+    for row in printed(study.claims):
+        table.add_row(*row[: len(shown)])
     console.print(table)
     for note in study.notes:
         console.print(f"- {note}", style="dim", highlight=False)

@@ -66,7 +66,7 @@ def _view(study: Study) -> dict[str, Any]:
         "line": line,
         "claims": [r for r in rows if r["claim"].verdict != "measured"],
         "measured": [r for r in rows if r["claim"].verdict == "measured"],
-        "figures": [{"figure": f, "svg": drawing(f)} for f in study.figures],
+        "figures": [{"figure": f, "svg": drawing(f), "laid": laid(f.svg)} for f in study.figures],
         "minutes": f"{study.seconds / 60:.1f} minutes",
     }
 
@@ -80,6 +80,14 @@ def _row(claim: Claim, line: Line) -> dict[str, Any]:
     if claim.theirs is not None:
         row["theirs"] = line.at(claim.theirs)
     return row
+
+
+def laid(svg: str) -> str:
+    """How a figure's plates stand: alone, in pairs where threes leave a gap, else as many as there is room for."""
+    widths = [float(w) for w in re.findall(r'<svg[^>]*viewBox="0 0 ([\d.]+)', svg)]
+    if len(widths) == 1 and widths[0] < 400:
+        return "single"
+    return "pairs" if len(widths) % 2 == 0 and len(widths) % 3 else ""
 
 
 def drawing(figure: Figure) -> Markup:

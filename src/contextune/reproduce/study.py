@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__, identity
+from ..errors import UserError
 from ..progress import Reporter
 from . import claims
 from .claims import Claim, Figure, Study, Wanted
@@ -70,15 +72,26 @@ def _keep_spent(out: Path, seconds: float) -> None:
 
 
 def everything(out: Path, wanted: Wanted, reporter: Reporter) -> list[Study]:
-    """All studies one after another, each in a folder of its own, and one page of them all."""
+    """All studies one after another, each in a folder of its own, and one page of them all.
+
+    Options are named STUDY.KEY. Raises UserError for one of another name before anything is run.
+    """
     from .page import write
 
     names, studies = claims.names(), list[Study]()
+    options = {name: _own(wanted.options, name) for name in names}
+    for key in wanted.options:
+        if key.partition(".")[0] not in names:
+            raise UserError(f"--set {key}: of which study?", f"write --set STUDY.{key.rpartition('.')[2]}=…")
     for i, name in enumerate(names):
         reporter.say(f"{name} ({i + 1} of {len(names)})", "bold")
-        studies.append(reproduce(name, replace(wanted, out=out / name), reporter))
+        studies.append(reproduce(name, replace(wanted, out=out / name, options=options[name]), reporter))
         write(out / "index.html", studies, "What holds", names[i + 1 :])
     return studies
+
+
+def _own(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}."): value for key, value in options.items() if key.startswith(f"{name}.")}
 
 
 def tally(studies: Seq[Study]) -> dict[str, int]:

@@ -17,12 +17,12 @@ DASHES = {"least squares": "--", "3 nearest": ":", "averaging": "-."}
 
 
 def picture(results: Results, arms: tuple[str, ...], off: tuple[str, ...] = (), simple: bool = False) -> str:
-    """Two plates a class of functions: the cosines, the errors; `off` are drawn without prefix too, dashed."""
+    """A plate a class of functions: all cosines, then all errors; `off` are drawn without prefix too, dashed."""
     targets = [t for t, there in results.plan.targets.items() if all(arm in there for arm in arms)]
     return "".join(
         draw(results, t, [a for a in arms if a in results.plan.targets[t]], off, simple)
-        for t in targets
         for draw in (_alignment, _error)
+        for t in targets
     )
 
 
