@@ -108,9 +108,12 @@ def _items(n):
     return [Item(f"q{i}", f"w9 w8 w7 w6 w{i}", 0, options) for i in range(n)]
 
 
-def test_a_document_stands_before_every_prompt(tokenizer):
+def test_a_document_stands_before_every_prompt():
+    from contextune import models
     from contextune.bench.generation import _prompts
+    from contextune.worlds import pocket
 
+    tokenizer = models.load_tokenizer(str(pocket.path()))
     alone, after = _prompts(tokenizer, 3, 0), _prompts(tokenizer, 3, 50)
     (document,) = {a.removesuffix(q) for a, q in zip(after, alone, strict=True)}
     assert len(tokenizer.encode(document, add_special_tokens=False)) in (50, 51, 52)

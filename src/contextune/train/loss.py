@@ -24,7 +24,7 @@ def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def nll(model: Any, batch: Batch, parts: bool = False, scale: float = 1.0) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's targets, in nats (fp32), times `scale` (one over an update's targets).
+    """Negative log-likelihood of a batch's targets (nats, fp32), summed, times `scale` (one over the update's targets).
 
     `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
     model's logits are its head's output, a linear map, and nothing else.
