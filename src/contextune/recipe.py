@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from . import contexts
-from .augment.options import Augment, keys_of, shorthand
+from .augment.options import Augment, shorthand
 from .errors import UserError, nearest
+from .explain import explain
 from .yamlfile import apply, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -353,7 +354,7 @@ def parse(value: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(value)
     except ValidationError as e:
-        raise _explain(e, where, value) from None
+        raise explain(e, where, value, Recipe) from None
     except UserError as e:
         raise UserError(f"{where}: {e.message}", e.hint) from None
     for arm, spec in recipe.arms.items():
@@ -362,86 +363,10 @@ def parse(value: dict[str, Any], where: str = "recipe") -> Recipe:
             try:
                 adapters.append(recipe.training(stage).adapter)
             except ValidationError as e:
-                raise _explain(e, where, value, ("arms", arm, "stages", str(i), "train")) from None
+                raise explain(e, where, value, Recipe, ("arms", arm, "stages", str(i), "train")) from None
             if i and adapters[i - 1] is not None and adapters[i] != adapters[i - 1]:
                 raise UserError(
                     f"{where}: arms.{arm}: stage {i} does not go on with the adapter of stage {i - 1}",
                     "use one adapter in all stages of an arm that follow it; it is not merged in between",
                 )
     return recipe
-
-
-def _explain(error: ValidationError, where: str, value: dict[str, Any], within: tuple[str, ...] = ()) -> UserError:
-    """The first problem in words: file, key, found, expected, fix."""
-    problem = error.errors(include_url=False)[0]
-    path = [*within, *(str(p) for p in problem["loc"] if not str(p).startswith("function-"))]
-    key, more = ".".join(_as_written(path, value)), error.error_count() - 1
-    also = f" (and {more} more)" if more else ""
-    if problem["type"] == "extra_forbidden":
-        siblings, homes = _keys(path[:-1], value), _homes(path[-1])
-        hint = nearest(path[-1], siblings)
-        if not hint.startswith("did") and homes:
-            hint = f"'{path[-1]}' belongs in {' or '.join(homes)}"
-        return UserError(f"{where}: unknown key '{key}'{also}", hint)
-    if problem["type"] == "missing":
-        return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
-    message = problem["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
-    said = message + (found if problem["type"] != "value_error" else "")
-    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
-
-
-def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:
-    """A stage that was written as its arm is named so."""
-    short = path[2:4] == ["stages", "0"] and "data" in (_at(value, path[:2]) or {})
-    return path[:2] + path[4:] if short else path
-
-
-def _at(value: Any, path: list[str]) -> dict[str, Any] | None:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None
-
-
-def _models(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], type[BaseModel]]:
-    """Every group of keys in the grammar: path (`*` for a free name) to its model."""
-    found = {path: model}
-    for name, info in model.model_fields.items():
-        for inner in _inner(info.annotation):
-            free = "dict" in str(info.annotation) and inner is not info.annotation
-            found |= _models(inner, (*path, name, *(("*",) if free else ())))
-    return found
-
-
-def _inner(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in _inner(part)]
-
-
-def _keys(path: list[str], value: dict[str, Any]) -> list[str]:
-    """The keys that may stand in a group."""
-    named = [p for p in path if not p.isdigit()]
-    if named[-1:] == ["context"]:
-        options = _at(value, _as_written(path, value)) or {}
-        return list(contexts.find(str(options.get("policy"))).model_fields)
-    if named[-1:] == ["train"]:
-        return list(Train.model_fields)
-    if "augment" in named:
-        return keys_of(
-            path[path.index("augment") + 1 :], _at(value, _as_written(path[: path.index("augment") + 1], value))
-        )
-    for pattern, model in _models(Recipe).items():
-        if len(pattern) == len(named) and all(a in ("*", b) for a, b in zip(pattern, named, strict=True)):
-            return list(model.model_fields)
-    return list(Stage.model_fields)
-
-
-def _homes(key: str) -> list[str]:
-    return sorted(
-        {
-            ".".join(p).replace("*", "NAME") or "the top level"
-            for p, m in _models(Recipe).items()
-            if key in m.model_fields
-        }
-    )
