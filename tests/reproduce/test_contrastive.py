@@ -33,7 +33,7 @@ class Made:
 
     values: dict[tuple[str, str], float]
     usual: float = 0.5
-    results: dict = field(default_factory=lambda: {"arms": dict.fromkeys(contrastive.ABLATIONS)})
+    results: dict = field(default_factory=dict)
 
     def of(self, arm: str, task: str) -> Estimate:
         return estimate(f"{arm} {task}", self.values.get((arm, task), self.usual))
@@ -49,7 +49,8 @@ def found(low_high: dict[str, tuple[float, float, float]], probed: dict[str, tup
         seen = {(0, "in_context"): first, (9, "in_context"): last, (9, "copy"): copy, (9, "drawn"): copy}
         seen |= {(9, "in_weights"): values.get((arm, "low"), 0.5)}
         probes[arm] = Probed({key: estimate(f"{arm} {key}", v) for key, v in seen.items()})
-    return Found(Made(values), Made({}), None, Made({}, 0.9), probes, 5, 2)
+    settings, changed = (Made({}, 0.9, {"arms": of}) for of in (contrastive.EPS_P, contrastive.ABLATIONS))
+    return Found(Made(values), Made({}), None, settings, changed, probes, 5, 2)
 
 
 GOOD = found(
@@ -78,7 +79,7 @@ def test_verdicts_follow_the_values(values, verdict):
     assert {i: made[i].verdict for i in TESTED} == dict.fromkeys(TESTED, verdict)
     assert all(made[i].why for i in TESTED)
     assert made["stable"].verdict == "holds"
-    assert (made["low.zero"].n_seeds, made["copy.raft"].n_seeds, made["ablation.k1"].n_seeds) == (5, 2, 2)
+    assert (made["low.zero"].n_seeds, made["copy.raft"].n_seeds, made["ablation.k1"].n_seeds) == (5, 2, 1)
 
 
 def test_the_ids_that_others_read():

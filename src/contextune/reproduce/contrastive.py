@@ -7,7 +7,7 @@ formalisation: a claim about two arms is decided within one standard error of wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import UserError
@@ -34,7 +34,6 @@ ABOUT = {
 }
 EPS_P = {f"eps{e}_p{p}": {"eps": e, "p": p} for e in (0.05, 0.5) for p in (0.25, 0.75)}
 ABLATIONS: dict[str, dict[str, Any]] = {
-    **EPS_P,
     "eps0": {"eps": 0.0},
     "p0": {"p": 0.0},
     "reading_b": {"reading": "B"},
@@ -48,7 +47,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 """Contrastive contexts with one thing changed; the last three lack a grade of the nearest example in training."""
 STEPS, FEW = 60, 2
-"""Updates an arm; seeds of controls and ablations."""
+"""Updates an arm; seeds of controls and of settings of eps and p. Other ablations have one."""
 OTHERS = (72, 8)
 """Templates beside the world's, with an order each that follows no rule, and examples of each."""
 
@@ -66,14 +65,14 @@ def contrastive(wanted: Wanted, reporter: Reporter) -> Study:
 
     slots = run("slots", {"base": None, **{a: _context(a) for a in MAIN}}, wanted.seeds, "often")
     controls = run("controls", {a: _context(a) for a in CONTROLS}, few, "ends")
-    changed = cipher = None
+    changed = settings = cipher = None
     if wanted.options.get("ablations", True):
-        varied = {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}
-        changed = run("ablations", varied, few)
+        settings = run("settings", {a: _context("contrastive", **o) for a, o in EPS_P.items()}, few)
+        changed = run("ablations", {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}, few[:1])
     if wanted.options.get("cipher", False):
         cipher = run("cipher", {"base": None, **{a: _context(a) for a in MAIN}}, wanted.seeds)
     watched = {**probed(slots.folder, "slots", MAIN, wanted.seeds), **probed(controls.folder, "slots", CONTROLS, few)}
-    found = Found(slots, controls, cipher, changed, watched, len(wanted.seeds), len(few))
+    found = Found(slots, controls, cipher, settings, changed, watched, len(wanted.seeds), len(few))
     return Study(
         "contrastive",
         "In-context training with contrastive contexts",
@@ -81,7 +80,7 @@ def contrastive(wanted: Wanted, reporter: Reporter) -> Study:
         tuple(claims(found)),
         tuple(figures(found)),
         notes(wanted),
-        tuple(c.folder.name for c in (slots, controls, changed, cipher) if c is not None),
+        tuple(c.folder.name for c in (slots, controls, settings, changed, cipher) if c is not None),
     )
 
 
@@ -137,17 +136,15 @@ def recipe(
 
 
 def figures(f: Found) -> list[Figure]:
-    names = ["base", *MAIN, *CONTROLS]
-    colours = drawing.palette(names, ("base",))
-    parts = [("slots", f.slots, ("base", *MAIN)), ("slots, controls", f.controls, CONTROLS)]
-    parts += [("cipher", f.cipher, ("base", *MAIN))] if f.cipher is not None else []
-    panels = [(t, {a: [_point(c, a, g, x) for x, g in enumerate(GRADES)] for a in arms}) for t, c, arms in parts]
+    colours = drawing.palette(["base", *MAIN], ("base",))
+    parts = [(name, c) for name, c in (("slots", f.slots), ("cipher", f.cipher)) if c is not None]
+    panels = [(t, {a: [_point(c, a, g, x) for x, g in enumerate(GRADES)] for a in ("base", *MAIN)}) for t, c in parts]
     made = [
         Figure(
             "Along the axis of similarity",
             "Share right when the nearest example in the test context is less than a third (low), up to two thirds "
-            "(medium) or more (high) similar to the question; 95 % bands over seeds and items. The same items in all "
-            "three.",
+            "(medium) or more (high) similar to the question; 95 % bands over seeds and items. The same items at each "
+            "grade.",
             drawing.lines(panels, colours, "nearest example: low, medium, high", "share right", limits=(-0.03, 1.03)),
         ),
         Figure(
@@ -161,19 +158,25 @@ def figures(f: Found) -> list[Figure]:
             ),
         ),
     ]  # fmt: skip
-    if f.changed is not None:
-        made.append(Figure("Ablations", ABLATED, _bars(f.slots, f.changed)))
+    made.append(Figure("Controls", CONTROLLED, _bars((f.slots, MAIN), (f.controls, CONTROLS))))
+    if f.settings is not None and f.changed is not None:
+        shown = _bars((f.slots, STRATEGIES), (f.settings, EPS_P), (f.changed, ABLATIONS))
+        made.append(Figure("Ablations", ABLATED, shown))
     return made
 
 
+CONTROLLED = (
+    "Above the strategies, below the controls (fewer seeds): at each grade; after one example of a new command; with a "
+    "lure, which has the same values in another command."
+)
 ABLATED = (
-    "Contrastive contexts with one thing changed (eps 0.1, p 0.5, k 4 otherwise). Above, of the main comparison: zero, "
-    "random, similar, contrastive."
+    "Contrastive contexts with one thing changed (eps 0.1, p 0.5, k 4 otherwise); two seeds for eps and p together, "
+    "else one. Above, of the main comparison: zero, random, similar, contrastive."
 )
 
 
-def _bars(slots: Comparison, changed: Comparison) -> str:
-    rows = [(slots, a) for a in STRATEGIES] + [(changed, a) for a in ABLATIONS]
+def _bars(*parts: tuple[Comparison, Iterable[str]]) -> str:
+    rows = [(c, a) for c, arms in parts for a in arms]
     tasks = {**{g: g for g in GRADES}, "listen_fresh": "new, shown", "resist_lure": "lure resisted"}
     bars = [(title, {a: c.value(a, t) for c, a in rows}, None) for t, title in tasks.items()]
     return drawing.bars(bars, drawing.palette([a for _, a in rows]))
@@ -193,8 +196,8 @@ def notes(wanted: Wanted) -> tuple[str, ...]:
     templates, examples = OTHERS
     return (
         f"Every arm: {steps} updates of 16 rows, loss on the answer only, model {wanted.model}; {len(wanted.seeds)} "
-        f"seeds, {len(wanted.seeds[:FEW])} for controls and ablations; four examples a context (RAFT and mixed-shot: "
-        "up to five); exact word overlap as similarity.",
+        f"seeds, {len(wanted.seeds[:FEW])} for controls and for eps with p, one for other ablations; four examples a "
+        "context (RAFT and mixed-shot: up to five); exact word overlap as similarity.",
         f"Trained are the pairs of the world slots and {examples} of each of {templates} other templates whose orders "
         "follow no rule. Without these the rules are learned within 40 updates, a near example has nothing left to "
         "tell, and random contexts score 1.0 at every grade.",

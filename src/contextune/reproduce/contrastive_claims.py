@@ -25,11 +25,14 @@ class Found:
     slots: Comparison
     controls: Comparison
     cipher: Comparison | None
+    settings: Comparison | None
+    """Of eps and p."""
     changed: Comparison | None
+    """One thing changed, one seed."""
     probes: Mapping[str, Probed]
     seeds: int
     few: int
-    """Of controls and ablations."""
+    """Of controls and settings."""
 
 
 def claims(f: Found) -> list[Claim]:
@@ -37,8 +40,8 @@ def claims(f: Found) -> list[Claim]:
     made += [*_copying(f), *_listening(f), *_weights(f.probes, f.seeds)]
     made += [_batch_mix(f.slots, f.seeds, "")]
     made += [claim(f"{g}.{a}", "control", f.controls.of(a, g), f.few) for g in ("low", "high") for a in CONTROLS]
-    if f.changed is not None:
-        made += [_stable(f), *_ablations(f)]
+    if f.settings is not None and f.changed is not None:
+        made += [_stable(f, f.settings), *_ablations(f.settings, f.few), *_ablations(f.changed, 1)]
     if f.cipher is not None:
         made += [*_grades(f.cipher, "cipher.", f.seeds), _batch_mix(f.cipher, f.seeds, "cipher.")]
     return made
@@ -180,19 +183,16 @@ def _score(c: Comparison, arm: str) -> Estimate:
     return mean([c.of(arm, g) for g in GRADES])
 
 
-def _stable(f: Found) -> Claim:
+def _stable(f: Found, settings: Comparison) -> Claim:
     """The ranking on the mean of the grades, at four settings of eps and p."""
-    assert f.changed is not None
     rivals = max(_score(f.slots, a).value for a in ("zero", "random", "similar"))
-    settings = {a: _score(f.changed, a).value for a in f.changed.results["arms"] if a.startswith("eps") and "_p" in a}
-    won = sum(v >= rivals for v in settings.values())
-    told = ", ".join(f"{a} {v:.3f}" for a, v in settings.items())
-    return Claim("stable", "the ranking is stable in non-zero eps and p", won / len(settings), None, f.few,
-                 verdict(won == len(settings)), f"best of zero, random, similar {rivals:.3f}; {told}")  # fmt: skip
+    found = {a: _score(settings, a).value for a in settings.results["arms"]}
+    won = sum(v >= rivals for v in found.values())
+    told = ", ".join(f"{a} {v:.3f}" for a, v in found.items())
+    return Claim("stable", "the ranking is stable in non-zero eps and p", won / len(found), None, f.few,
+                 verdict(won == len(found)), f"best of zero, random, similar {rivals:.3f}; {told}")  # fmt: skip
 
 
-def _ablations(f: Found) -> list[Claim]:
-    assert f.changed is not None
+def _ablations(c: Comparison, seeds: int) -> list[Claim]:
     about = "contrastive contexts with one thing changed: mean of the three grades"
-    arms = [a for a in f.changed.results["arms"] if a != "zero"]
-    return [claim(f"ablation.{a}", about, _score(f.changed, a), f.few) for a in arms]
+    return [claim(f"ablation.{a}", about, _score(c, a), seeds) for a in c.results["arms"]]
