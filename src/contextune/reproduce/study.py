@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from collections.abc import Sequence as Seq
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,9 +91,3 @@ def everything(out: Path, wanted: Wanted, reporter: Reporter) -> list[Study]:
 
 def _own(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key.removeprefix(f"{name}."): value for key, value in options.items() if key.startswith(f"{name}.")}
-
-
-def tally(studies: Seq[Study]) -> dict[str, int]:
-    """How many claims hold, fail, cannot be tested."""
-    verdicts = [c.verdict for s in studies for c in s.claims]
-    return {v: verdicts.count(v) for v in ("holds", "fails", "not testable")}
