@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -18,7 +20,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..contexts import Context, compose
-from ..sequence import Moment, Record, Rendered, Tokenizer, render
+from ..sequence import Moment, Record, Rendered, Segment, Tokenizer, encode, render
 from .engine import Engine
 from .layouts import Batch, Layout
 from .plan import Plan
@@ -41,7 +43,8 @@ class Updates(Dataset[list[Rendered]]):
 
     def sequence(self, epoch: int, row: int) -> Rendered:
         drawn = compose(self.records[row], self.context, Moment(self.plan.seed, epoch))
-        return render(drawn, self.tokenizer, self.max_length)
+        segments = tuple(_encoded(s, self.tokenizer) for s in drawn.segments)
+        return render(replace(drawn, segments=segments), self.tokenizer, self.max_length)
 
 
 def micro_batches(
@@ -99,6 +102,12 @@ class ContextTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
+
+
+@lru_cache(maxsize=16384)
+def _encoded(segment: Segment, tokenizer: Tokenizer) -> Segment:
+    """The segment with its ids: the same prompts, examples and targets come again and again."""
+    return segment if segment.ids is not None else replace(segment, ids=tuple(encode(segment.text, tokenizer)))
 
 
 def _only(items: list[Any]) -> Any:
