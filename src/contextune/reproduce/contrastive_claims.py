@@ -111,7 +111,7 @@ def _fresh(c: Comparison, seeds: int) -> list[Claim]:
     parts |= {f"over {a}": above(ours, found[a]) for a in ("zero", "random")}
     made = [claim(f"fresh.{a}", "a new command, shown by one example", e, seeds) for a, e in found.items()
             if a != "contrastive"]  # fmt: skip
-    told = "a new command, shown by one example: within a standard error of similar, above zero and random"
+    told = "ours: a new command, shown by one example: within a standard error of similar, above zero and random"
     return [*made, claim("fresh.contrastive", told, ours, seeds, *every(parts))]
 
 
@@ -152,7 +152,7 @@ def _listening(f: Found) -> list[Claim]:
         claim("icl.random", "random contexts: the in-context score falls with training", last["random"], f.seeds,
               *fell),
         claim("icl.contrastive", "contrastive contexts: it does not fall", last["contrastive"], f.seeds, *kept),
-        claim("icl.contrastive.over_random", "contrastive contexts keep more of it than random ones",
+        claim("icl.contrastive.over_random", "ours: contrastive contexts keep more of it than random ones",
               last["contrastive"] - last["random"], f.seeds, *above(last["contrastive"], last["random"])),
     ]  # fmt: skip
     told = {"zero": "no examples: it falls too"}
