@@ -7,7 +7,7 @@ kept, accounts = run(made, [find("malformed")(filter="malformed"), find("duplica
 
 from __future__ import annotations
 
-from . import contradiction, drift, duplicate, echo, entailment, exact, malformed, round_trip  # noqa: F401  they register themselves
+from . import agreed, contradiction, drift, duplicate, echo, entailment, exact, malformed, round_trip  # noqa: F401  they register themselves
 from .base import Bench, Filter, Judge, find, names, register
 from .running import run
 
