@@ -23,22 +23,25 @@ from .running import Comparison, compare
 MEASURES = ("learn", "generalise", "listen", "resist", "retain")
 TARGET = 0.95
 LEARNING = {"policy": "prompts", "set": "learning"}
-OPERATIONS = {"operations": ["restate", "rephrase", "reversal"], "verify": ["malformed", "drift", "duplicate"]}
+OPERATIONS = {
+    "operations": ["restate", "rephrase", "reversal"],
+    "verify": ["malformed", "drift", "agreed", "duplicate"],
+}
 REPLAYED = {"replay": {"data": "general"}}
-SHOWN = {"k": 4, "tau": None, "similarity": {"kind": "overlap"}, "joining": " ", "ending": "\n"}
-"""How facts stand in a context: as in the tests, on one line."""
+SHOWN = {"k": 4, "fewest": 1, "tau": None, "similarity": {"kind": "overlap"}, "joining": " ", "ending": "\n"}
+"""How facts stand in a context: one to four on a line."""
 LURES = {"policy": "lures", "share": 0.7, **SHOWN}
 EDITED = {"policy": "edited", "share": 1.0, **SHOWN}
 MIXED = {
     "policy": "mixture",
     "policies": [{"policy": "nothing"}, LURES, EDITED],
-    "weights": [0.25, 0.4, 0.35],
+    "weights": [0.45, 0.25, 0.3],
 }
 ARMS: dict[str, dict[str, Any]] = {
     "finetuned": {"about": "the facts alone"},
     "replay": {
         "about": "the facts and general text",
-        "augment": {"mix": {"shares": {"original": 0.6, "replay": 0.4}, **REPLAYED}},
+        "augment": {"mix": {"shares": {"original": 0.65, "replay": 0.35}, **REPLAYED}},
     },
     "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
     "augmented": {"about": "and what the model infers from them", "augment": OPERATIONS},
@@ -47,7 +50,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "contextune": {
         "about": "inferred texts, lures, edited contexts, replay",
         "augment": {
-            **OPERATIONS, "mix": {"shares": {"original": 0.2, "augmented": 0.4, "replay": 0.4}, **REPLAYED}
+            **OPERATIONS, "mix": {"shares": {"original": 0.3, "augmented": 0.35, "replay": 0.35}, **REPLAYED}
         },
         "context": MIXED,
     },
@@ -55,6 +58,9 @@ ARMS: dict[str, dict[str, Any]] = {
 WORLDS = ("reversals",)
 STEPS = 800
 """Updates an arm."""
+BATCH = 16
+DRAW = 1
+"""Which draw of the worlds is judged: the recipe was found on draw 0, whose names and facts are others."""
 
 
 @register("synthesis")
@@ -77,18 +83,19 @@ def synthesis(wanted: Wanted, reporter: Reporter) -> Study:
 
 def recipe(world: str, wanted: Wanted) -> dict[str, Any]:
     size = "paper" if wanted.scale == "paper" else "small"
-    source = {"world": world, "options": {"size": size}}
+    options = {"size": size, "seed": DRAW}
+    source = {"world": world, "options": options}
     return {
         "name": f"synthesis-{world}",
         "model": wanted.model,
         "data": {
             "facts": {**source, "split": "train"},
-            "general": {"world": "general", "options": {"size": size}, "split": "train"},
+            "general": {"world": "general", "options": options, "split": "train"},
         },
         "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
         "seeds": list(wanted.seeds),
         "train": {
-            "steps": int(wanted.options.get("steps", STEPS)), "batch": 16, "lr": 1.5e-3 if wanted.model == "pocket"
+            "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2e-3 if wanted.model == "pocket"
             else 2e-4, "weight_decay": 0.0, "max_length": 256,
         },
         "evaluate": {"tasks": [source], "samples": 0},
@@ -133,8 +140,10 @@ def figures(found: Mapping[str, Comparison]) -> list[Figure]:
 
 def notes(wanted: Wanted) -> tuple[str, ...]:
     return (
-        f"Every arm: {wanted.options.get('steps', STEPS)} updates of 16 rows, {len(wanted.seeds)} seeds, model "
+        f"Every arm: {wanted.options.get('steps', STEPS)} updates of {BATCH} rows, {len(wanted.seeds)} seeds, model "
         f"{wanted.model}. Inferred texts are the untrained model's own.",
+        "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
+        "facts, other items), with one or two seeds.",
         "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
         "stand there and must not matter. retain: the language's operations on fresh names.",
         "General text for the pocket model is more of what it was pretrained on, about names that no test knows; it "
