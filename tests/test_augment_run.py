@@ -194,6 +194,16 @@ def test_what_is_replayed_has_no_context_and_stands_in_none(tmp_path):
     assert not {e for d in drawn.values() for e in d.provenance.get("examples", [])} & replayed
 
 
+def test_check_prints_what_is_not_as_it_should_be(tmp_path, capsys):
+    file = tmp_path / "recipe.yaml"
+    arm = {"data": "facts", "context": {"policy": "contrastive", "similarity": {"kind": "overlap"}}}
+    file.write_text(yaml.safe_dump({**RECIPE, "arms": {"shown": arm}, "output": str(tmp_path / "out")}))
+    assert command("check", file, "--quick") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning context contrastive: no row's nearest example is of grade" in said
+    assert "all is well" not in said
+
+
 def test_files_without_a_recipe(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.jsonl").write_text(json.dumps({"id": "n", "body": "Kalo teaches Mido. Rune is up."}) + "\n")

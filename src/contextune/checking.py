@@ -28,6 +28,7 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
         "augment": pending(prepared),
         "disk": space,
+        "warnings": prepared.warnings,
         "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
     }
 
@@ -122,6 +123,7 @@ def augment_line(row: dict[str, Any]) -> str:
 
 def show(found: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     console.print(f"model    {found['model']['path']}, about {found['model']['parameters'] / 1e6:.1f} M parameters")
@@ -148,4 +150,6 @@ def show(found: dict[str, Any]) -> None:
         console.print(
             f"time     about {human(guess['seconds'])} of training in all; peak memory {guess['memory'] >> 20} MiB"
         )
-    console.print("all is well; contextune run trains it")
+    for text in found["warnings"]:
+        console.print(f"[yellow]warning[/]  {escape(text)}")
+    console.print("all is well; contextune run trains it" if not found["warnings"] else "contextune run trains it")

@@ -278,8 +278,7 @@ def ready(prepared: Prepared, stage: Stage, arm: str, say: Say = lambda text: No
     )
     models.check_adapter(train.adapter)
     records, names = [r for r, _ in learned], [name for _, name in learned]
-    bound = spare(stage.context.bind(scene), replayed)
-    context = spare(grouped(bound, records, train.share), replayed)
+    context = grouped(spare(stage.context.bind(scene), replayed), records, train.share)
     return Ready(stage, train, records, context, names, made)
 
 

@@ -43,7 +43,7 @@ def test_nothing_spared_is_the_policy_itself():
 
 
 def test_a_group_draws_for_its_learned_members_alone():
-    context = spare(grouped(spare(NamingAll(), SPARED), ROWS, 4), SPARED)
+    context = grouped(spare(NamingAll(), SPARED), ROWS, 4)
     for r in ROWS:
         told = "".join(s.text for s in context.before(r, AT).segments)
         if r.origin == "general":
@@ -51,3 +51,16 @@ def test_a_group_draws_for_its_learned_members_alone():
         else:
             assert f"<{r.id}>" in told
             assert not any(f"<{id}>" in told for _, id in SPARED)
+
+
+class Choosy(NamingAll):
+    def alone(self, record: Record, at: Moment) -> bool:
+        return record.id == "r1"
+
+
+def test_who_stands_alone_anyway_still_does():
+    context = grouped(spare(Choosy(), SPARED), ROWS, 8)
+    told = {r.id: "".join(s.text for s in context.before(r, AT).segments) for r in ROWS}
+    assert told["r1"] == "<r1>"
+    assert len({told[id] for id in ("r3", "r5", "r7")}) == 1
+    assert "<r1>" not in told["r3"]

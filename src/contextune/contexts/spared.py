@@ -38,7 +38,11 @@ class But:
 
 
 class SharedBut(But):
-    """Where the policy can draw once for several records."""
+    """Where the policy can draw once for several records: a spared one stands alone."""
+
+    def alone(self, record: Record, at: Moment) -> bool:
+        own = getattr(self.context, "alone", None)
+        return self._left(record) or (own is not None and own(record, at))
 
     def shared(self, records: Seq[Record], at: Moment) -> Drawn:
         learned = [r for r in records if not self._left(r)]
