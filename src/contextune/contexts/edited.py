@@ -19,6 +19,7 @@ from ..sequence import Moment, Record
 from .base import Context, Drawn, Inner, Scene, register
 from .edits import Edit, Editor, Name, editor
 from .examples import Examples, Kind, Pick, Showing
+from .invented import invented
 from .nothing import Nothing
 
 NOTHING = Nothing()
@@ -32,7 +33,11 @@ class Edited(Examples):
     policy: Literal["edited"] = "edited"
     share: float = Field(0.4, ge=0, le=1, description="of the rows, drawn anew each epoch")
     otherwise: Inner = Field(NOTHING, description="the policy of the other rows")
-    editor: Name = Field("auto", description="what is edited: facts, slots, cipher (worlds), labels, entities")
+    editor: Name = Field(
+        "auto",
+        description="what is edited: facts, slots, cipher (worlds), labels, entities; model: "
+        "another answer that the writer invents",
+    )
 
     def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
         return ["random"] * n
@@ -50,8 +55,8 @@ class Edited(Examples):
         showing, otherwise = self.showing(scene), self.otherwise.bind(scene)
         if showing.pool is None:
             return Editing(self, showing, None, otherwise)
-        made = editor(self.editor, showing.pool)
         rows = [r for r in scene.records if self.trains(r)]
+        made = invented(rows, scene) if self.editor == "model" else editor(self.editor, showing.pool)
         sample = rows[:: max(1, len(rows) // 200)]
         can = sum(made.edit(r, random.Random(0)) is not None for r in sample) / len(sample)
         if can < 0.9 and scene.warn is not None:

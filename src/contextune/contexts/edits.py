@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..retrieve import Pool
 from ..sequence import Record, Segment
 
-Name = Literal["auto", "facts", "slots", "cipher", "labels", "entities"]
+Name = Literal["auto", "facts", "slots", "cipher", "labels", "entities", "model"]
 
 
 @dataclass(frozen=True, slots=True)
