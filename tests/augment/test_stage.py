@@ -154,6 +154,26 @@ def test_mixing(tokenizer):
     assert {o for r, o in zip(made.records, made.origins, strict=True) if r.id.startswith("g")} == {"general"}
 
 
+SHARES = {"shares": {"original": 0.25, "augmented": 0.5, "replay": 0.25}, "replay": {"data": "general"}}
+
+
+def test_a_plan_mixes_what_is_there(tokenizer, tmp_path):
+    general = [(text(f"g{i}", "w1 w2 w3"), "general") for i in range(10)]
+    options = {"operations": ["reversal"], "mix": SHARES}
+    made = run(tokenizer, options, store=tmp_path / "g.sqlite", plan=True, replay=general)
+    assert set(made.account["mix"]) == {"original", "replay"}
+    assert made.account["mix"]["replay"]["share"] == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(UserError, match="'augmented' is to give 0.5 of the tokens and has none"):
+        run(tokenizer, options, lambda r: "", replay=general)
+
+
+def test_without_operations_nothing_is_augmented(tokenizer):
+    general = [(text(f"g{i}", "w1 w2 w3"), "general") for i in range(10)]
+    mix = {"shares": {"original": 0.5, "replay": 0.5}, "replay": {"data": "general"}}
+    made = run(tokenizer, {"mix": mix}, replay=general)
+    assert set(made.account["mix"]) == {"original", "replay"}
+
+
 MADE = [{"id": "q", "prompt": "Who? ", "text": " Kalo.", "operation": "questions"}]
 BARE = [{"id": "t", "prompt": "", "text": "Kalo is.", "operation": "reversal"}]
 

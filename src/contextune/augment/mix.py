@@ -11,7 +11,7 @@ part is at least what it holds therefore never loses a record.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from itertools import accumulate
@@ -64,6 +64,12 @@ class Mix(BaseModel):
         if self.replay and "share" in self.replay.model_fields_set and REPLAY in {**self.weights, **self.shares}:
             raise ValueError("mix.replay.share and a weight or share of replay exclude each other")
         return self
+
+    def among(self, names: Collection[str]) -> Mix:
+        """The mixture of these groups alone, as long as the others' texts are not written yet."""
+        shares, weights = ({n: v for n, v in d.items() if n in names} for d in (self.shares, self.weights))
+        whole = sum(shares.values())
+        return self.model_copy(update={"shares": {n: v / whole for n, v in shares.items()}, "weights": weights})
 
 
 def mix(

@@ -204,7 +204,10 @@ def _mixed(
     if mix.replay is not None:
         groups = {**groups, "replay": list(job.replay)}
     origins = {r.id: origin for rows in groups.values() for r, origin in rows}
-    bare = {name: [r for r, _ in rows] for name, rows in groups.items() if rows or name != "original"}
+    absent = {"original"} if job.options.operations and not job.asking.plan else {"original", "augmented"}
+    bare = {name: [r for r, _ in rows] for name, rows in groups.items() if rows or name not in absent}
+    if job.asking.plan:
+        mix = mix.among(bare)
     known = {id(r): n for rows in bare.values() for r, n in zip(rows, job.sizes(rows), strict=True)}
     size = lambda r: known[id(r)] if id(r) in known else job.sizes([r])[0]  # noqa: E731  # repeats are new objects
     used = portions(bare, size, mix)

@@ -48,7 +48,7 @@ def test_nothing_to_judge_asks_nobody():
 
 
 def test_names():
-    assert names() == ["contradiction", "drift", "duplicate", "echo", "entailment", "exact", "malformed", "round_trip"]
+    assert names() == ["agreed", "contradiction", "drift", "duplicate", "echo", "entailment", "exact", "malformed", "round_trip"]
     with pytest.raises(UserError, match="unknown filter 'duplicates'"):
         find("duplicates")
     with pytest.raises(ValueError, match="Extra inputs"):
