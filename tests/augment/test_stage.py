@@ -163,7 +163,7 @@ def test_a_plan_mixes_what_is_there(tokenizer, tmp_path):
     made = run(tokenizer, options, store=tmp_path / "g.sqlite", plan=True, replay=general)
     assert set(made.account["mix"]) == {"original", "replay"}
     assert made.account["mix"]["replay"]["share"] == pytest.approx(0.5, abs=0.1)
-    with pytest.raises(UserError, match="'augmented' is to give 0.5 of the tokens and has none"):
+    with pytest.raises(UserError, match=r"'augmented' is to give 0\.5 of the tokens and has none"):
         run(tokenizer, options, lambda r: "", replay=general)
 
 

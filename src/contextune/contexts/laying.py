@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,29 +16,47 @@ if TYPE_CHECKING:
 
 
 def lay(examples: Seq[Record], style: Examples) -> tuple[Segment, ...]:
-    """The segments of a context; where answers bear loss they are segments of their own."""
-    last = len(examples) - 1
-    ending = style.joining if style.ending is None else style.ending
-    made = [s for i, e in enumerate(examples) for s in _segments(e, style, ending if i == last else style.joining)]
+    """The segments of a context; where answers bear loss they are segments of their own.
+
+    A blank between two examples goes to the second, as tokenizers have it: ["Kalo is.", " Mido is."].
+    """
+    between, blank = _joint(style.joining)
+    last, ending = len(examples) - 1, _ending(style)
+    made = [
+        s
+        for i, e in enumerate(examples)
+        for s in _segments(e, style, blank if i else "", ending if i == last else between)
+    ]
     return tuple(s for s in made if s.text)
 
 
 def sizes(example: Record, style: Examples, tokenizer: Tokenizer) -> int:
-    """Tokens of an example, with what follows it at most."""
-    ends = {style.joining, style.joining if style.ending is None else style.ending}
-    return max(sum(_size(s.text, tokenizer) for s in _segments(example, style, end)) for end in ends)
+    """Tokens of an example, with what stands around it at most."""
+    between, blank = _joint(style.joining)
+    around = [(before, after) for before in {"", blank} for after in {between, _ending(style)}]
+    return max(sum(_size(s.text, tokenizer) for s in _segments(example, style, *a)) for a in around)
 
 
 def largest(shelf: Seq[Record], style: Examples, tokenizer: Tokenizer) -> int:
     return max(sizes(record, style, tokenizer) for record in shelf)
 
 
-def _segments(example: Record, style: Examples, after: str) -> list[Segment]:
+def _ending(style: Examples) -> str:
+    return style.joining if style.ending is None else style.ending
+
+
+def _joint(joining: str) -> tuple[str, str]:
+    """What goes to the example before and the blanks that go to the one behind."""
+    between = joining.rstrip(" ")
+    return between, joining[len(between) :]
+
+
+def _segments(example: Record, style: Examples, before: str, after: str) -> list[Segment]:
     if style.loss == "all":
-        return [*example.segments, Segment(after, "context")]
-    if style.template is None:
-        return [Segment("".join(s.text for s in example.segments) + after, "context")]
-    return [Segment(_rendered(style.template, example) + after, "context")]
+        first, *rest = example.segments
+        return [replace(first, text=before + first.text), *rest, Segment(after, "context")]
+    said = "".join(s.text for s in example.segments) if style.template is None else _rendered(style.template, example)
+    return [Segment(before + said + after, "context")]
 
 
 def _rendered(template: str, example: Record) -> str:

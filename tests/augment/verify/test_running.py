@@ -48,7 +48,8 @@ def test_nothing_to_judge_asks_nobody():
 
 
 def test_names():
-    assert names() == ["agreed", "contradiction", "drift", "duplicate", "echo", "entailment", "exact", "malformed", "round_trip"]
+    known = ["agreed", "contradiction", "drift", "duplicate", "echo", "entailment", "exact", "malformed", "round_trip"]
+    assert names() == known
     with pytest.raises(UserError, match="unknown filter 'duplicates'"):
         find("duplicates")
     with pytest.raises(ValueError, match="Extra inputs"):
