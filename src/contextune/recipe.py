@@ -110,6 +110,12 @@ class Train(Options):
     weight_decay: float = Field(0.1, ge=0.0)
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    interpolate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="how far from the first weights to the last the finished model stands (WiSE-FT)",
+    )
     max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
     tokens: int = Field(8192, gt=0, description="tokens computed at once at most; no effect on the result")
     layout: Literal["auto", "single", "padded", "packed", "shared"] = Field(

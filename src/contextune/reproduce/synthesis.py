@@ -4,6 +4,7 @@
     some behind facts about others                so that it resists lures        (contexts that contrast)
     some behind edited facts, asked of these      so that it still listens        (edited contexts)
     general text beside all                       so that it keeps what it knew   (replay)
+    weights a tenth of the way back               for the last two                (WiSE-FT)
 
 Five measures, each in [0, 1]: learn, generalise, listen, resist, retain.
 """
@@ -35,28 +36,32 @@ EDITED = {"policy": "edited", "share": 1.0, **SHOWN}
 MIXED = {
     "policy": "mixture",
     "policies": [{"policy": "nothing"}, LURES, EDITED],
-    "weights": [0.45, 0.25, 0.3],
+    "weights": [0.35, 0.3, 0.35],
 }
+BACK = {"train": {"interpolate": 0.9}}
+"""A tenth of the way back to the weights it began with."""
 ARMS: dict[str, dict[str, Any]] = {
     "finetuned": {"about": "the facts alone"},
+    "interpolated": {"about": "the facts alone, and a tenth of the way back", **BACK},
     "replay": {
         "about": "the facts and general text",
-        "augment": {"mix": {"shares": {"original": 0.65, "replay": 0.35}, **REPLAYED}},
+        "augment": {"mix": {"shares": {"original": 0.7, "replay": 0.3}, **REPLAYED}},
     },
     "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
     "augmented": {"about": "and what the model infers from them", "augment": OPERATIONS},
     "contrastive": {"about": "the facts behind contrastive contexts", "context": {"policy": "contrastive", **SHOWN}},
     "edited": {"about": "the facts, and edited facts that only the context tells", "context": {**EDITED, "share": 0.4}},
     "contextune": {
-        "about": "inferred texts, lures, edited contexts, replay",
+        "about": "inferred texts, lures, edited contexts, replay, a tenth of the way back",
         "augment": {
-            **OPERATIONS, "mix": {"shares": {"original": 0.3, "augmented": 0.35, "replay": 0.35}, **REPLAYED}
+            **OPERATIONS, "mix": {"shares": {"original": 0.45, "augmented": 0.25, "replay": 0.3}, **REPLAYED}
         },
         "context": MIXED,
+        **BACK,
     },
 }  # fmt: skip
 WORLDS = ("reversals",)
-STEPS = 800
+STEPS = 600
 """Updates an arm."""
 BATCH = 16
 DRAW = 1
@@ -95,7 +100,7 @@ def recipe(world: str, wanted: Wanted) -> dict[str, Any]:
         "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
         "seeds": list(wanted.seeds),
         "train": {
-            "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2e-3 if wanted.model == "pocket"
+            "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2.5e-3 if wanted.model == "pocket"
             else 2e-4, "weight_decay": 0.0, "max_length": 256,
         },
         "evaluate": {"tasks": [source], "samples": 0},
@@ -144,6 +149,8 @@ def notes(wanted: Wanted) -> tuple[str, ...]:
         f"{wanted.model}. Inferred texts are the untrained model's own.",
         "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
         "facts, other items), with one or two seeds.",
+        "The way back is part of `contextune`, and alone the arm `interpolated`; on that draw, over two seeds, "
+        "contextune without it had 0.99, 1.00, 0.90, 0.94, 0.85.",
         "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
         "stand there and must not matter. retain: the language's operations on fresh names.",
         "General text for the pocket model is more of what it was pretrained on, about names that no test knows; it "

@@ -27,6 +27,7 @@ from ..sequence import Record, Tokenizer
 from .callbacks import Checkpoints, Every, Watch, last_whole
 from .engine import Engine
 from .grouping import grouped
+from .interpolate import part_of_the_way, refuse
 from .layouts import choose
 from .plan import Plan
 from .trainer import ContextTrainer, Updates
@@ -83,6 +84,7 @@ def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, tot
 def open_model(job: Job) -> Any:
     """The model to train: an adapter is made where the recipe asks for one, and taken up where one is there."""
     adapter = job.train.adapter
+    refuse(job.train, models.is_adapter(job.start))
     quantized = adapter is not None and adapter.kind == "qlora"
     if models.is_adapter(job.start):
         return models.load_adapted(job.start, trainable=True, quantized=quantized)
@@ -191,6 +193,9 @@ def _finish(job: Job, trainer: ContextTrainer, seconds: float) -> None:
     if not trainer.is_world_process_zero():
         trainer.accelerator.wait_for_everyone()
         return
+    if job.train.interpolate < 1:
+        began = {} if job.train.adapter else models.load_model(job.start, job.model).state_dict()
+        part_of_the_way(fresh, began, job.train.interpolate)
     job.tokenizer.save_pretrained(fresh)
     (fresh / "README.md").write_text(job.card, encoding="utf-8")
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle

@@ -1,0 +1,51 @@
+"""Weights between those a stage began with and those it ended with (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+
+What was learned moves the weights a long way in few directions; what was forgotten is many small steps. A tenth of the
+way back loses little of the first and returns much of the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ..errors import UserError
+from ..recipe import Train
+
+ADDED = ".lora_B."
+"""An adapter adds B A, and B begins at zero: a part of the way is that part of B."""
+
+
+def refuse(train: Train, adapted: bool) -> None:
+    """Raises UserError where the way back is not a straight line; `adapted`: the stage goes on with an adapter."""
+    kind = train.adapter.kind if train.adapter else None
+    if train.interpolate < 1 and (adapted or kind == "dora"):
+        found = "an adapter that an earlier stage began" if adapted else "adapter.kind dora"
+        raise UserError(
+            f"train.interpolate: {train.interpolate:g} with {found}, whose weights are products",
+            "interpolate full weights or a fresh lora or qlora adapter; set train.interpolate: 1 here",
+        )
+
+
+def part_of_the_way(folder: Path, began: Mapping[str, torch.Tensor], share: float) -> None:
+    """Rewrites the weights in `folder`: began + share (ended - began), in fp32, stored as they were stored.
+
+    `began` holds full weights by name; of an adapter nothing is needed. Weights of another name stay as they are.
+    """
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as stored:
+            metadata = stored.metadata()
+            ended = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # it is no dictionary
+        save_file({name: _between(name, t, began, share) for name, t in ended.items()}, file, metadata)
+
+
+def _between(name: str, ended: torch.Tensor, began: Mapping[str, torch.Tensor], share: float) -> torch.Tensor:
+    if ADDED in name:
+        return (ended.float() * share).to(ended.dtype)
+    if name not in began:
+        return ended
+    return torch.lerp(began[name].detach().float(), ended.float(), share).to(ended.dtype)
