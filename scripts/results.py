@@ -3,7 +3,8 @@
     <!-- study: augmented -->            every claim
     <!-- study: contrastive tested -->   claims with a verdict
     <!-- study: contrastive only low.* high.* -->   claims whose ids match
-    <!-- study: synthesis matrix -->     ids ARM.MEASURE as a table of arms by measures
+    <!-- study: synthesis arms -->       ids ARM.MEASURE as a table, a row an arm
+    <!-- study: contrastive by low high -->   ids MEASURE.ARM likewise, these measures
 
 A table stands below its comment and is replaced as a whole; what stands around it is written by hand.
 """
@@ -25,36 +26,42 @@ Claim = dict[str, Any]
 
 def main(folder: str) -> None:
     def table(found: re.Match[str]) -> str:
-        comment, name, options, _ = found.groups()
+        comment, name, options, old = found.groups()
         claims = json.loads((Path(folder) / name / "study.json").read_text())["claims"]
-        return comment.rstrip("\n") + "\n\n" + "\n".join(rows(claims, options.split())) + "\n"
+        return comment.rstrip("\n") + "\n\n" + "\n".join(rows(claims, options.split())) + ("\n" if old else "\n\n")
 
     PAGE.write_text(TABLE.sub(table, PAGE.read_text()))
 
 
 def rows(claims: list[Claim], options: list[str]) -> list[str]:
-    if options[:1] == ["matrix"]:
-        return matrix(claims)
-    if options[:1] == ["tested"]:
-        claims = [c for c in claims if c["verdict"] != "measured"]
-    if options[:1] == ["only"]:
-        claims = [c for c in claims if any(fnmatch(c["id"], form) for form in options[1:])]
+    match options:
+        case ["arms"]:
+            return grid({tuple(c["id"].rsplit(".", 1)): c for c in claims if c["interval"]})
+        case ["by", *measures]:
+            cells = {tuple(c["id"].split(".", 1)[::-1]): c for c in claims if c["interval"] and c["id"].count(".") == 1}
+            return grid({key: cells[key] for m in measures for key in cells if key[1] == m})
+        case ["tested"]:
+            claims = [c for c in claims if c["verdict"] != "measured"]
+        case ["only", *forms]:
+            claims = [c for c in claims if any(fnmatch(c["id"], form) for form in forms)]
     head = ["| id | the source says | measured | verdict |", "| --- | --- | --- | --- |"]
     return head + [f"| `{c['id']}` | {c['paper']} | {value(c)} | {verdict(c)} |" for c in claims]
 
 
-def matrix(claims: list[Claim]) -> list[str]:
-    cells = {tuple(c["id"].rsplit(".", 1)): value(c) for c in claims if c["interval"]}
+def grid(cells: dict[tuple[str, ...], Claim]) -> list[str]:
+    """Two figures after the point: a wide table is to be read, not to be copied from."""
     arms, measures = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
     head = ["| arm | " + " | ".join(measures) + " |", "| --- " * (len(measures) + 1) + "|"]
-    return head + [f"| {arm} | " + " | ".join(cells.get((arm, m), "") for m in measures) + " |" for arm in arms]
+    shown = {key: value(c, 2) for key, c in cells.items()}
+    return head + [f"| {arm} | " + " | ".join(shown.get((arm, m), "") for m in measures) + " |" for arm in arms]
 
 
-def value(claim: Claim) -> str:
+def value(claim: Claim, places: int = 3) -> str:
     if claim["measured"] is None:
         return "–"
-    low_high = claim["interval"]
-    return f"{claim['measured']:.3f}" + (f" [{low_high[0]:.3f}, {low_high[1]:.3f}]" if low_high else "")
+    ends = claim["interval"]
+    interval = f" [{ends[0]:.{places}f}, {ends[1]:.{places}f}]" if ends else ""
+    return f"{claim['measured']:.{places}f}{interval}"
 
 
 def verdict(claim: Claim) -> str:
