@@ -11,6 +11,7 @@ from contextune.contexts import Nothing
 from contextune.errors import UserError
 from contextune.recipe import Adapter, Train
 from contextune.train import stage
+from contextune.train.interpolate import part_of_the_way
 
 OPTIONS = {"steps": 4, "batch": 4, "lr": 1e-2, "max_length": 64}
 
@@ -55,3 +56,12 @@ def test_refused_before_anything_is_trained(records, tokenizer, tiny, tmp_path):
     assert not (tmp_path / "again" / "model").exists()
     with pytest.raises(ValueError, match="greater than 0"):
         Train(interpolate=0)
+
+
+def test_a_weight_without_a_beginning_is_no_silent_end(records, tokenizer, tiny, tmp_path):
+    trained(records, tokenizer, tiny, tmp_path)
+    (file,) = (tmp_path / "model").glob("*.safetensors")
+    before = file.read_bytes()
+    with pytest.raises(UserError, match="is not in the model that the stage began with"):
+        part_of_the_way(tmp_path / "model", {}, 0.5)
+    assert file.read_bytes() == before

@@ -31,21 +31,27 @@ def refuse(train: Train, adapted: bool) -> None:
         )
 
 
-def part_of_the_way(folder: Path, began: Mapping[str, torch.Tensor], share: float) -> None:
+def part_of_the_way(folder: Path, began: Mapping[str, torch.Tensor] | None, share: float) -> None:
     """Rewrites the weights in `folder`: began + share (ended - began), in fp32, stored as they were stored.
 
-    `began` holds full weights by name; of an adapter nothing is needed. Weights of another name stay as they are.
+    `began` holds full weights by name; None for an adapter, whose B began at zero. Raises UserError, with the folder as
+    it was, where a weight has no beginning.
     """
+    files = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as stored:
-            metadata = stored.metadata()
             ended = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # it is no dictionary
-        save_file({name: _between(name, t, began, share) for name, t in ended.items()}, file, metadata)
+            files[file] = {name: _between(name, t, began, share) for name, t in ended.items()}, stored.metadata()
+    for file, (tensors, metadata) in files.items():
+        save_file(tensors, file, metadata)
 
 
-def _between(name: str, ended: torch.Tensor, began: Mapping[str, torch.Tensor], share: float) -> torch.Tensor:
-    if ADDED in name:
-        return (ended.float() * share).to(ended.dtype)
+def _between(name: str, ended: torch.Tensor, began: Mapping[str, torch.Tensor] | None, share: float) -> torch.Tensor:
+    if began is None:
+        return (ended.float() * share).to(ended.dtype) if ADDED in name else ended
     if name not in began:
-        return ended
+        raise UserError(
+            f"train.interpolate: the finished weight '{name}' is not in the model that the stage began with",
+            "set train.interpolate: 1, and say so in an issue",
+        )
     return torch.lerp(began[name].detach().float(), ended.float(), share).to(ended.dtype)

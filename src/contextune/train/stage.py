@@ -194,7 +194,7 @@ def _finish(job: Job, trainer: ContextTrainer, seconds: float) -> None:
         trainer.accelerator.wait_for_everyone()
         return
     if job.train.interpolate < 1:
-        began = {} if job.train.adapter else models.load_model(job.start, job.model).state_dict()
+        began = None if job.train.adapter else models.load_model(job.start, job.model).state_dict()
         part_of_the_way(fresh, began, job.train.interpolate)
     job.tokenizer.save_pretrained(fresh)
     (fresh / "README.md").write_text(job.card, encoding="utf-8")
