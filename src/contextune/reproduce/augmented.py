@@ -81,7 +81,7 @@ BENCHES = {
     ),
 }  # fmt: skip
 PUBLIC = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", max_length=256)
-STEPS = 120
+STEPS = 250
 """Updates an arm."""
 
 
