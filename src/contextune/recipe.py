@@ -128,6 +128,12 @@ class Train(Options):
     save: int = Field(0, ge=0, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s")
     threads: int = Field(0, ge=0, description="0: one below 10 M parameters, else all cores")
 
+    @model_validator(mode="after")
+    def _straight(self) -> Train:
+        if self.interpolate < 1 and self.adapter is not None and self.adapter.kind == "dora":
+            raise ValueError("train.interpolate: dora's weights are products; use lora, qlora or no adapter")
+        return self
+
 
 class Stage(Options):
     """One round of training within an arm; omitted training keys are those of `train`."""

@@ -20,13 +20,12 @@ ADDED = ".lora_B."
 """An adapter adds B A, and B begins at zero: a part of the way is that part of B."""
 
 
-def refuse(train: Train, adapted: bool) -> None:
-    """Raises UserError where the way back is not a straight line; `adapted`: the stage goes on with an adapter."""
-    kind = train.adapter.kind if train.adapter else None
-    if train.interpolate < 1 and (adapted or kind == "dora"):
-        found = "an adapter that an earlier stage began" if adapted else "adapter.kind dora"
+def refuse(train: Train) -> None:
+    """Raises UserError where a stage that goes on with an adapter is to interpolate."""
+    if train.interpolate < 1:
         raise UserError(
-            f"train.interpolate: {train.interpolate:g} with {found}, whose weights are products",
+            f"train.interpolate: {train.interpolate:g} with an adapter that an earlier stage began, whose weights are "
+            "products",
             "interpolate full weights or a fresh lora or qlora adapter; set train.interpolate: 1 here",
         )
 

@@ -84,9 +84,9 @@ def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, tot
 def open_model(job: Job) -> Any:
     """The model to train: an adapter is made where the recipe asks for one, and taken up where one is there."""
     adapter = job.train.adapter
-    refuse(job.train, models.is_adapter(job.start))
     quantized = adapter is not None and adapter.kind == "qlora"
     if models.is_adapter(job.start):
+        refuse(job.train)
         return models.load_adapted(job.start, trainable=True, quantized=quantized)
     model = models.load_model(job.start, job.model, quantized=quantized)
     return models.adapt(model, adapter) if adapter else model
