@@ -126,7 +126,7 @@ def test_retrieval_is_exact():
     assert retrieval.measure(500, 10, 1, lambda text: None, width=16)["same"] == 1.0
 
 
-@pytest.mark.parametrize("wrong", [["bench", "trainin"], ["bench", "--size", "large"]])
+@pytest.mark.parametrize("wrong", [["bench", "trainin"], ["bench", "--size", "large"], ["bench", "--device", "gpu"]])
 def test_wrong_words_are_named(wrong, capsys):
     from contextune.cli import main
 
@@ -134,6 +134,21 @@ def test_wrong_words_are_named(wrong, capsys):
         main(wrong)
     assert stopped.value.code == 2
     assert "bench: no " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("scoring", "only training is measured"), ("training", "torch sees no GPU")]
+)
+def test_a_gpu_that_is_not_there(part, said, capsys, monkeypatch):
+    import torch
+
+    from contextune.cli import main
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", part, "--device", "cuda"])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_json_is_json(monkeypatch):

@@ -17,7 +17,7 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Times:
-    """CPU seconds of one runner, all threads together, a value a round."""
+    """Seconds of one runner, a value a round: of the processor, all threads together; on a GPU, by the clock."""
 
     seconds: tuple[float, ...]
 
@@ -32,24 +32,34 @@ class Times:
 
 
 def race(
-    runners: Mapping[str, Runner], rounds: int, told: Told = lambda text: None
+    runners: Mapping[str, Runner], rounds: int, told: Told = lambda text: None, device: str = "cpu"
 ) -> tuple[dict[str, Times], dict[str, int | None]]:
     """Each runner once a round, beginning with another one each time; and the bytes that each needed.
 
     In a first round, to warm up, memory is measured instead of time.
     """
     told("warming up")
-    peaks = {name: peak(runner) for name, runner in runners.items()}
+    peaks = {name: peak(runner, device) for name, runner in runners.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     names = list(runners)
     for turn in range(rounds):
         told(f"round {turn + 1} of {rounds}")
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            begin = time.process_time()
+            begin = now(device)
             runners[name]()
-            seconds[name].append(time.process_time() - begin)
+            seconds[name].append(now(device) - begin)
     return {name: Times(tuple(values)) for name, values in seconds.items()}, peaks
+
+
+def now(device: str) -> float:
+    """Seconds; a GPU's work is waited for, since it goes on beside the processor's."""
+    if device == "cpu":
+        return time.process_time()
+    import torch
+
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def results(times: Mapping[str, Times], peaks: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
@@ -65,12 +75,17 @@ def results(times: Mapping[str, Times], peaks: Mapping[str, int | None]) -> dict
     }
 
 
-def matmul(gflop: float = 4.0, rows: int = 1024, width: int = 512, out: int = 1408) -> tuple[Runner, float]:
-    """A runner of plain fp32 matrix products, of the shapes of a model's layers, and what it computes in GFLOP."""
+def matmul(device: str = "cpu") -> tuple[Runner, float]:
+    """A runner of plain matrix products, of the shapes of a model's layers, and what it computes in GFLOP.
+
+    fp32 on a processor, bf16 on a GPU.
+    """
     import torch
 
-    a, b = torch.randn(rows, width), torch.randn(width, out)
-    into = torch.empty(rows, out)
+    gflop, rows, width, out = (4.0, 1024, 512, 1408) if device == "cpu" else (20_000.0, 8192, 2048, 8192)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    a, b = (torch.randn(*shape, device=device, dtype=dtype) for shape in ((rows, width), (width, out)))
+    into = torch.empty(rows, out, device=device, dtype=dtype)
     once = 2e-9 * rows * width * out
     times = max(1, round(gflop / once))
 
@@ -81,8 +96,15 @@ def matmul(gflop: float = 4.0, rows: int = 1024, width: int = 512, out: int = 14
     return run, times * once
 
 
-def peak(runner: Runner) -> int | None:
+def peak(runner: Runner, device: str = "cpu") -> int | None:
     """Bytes that a runner needed above what was there before it; None where the system does not say (not Linux)."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        runner()
+        return torch.cuda.max_memory_allocated() - held
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     try:
         _give_back()

@@ -20,12 +20,20 @@ NEEDS = {
 }
 
 
-def bench(parts: Seq[str], quick: bool, rounds: int, sizes: Seq[str], threads: int, told: race.Told) -> dict[str, Any]:
-    """Runs the parts; peers that are not installed are left out and named. Raises UserError where none is there."""
+def bench(
+    parts: Seq[str], quick: bool, rounds: int, sizes: Seq[str], threads: int, told: race.Told, device: str = "cpu"
+) -> dict[str, Any]:
+    """Runs the parts; peers that are not installed are left out and named.
+
+    Raises UserError where none is there, for a GPU that is not there, and for other parts than training on one.
+    """
     import torch
 
+    if device != "cpu":
+        _refuse_without_gpu(parts)
+
     missing = [f"{part} without {NEEDS[part][0]}: {NEEDS[part][1]}" for part in parts if not _there(part)]
-    if "training" in parts and not native_bf16():
+    if "training" in parts and device == "cpu" and not native_bf16():
         missing.append("TRL as it comes (bf16, checkpointing): this processor has no bf16 products")
     if "scoring" in parts and not _there("scoring"):
         if tuple(parts) == ("scoring",):
@@ -34,17 +42,30 @@ def bench(parts: Seq[str], quick: bool, rounds: int, sizes: Seq[str], threads: i
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = {part: list(_part(part, quick, rounds, sizes, told)) for part in parts}
+        found = {part: list(_part(part, quick, rounds, sizes, told, device)) for part in parts}
     finally:
         torch.set_num_threads(before)
-    return {"machine": machine(threads), "missing": missing, **found}
+    return {"machine": machine(threads, device), "missing": missing, **found}
+
+
+def _refuse_without_gpu(parts: Seq[str]) -> None:
+    import torch
+
+    if tuple(parts) != ("training",):
+        raise UserError(
+            "bench --device cuda: only training is measured on a GPU", "contextune bench training --device cuda"
+        )
+    if not torch.cuda.is_available():
+        raise UserError("bench --device cuda: torch sees no GPU here", "leave --device out: the processor is measured")
 
 
 def _there(part: str) -> bool:
     return part not in NEEDS or find_spec(NEEDS[part][0]) is not None
 
 
-def _part(part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told) -> Iterator[dict[str, Any]]:
+def _part(
+    part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told, device: str
+) -> Iterator[dict[str, Any]]:
     if part == "retrieval":
         from . import retrieval
 
@@ -56,10 +77,12 @@ def _part(part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told)
             from .workloads import WORKLOADS
 
             peers = [p for p in training.PEERS if p == "transformers" or _there("training")]
-            if quick or not native_bf16():  # as it comes TRL computes in bf16, which takes minutes a step in software
+            if device == "cpu" and (
+                quick or not native_bf16()
+            ):  # as it comes TRL computes in bf16, which takes minutes a step in software
                 peers = [p for p in peers if p != "trl_as_it_comes"]
             for workload in WORKLOADS:
-                yield training.measure(size, workload, rounds, peers, told)
+                yield training.measure(size, workload, rounds, peers, told, device)
         elif part == "scoring":
             from . import scoring
 
@@ -71,8 +94,8 @@ def _part(part: str, quick: bool, rounds: int, sizes: Seq[str], told: race.Told)
                 yield generation.measure(size, rounds, 4 if quick else 16, told, document)
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Processor, native bf16 or not, threads, and the versions of all that took part."""
+def machine(threads: int, device: str = "cpu") -> dict[str, Any]:
+    """Processor and GPU, native bf16 or not, threads, and the versions of all that took part."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
@@ -82,8 +105,15 @@ def machine(threads: int) -> dict[str, Any]:
         "cpu": names[0] if names else platform.processor(),
         "bf16": native_bf16(),
         "threads": threads,
+        "gpu": _gpu() if device != "cpu" else None,
         "versions": versions,
     }
+
+
+def _gpu() -> str:
+    import torch
+
+    return str(torch.cuda.get_device_name())
 
 
 def native_bf16() -> list[str]:
@@ -109,14 +139,16 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     about = result["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     native = ", ".join(about["bf16"]) or "no native bf16"
-    yield f"{about['cpu']}, {native}, {about['threads']} thread; {versions}"
+    where = about.get("gpu") or f"{about['cpu']}, {native}, {about['threads']} thread"
+    yield f"{where}; {versions}"
+    unit = "seconds" if about.get("gpu") else "CPU seconds"
     yield from (f"left out: {m}" for m in result["missing"])
     for row in result.get("training", ()):
         yield ""
         about = f"{row['workload']}; {row['rounds']} rounds, ceiling {row['ceiling']:.0f} GFLOP/s"
         yield f"training, {row['size']} model, {about}"
         yield ""
-        yield "| | CPU seconds a step | ours is faster | of the ceiling | peak MB | loss differs | gradients differ |"
+        yield f"| | {unit} a step | ours is faster | of the ceiling | peak MB | loss differs | gradients differ |"
         yield "|---|---|---|---|---|---|---|"
         for name, r in row["runners"].items():
             yield (

@@ -10,9 +10,10 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -33,6 +34,12 @@ SPEC = {
     "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 2048,
 }  # fmt: skip
 """66 M parameters, 34 M of them not embeddings."""
+BILLION = {
+    "vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 2048, "tie_word_embeddings": True,
+}  # fmt: skip
+"""1.2 G parameters, the shape of Llama 3.2 1B; for GPUs."""
+SHAPES = {"medium": SPEC, "billion": BILLION}
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,21 @@ class Step:
         return torch.cat([p.grad.flatten() for p in self.model.parameters() if p.grad is not None])
 
 
-def measure(size: str, workload: str, rounds: int, peers: Seq[str], told: race.Told) -> dict[str, Any]:
-    """One workload on one model: seconds, ratios, utilisation, memory and agreement of every runner."""
+def measure(
+    size: str, workload: str, rounds: int, peers: Seq[str], told: race.Told, device: str = "cpu"
+) -> dict[str, Any]:
+    """One workload on one model: seconds, ratios, utilisation, memory and agreement of every runner.
+
+    On a GPU all compute in bf16 with fp32 weights; a processor computes in fp32.
+    """
     model = model_of(size)
     rows = WORKLOADS[workload](model.config.vocab_size)
-    steps = {"ours": ours(model, rows), **{name: RUNNERS[name](copy.deepcopy(model), rows) for name in peers}}
-    product, gflop = race.matmul()
+    steps = {"ours": ours(model, rows, device), **{name: RUNNERS[name](copy.deepcopy(model), rows) for name in peers}}
+    product, gflop = race.matmul(device)
     losses: dict[str, float] = {}
     runners = {name: partial(_run, name, step, losses) for name, step in steps.items()}
-    times, peaks = race.race({**runners, "matmul": product}, rounds, lambda text: told(f"{size} {workload}: {text}"))
+    said = lambda text: told(f"{size} {workload}: {text}")  # noqa: E731
+    times, peaks = race.race({**runners, "matmul": product}, rounds, said, device)
     ceiling = gflop / times["matmul"].median
     needed = floor(rows, model.config)
     result: dict[str, Any] = {"size": size, "workload": workload, "rounds": rounds, "ceiling": ceiling, "floor": needed}
@@ -80,26 +93,29 @@ def _run(name: str, step: Step, losses: dict[str, float]) -> None:
 
 
 def model_of(size: str) -> Any:
-    """`medium`: the shape of SPEC with random weights; `pocket`: the model that comes with the package."""
+    """Of a shape in SHAPES, with random weights; `pocket`: the model that comes with the package."""
     if size == "pocket":
         return models.load_model(str(pocket.path())).train()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**SPEC)).train()  # type: ignore[arg-type]
+    return LlamaForCausalLM(LlamaConfig(**SHAPES[size])).train()  # type: ignore[arg-type]
 
 
-def ours(model: Any, rows: Seq[Rendered]) -> Step:
-    """As the trainer does it, with `layout: auto`."""
+def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> Step:
+    """As the trainer does it, with `layout: auto`; the model moves to the device after its trial."""
     engine = Engine.of(model, max(map(len, rows)))
-    layout = choose("auto", model.config._attn_implementation, "cpu", engine.spans)
+    model.to(device)
+    layout = choose("auto", model.config._attn_implementation, model.device.type, engine.spans)
     targets = sum(row.trained for row in rows)
 
     def step() -> float:
         total = 0.0
         for batch in layout(rows, 8192, 0):
+            batch = batch.to(model.device)
             with engine.around(model, batch):
-                loss = engine.loss(model, batch, 1 / targets)
+                with _precision(model):
+                    loss = engine.loss(model, batch, 1 / targets)
                 loss.backward()
             total += loss.item()
         return total
@@ -115,7 +131,9 @@ def transformers(model: Any, rows: Seq[Rendered]) -> Step:
     def step() -> float:
         total = 0.0
         for batch in batches:
-            loss = model(**batch, use_cache=False, num_items_in_batch=targets).loss
+            given = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            with _precision(model):
+                loss = model(**given, use_cache=False, num_items_in_batch=targets).loss
             loss.backward()
             total += loss.item()
         return total
@@ -124,17 +142,23 @@ def transformers(model: Any, rows: Seq[Rendered]) -> Step:
 
 
 def trl(model: Any, rows: Seq[Rendered], **options: Any) -> Step:
-    """SFTTrainer's own collator and training step; fp32 without checkpointing where no `options` are given."""
+    """SFTTrainer's own collator and training step, without checkpointing where no `options` are given.
+
+    On a GPU with Liger's kernels, where they are installed.
+    """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
-    options = options or {"bf16": False, "gradient_checkpointing": False}
+    gpu = model.device.type != "cpu"
+    options = options or {"bf16": gpu, "gradient_checkpointing": False}
+    if gpu and find_spec("liger_kernel"):
+        options |= {"use_liger_kernel": True}
     data = Dataset.from_list(
         [{"input_ids": list(r.ids), "completion_mask": [int(x >= 0) for x in r.labels]} for r in rows]
     )
     with tempfile.TemporaryDirectory() as folder, _silent():
         arguments = SFTConfig(
-            output_dir=folder, per_device_train_batch_size=ROWS, use_cpu=True, report_to="none", disable_tqdm=True,
+            output_dir=folder, per_device_train_batch_size=ROWS, use_cpu=not gpu, report_to="none", disable_tqdm=True,
             dataloader_pin_memory=False, max_length=None, completion_only_loss=True,
             **{k: v for k, v in options.items() if v is not None},
         )  # fmt: skip
@@ -165,6 +189,10 @@ RUNNERS: Mapping[str, Callable[[Any, Seq[Rendered]], Step]] = {
     "trl": trl,
     "trl_as_it_comes": _as_it_comes,
 }
+
+
+def _precision(model: Any) -> AbstractContextManager[Any]:
+    return nullcontext() if model.device.type == "cpu" else torch.autocast(model.device.type, torch.bfloat16)
 
 
 def _padded(rows: Seq[Rendered]) -> dict[str, torch.Tensor]:

@@ -18,29 +18,34 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         quick: Annotated[bool, typer.Option("--quick", help="The pocket model alone: under a minute.")] = False,
         size: Annotated[
-            str | None, typer.Option(help="medium (66 M parameters) or pocket; both where left out.")
+            str | None,
+            typer.Option(help="pocket, medium (66 M parameters), billion (1.2 G); the first two where left out."),
         ] = None,
         rounds: Annotated[int, typer.Option(min=1, help="Rounds of which the median is taken.")] = 3,
         threads: Annotated[int, typer.Option(min=1, help="Threads of every runner.")] = 1,
+        device: Annotated[
+            str, typer.Option(help="cpu, or cuda: training in bf16 on a GPU, size billion where none is given.")
+        ] = "cpu",
         as_json: Json = False,
     ) -> None:
         """Measure ours against transformers, TRL and lm-eval: same threads and precision, in turn, in one run."""
         from ..environment import quiet_libraries
         from ..errors import UserError, nearest
 
-        parts, sizes = ("training", "scoring", "generation", "retrieval"), ("pocket", "medium")
+        parts, sizes = ("training", "scoring", "generation", "retrieval"), ("pocket", "medium", "billion")
         if part is not None and part not in parts:
             raise UserError(f"bench: no part '{part}'", nearest(part, parts))
         if size is not None and size not in sizes:
             raise UserError(f"bench: no size '{size}'", nearest(size, sizes))
+        if device not in ("cpu", "cuda"):
+            raise UserError(f"bench: no device '{device}'", nearest(device, ("cpu", "cuda")))
         quiet_libraries()
         from ..bench.run import bench as run
         from ..bench.run import lines
 
-        chosen = (size,) if size else sizes[:1] if quick else sizes
-        found = run(
-            (part,) if part else parts, quick, rounds, chosen, threads, lambda text: print(text, file=sys.stderr)
-        )
+        usual = sizes[:1] if quick else sizes[:2] if device == "cpu" else sizes[2:]
+        chosen, wanted = (size,) if size else usual, (part,) if part else parts if device == "cpu" else parts[:1]
+        found = run(wanted, quick, rounds, chosen, threads, lambda text: print(text, file=sys.stderr), device)
         if as_json:
             return print_json(found)
         print("\n".join(lines(found)))
