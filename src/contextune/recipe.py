@@ -225,7 +225,7 @@ class Evaluate(Options):
     )
     perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
     limit: int | None = Field(None, gt=0, description="the first N items of each task")
-    tokens: int = Field(8192, gt=0, description="tokens computed at once at most")
+    tokens: int = Field(4096, gt=0, description="tokens computed at once at most")
     samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
     probes: Probes | None = Field(None, description="in-weights, in-context and copy scores during training")
     gradients: Gradients | None = Field(None, description="gradients with and without a context during training")

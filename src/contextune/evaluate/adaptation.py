@@ -155,7 +155,7 @@ def figure(made: dict[str, Any]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def scorer(model: Any, tokenizer: Tokenizer, tokens: int = 8192) -> Ask:
+def scorer(model: Any, tokenizer: Tokenizer, tokens: int = 4096) -> Ask:
     """Asks a loaded model."""
 
     def ask(task: Task) -> list[float]:

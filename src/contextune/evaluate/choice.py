@@ -33,7 +33,7 @@ def score_choices(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = 8192,
+    tokens: int = 4096,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Scored]:
     """One result an item. A prompt that is too long loses its beginning; `tokens` bounds what is computed at once.

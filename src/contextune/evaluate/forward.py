@@ -71,7 +71,7 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def log_likelihoods(
-    model: Any, rows: Seq[Row], tokens: int = 8192, progress: Callable[[int], None] = lambda done: None
+    model: Any, rows: Seq[Row], tokens: int = 4096, progress: Callable[[int], None] = lambda done: None
 ) -> list[float]:
     """Summed log-likelihood (nats, softmax in fp32) of each row's scored tokens given those before them.
 

@@ -33,7 +33,7 @@ def score_texts(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = 8192,
+    tokens: int = 4096,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood]:
     """One result an item: its answer after its prompt, which is mostly empty."""

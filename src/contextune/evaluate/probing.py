@@ -29,7 +29,7 @@ from .probes import Probes
 class Watcher:
     """`watcher(step, model)` asks all probes, unless that was done at this step before."""
 
-    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: int = 8192) -> None:
+    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: int = 4096) -> None:
         self.wanted, self.tokenizer, self.folder, self.tokens = wanted, tokenizer, folder / "probes", tokens
 
     def __call__(self, step: int, model: Any) -> None:

@@ -32,7 +32,7 @@ def score(
     *,
     arm: str,
     seed: int,
-    tokens: int = 8192,
+    tokens: int = 4096,
     progress: Progress | None = None,
 ) -> dict[str, pa.Table]:
     """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -45,6 +46,7 @@ class Group:
         return Span(self.shared, tuple(useful(r) - self.shared for r in self.rows if useful(r) > self.shared))
 
 
+@lru_cache(maxsize=256)  # an update's rows, each asked for many times
 def useful(row: Rendered) -> int:
     """Tokens that the model must read: those before the last one that bears loss, which is only predicted."""
     return max((i for i, label in enumerate(row.labels) if i and label != IGNORED), default=1)
