@@ -45,7 +45,8 @@ MESSAGES = {"kind": "messages"}
 FILES = [
     Bad("missing file", "article.jsonl: no such file in ", "did you mean 'articles.jsonl'?", {"articles.jsonl": "{}"},
         {"path": "article.jsonl"}),
-    Bad("missing folder", "no/where.txt: no such file and no folder ", source={"path": "no/where.txt"}),
+    Bad("missing folder", "no/where.txt: no such file and no folder ", "paths are relative to /",
+        source={"path": "no/where.txt"}),
     Bad("empty jsonl", "a.jsonl: empty, expected at least one row", "leave it out", {"a.jsonl": ""}),
     Bad("blank jsonl", "a.jsonl: empty", files={"a.jsonl": "\n  \n"}),
     Bad("empty json", "a.json: empty", files={"a.json": " "}),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from contextune import data
+from contextune import comparison, data, recipe
 from contextune.data import read
 from contextune.data.contamination import overlap
 from contextune.data.records import records
 from contextune.errors import UserError
+from contextune.prepare import prepare
+from contextune.progress import Reporter
 from contextune.recipe import Source
 from contextune.sequence import encode
 from tests.conftest import SHARED, needs_shared
 
 pytestmark = needs_shared
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def squeeze(text: str) -> str:
@@ -84,3 +90,13 @@ def test_test_items_that_are_known_from_training():
     train = texts("fincausal2020_task1/practice_sample.jsonl")
     found = overlap(train, texts("fincausal2020_task1/trial_full.jsonl"))
     assert (found.checked, len(found.unchecked), len(found.hits)) == (8424, 156, 345)
+
+
+@pytest.mark.parametrize("name", ["medical", "mtop", "text2sql", "translation"])
+def test_recipes_for_real_data_pass_their_own_check(name, tmp_path):
+    """All that `check` refuses, with another model; a recipe that is refused out of the box is of no use."""
+    file = RECIPES / f"{name}.yaml"
+    wanted = recipe.load(file, ["model=pocket", "train.max_length=2048"])
+    prepared = prepare(wanted, file.parent, tmp_path, (), lambda said: None)
+    comparison.preflight(prepared, Reporter(Console(file=io.StringIO())))
+    assert prepared.tasks

@@ -339,6 +339,11 @@ BAD = {
         "'path' would be the same for all",
         "folder",
     ),
+    "no folder for a group": (
+        {"task": "mmlu_medical", "path": "nowhere"},
+        "task mmlu_medical: no such folder .*nowhere",
+        "relative to",
+    ),
     "no file of the subject": ({"task": "mmlu_anatomy", "path": "."}, "no file matches .*anatomy_test", ""),
     "not a task": (7, "a task is a name, a file or a mapping", ""),
 }

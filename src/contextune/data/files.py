@@ -80,7 +80,8 @@ def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     else:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         where = f"in {path.parent}" if siblings else f"and no folder {path.parent}"
-        raise UserError(f"{entry}: no such file {where}", nearest(path.name, siblings[:50]))
+        hint = nearest(path.name, siblings[:50]) if siblings else f"paths are relative to {folder.resolve()}"
+        raise UserError(f"{entry}: no such file {where}", hint)
 
 
 def _below(base: Path, entry: str, format: str) -> Iterator[File | str]:

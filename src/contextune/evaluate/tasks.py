@@ -182,6 +182,8 @@ def _anchored(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _refuse_one_for_all(own: dict[str, Any], where: str) -> None:
+    if "path" in own and not Path(str(own["path"])).exists():
+        raise UserError(f"{where}: no such folder {own['path']}", "paths are relative to the recipe's folder")
     if "name" in own or "rows" in own or ("path" in own and not Path(str(own["path"])).is_dir()):
         key = next(k for k in ("name", "rows", "path") if k in own)
         raise UserError(
