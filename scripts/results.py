@@ -11,41 +11,45 @@ A table stands below its comment and is replaced as a whole; what stands around 
 
 from __future__ import annotations
 
-import json
 import re
 import sys
+from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+
+from contextune.reproduce.claims import Claim, value
+from contextune.reproduce.study import read
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- study: ([\w-]+) ?([^\n]*?) ?-->\n\n?)((?:\|[^\n]*\n)*)")
-
-Claim = dict[str, Any]
 
 
 def main(folder: str) -> None:
     def table(found: re.Match[str]) -> str:
         comment, name, options, old = found.groups()
-        claims = json.loads((Path(folder) / name / "study.json").read_text())["claims"]
-        return comment.rstrip("\n") + "\n\n" + "\n".join(rows(claims, options.split())) + ("\n" if old else "\n\n")
+        study = read(Path(folder) / name / "study.json")
+        if study is None:
+            sys.exit(f"{folder}: no finished study {name}")
+        return (
+            comment.rstrip("\n") + "\n\n" + "\n".join(rows(study.claims, options.split())) + ("\n" if old else "\n\n")
+        )
 
     PAGE.write_text(TABLE.sub(table, PAGE.read_text()))
 
 
-def rows(claims: list[Claim], options: list[str]) -> list[str]:
+def rows(claims: Seq[Claim], options: list[str]) -> list[str]:
     match options:
         case ["arms"]:
-            return grid({tuple(c["id"].rsplit(".", 1)): c for c in claims if c["interval"]})
+            return grid({tuple(c.id.rsplit(".", 1)): c for c in claims if c.interval})
         case ["by", *measures]:
-            cells = {tuple(c["id"].split(".", 1)[::-1]): c for c in claims if c["interval"] and c["id"].count(".") == 1}
+            cells = {tuple(c.id.split(".", 1)[::-1]): c for c in claims if c.interval and c.id.count(".") == 1}
             return grid({key: cells[key] for m in measures for key in cells if key[1] == m})
         case ["tested"]:
-            claims = [c for c in claims if c["verdict"] != "measured"]
+            claims = [c for c in claims if c.verdict != "measured"]
         case ["only", *forms]:
-            claims = [c for c in claims if any(fnmatch(c["id"], form) for form in forms)]
+            claims = [c for c in claims if any(fnmatch(c.id, form) for form in forms)]
     head = ["| id | the source says | measured | verdict |", "| --- | --- | --- | --- |"]
-    return head + [f"| `{c['id']}` | {c['paper']} | {value(c)} | {verdict(c)} |" for c in claims]
+    return head + [f"| `{c.id}` | {c.paper} | {value(c)} | {verdict(c)} |" for c in claims]
 
 
 def grid(cells: dict[tuple[str, ...], Claim]) -> list[str]:
@@ -56,17 +60,9 @@ def grid(cells: dict[tuple[str, ...], Claim]) -> list[str]:
     return head + [f"| {arm} | " + " | ".join(shown.get((arm, m), "") for m in measures) + " |" for arm in arms]
 
 
-def value(claim: Claim, places: int = 3) -> str:
-    if claim["measured"] is None:
-        return "–"
-    ends = claim["interval"]
-    interval = f" [{ends[0]:.{places}f}, {ends[1]:.{places}f}]" if ends else ""
-    return f"{claim['measured']:.{places}f}{interval}"
-
-
 def verdict(claim: Claim) -> str:
-    tested = claim["verdict"] in ("holds", "fails") and re.match(r"[+-]\d", claim["why"])
-    return f"{claim['verdict']}: {claim['why']}" if tested else claim["verdict"]
+    tested = claim.verdict in ("holds", "fails") and re.match(r"[+-]\d", claim.why)
+    return f"{claim.verdict}: {claim.why}" if tested else claim.verdict
 
 
 if __name__ == "__main__":

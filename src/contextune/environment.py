@@ -43,11 +43,16 @@ def environment() -> dict[str, str]:
     }  # fmt: skip
 
 
+def native_bf16() -> list[str]:
+    """The processor's flags for products of bf16; none where the system does not say (not Linux)."""
+    return [flag for flag in ("avx512_bf16", "amx_bf16") if f" {flag}" in _cpuinfo()]
+
+
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
-        if info.exists()
-        else []
-    )
+    names = [x.split(":", 1)[1].strip() for x in _cpuinfo().splitlines() if x.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _cpuinfo() -> str:
+    info = Path("/proc/cpuinfo")
+    return info.read_text() if info.exists() else ""

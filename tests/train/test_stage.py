@@ -198,12 +198,12 @@ def test_bf16_keeps_fp32_weights_and_learns_alike(records, tokenizer, tiny, tmp_
 
 def test_when_bf16_is_used(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(stage, "_cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(stage, "native_bf16", lambda: ["amx_bf16"])
     assert not stage.wants_bf16("auto", 1_000_000), "a tiny model gains nothing"
     assert stage.wants_bf16("auto", 50_000_000)
     assert stage.wants_bf16("bf16", 1)
     assert not stage.wants_bf16("fp32", 50_000_000)
-    monkeypatch.setattr(stage, "_cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(stage, "native_bf16", list)
     assert not stage.wants_bf16("auto", 50_000_000)
 
 

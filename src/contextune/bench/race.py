@@ -82,8 +82,10 @@ def matmul(device: str = "cpu") -> tuple[Runner, float]:
     """
     import torch
 
-    gflop, rows, width, out = (4.0, 1024, 512, 1408) if device == "cpu" else (20_000.0, 8192, 2048, 8192)
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    if device == "cpu":
+        gflop, rows, width, out, dtype = 4.0, 1024, 512, 1408, torch.float32
+    else:
+        gflop, rows, width, out, dtype = 20_000.0, 8192, 2048, 8192, torch.bfloat16
     a, b = (torch.randn(*shape, device=device, dtype=dtype) for shape in ((rows, width), (width, out)))
     into = torch.empty(rows, out, device=device, dtype=dtype)
     once = 2e-9 * rows * width * out

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+from ..environment import environment, native_bf16
 from ..errors import UserError
 from . import race
 
@@ -33,7 +32,7 @@ def bench(
         _refuse_without_gpu(parts)
 
     missing = [f"{part} without {NEEDS[part][0]}: {NEEDS[part][1]}" for part in parts if not _there(part)]
-    if "training" in parts and device == "cpu" and not native_bf16():
+    if "training" in parts and not _quick_in_bf16(device):
         missing.append("TRL as it comes (bf16, checkpointing): this processor has no bf16 products")
     if "scoring" in parts and not _there("scoring"):
         if tuple(parts) == ("scoring",):
@@ -59,6 +58,11 @@ def _refuse_without_gpu(parts: Seq[str]) -> None:
         raise UserError("bench --device cuda: torch sees no GPU here", "leave --device out: the processor is measured")
 
 
+def _quick_in_bf16(device: str) -> bool:
+    """TRL as it comes computes in bf16, which takes minutes a step in software."""
+    return device != "cpu" or bool(native_bf16())
+
+
 def _there(part: str) -> bool:
     return part not in NEEDS or find_spec(NEEDS[part][0]) is not None
 
@@ -77,9 +81,7 @@ def _part(
             from .workloads import WORKLOADS
 
             peers = [p for p in training.PEERS if p == "transformers" or _there("training")]
-            if device == "cpu" and (
-                quick or not native_bf16()
-            ):  # as it comes TRL computes in bf16, which takes minutes a step in software
+            if not _quick_in_bf16(device) or (quick and device == "cpu"):
                 peers = [p for p in peers if p != "trl_as_it_comes"]
             for workload in WORKLOADS:
                 yield training.measure(size, workload, rounds, peers, told, device)
@@ -96,31 +98,16 @@ def _part(
 
 def machine(threads: int, device: str = "cpu") -> dict[str, Any]:
     """Processor and GPU, native bf16 or not, threads, and the versions of all that took part."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    about = environment()
     packages = ("contextune", "torch", "transformers", "trl", "lm_eval")
     versions = {name: v for name in packages if (v := _version(name))}
     return {
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": about["processor"],
         "bf16": native_bf16(),
         "threads": threads,
-        "gpu": _gpu() if device != "cpu" else None,
+        "gpu": about["device"] if device != "cpu" else None,
         "versions": versions,
     }
-
-
-def _gpu() -> str:
-    import torch
-
-    return str(torch.cuda.get_device_name())
-
-
-def native_bf16() -> list[str]:
-    """The processor's flags for products of bf16."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    return [flag for flag in ("avx512_bf16", "amx_bf16") if f" {flag}" in text]
 
 
 def _version(name: str) -> str | None:

@@ -29,22 +29,23 @@ def add_to(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Measure ours against transformers, TRL and lm-eval: same threads and precision, in turn, in one run."""
+        from ..bench.run import PARTS, lines
+        from ..bench.run import bench as run
         from ..environment import quiet_libraries
         from ..errors import UserError, nearest
 
-        parts, sizes = ("training", "scoring", "generation", "retrieval"), ("pocket", "medium", "billion")
-        if part is not None and part not in parts:
-            raise UserError(f"bench: no part '{part}'", nearest(part, parts))
+        sizes = ("pocket", "medium", "billion")
+        if part is not None and part not in PARTS:
+            raise UserError(f"bench: no part '{part}'", nearest(part, PARTS))
         if size is not None and size not in sizes:
             raise UserError(f"bench: no size '{size}'", nearest(size, sizes))
         if device not in ("cpu", "cuda"):
             raise UserError(f"bench: no device '{device}'", nearest(device, ("cpu", "cuda")))
         quiet_libraries()
-        from ..bench.run import bench as run
-        from ..bench.run import lines
-
-        usual = sizes[:1] if quick else sizes[:2] if device == "cpu" else sizes[2:]
-        chosen, wanted = (size,) if size else usual, (part,) if part else parts if device == "cpu" else parts[:1]
+        parts, usual = (PARTS, sizes[:2]) if device == "cpu" else (("training",), sizes[2:])
+        if quick:
+            usual = sizes[:1]
+        chosen, wanted = (size,) if size else usual, (part,) if part else parts
         found = run(wanted, quick, rounds, chosen, threads, lambda text: print(text, file=sys.stderr), device)
         if as_json:
             return print_json(found)

@@ -155,13 +155,13 @@ def figure(made: dict[str, Any]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def scorer(model: Any, tokenizer: Tokenizer, tokens: int = 4096) -> Ask:
+def scorer(model: Any, tokenizer: Tokenizer) -> Ask:
     """Asks a loaded model."""
 
     def ask(task: Task) -> list[float]:
         from .score import score
 
-        table = score(model, tokenizer, [task], arm="model", seed=0, tokens=tokens)[task.name]
+        table = score(model, tokenizer, [task], arm="model", seed=0)[task.name]
         return [float(v) for v in table.column("correct").to_pylist()]
 
     return ask

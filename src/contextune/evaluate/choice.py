@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import UserError
 from ..sequence import Tokenizer
 from .encoding import pair, window
-from .forward import Row, log_likelihoods
+from .forward import TOKENS, Row, log_likelihoods
 from .items import Item
 
 
@@ -33,7 +33,7 @@ def score_choices(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = 4096,
+    tokens: int = TOKENS,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Scored]:
     """One result an item. A prompt that is too long loses its beginning; `tokens` bounds what is computed at once.

@@ -25,6 +25,8 @@ import torch
 from ..errors import UserError
 from ..head import head_of, only_at
 
+TOKENS = 4096
+"""Computed at once at most, where nothing else is said: on a CPU more takes memory and no less time."""
 PASS = 192
 """What one more forward pass costs, in tokens; a matter of speed only."""
 HEAD_ROWS = 1024
@@ -71,7 +73,7 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def log_likelihoods(
-    model: Any, rows: Seq[Row], tokens: int = 4096, progress: Callable[[int], None] = lambda done: None
+    model: Any, rows: Seq[Row], tokens: int = TOKENS, progress: Callable[[int], None] = lambda done: None
 ) -> list[float]:
     """Summed log-likelihood (nats, softmax in fp32) of each row's scored tokens given those before them.
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UserError
 from ..sequence import Tokenizer, encode
 from .encoding import pair, prefix_token, window
-from .forward import Row, log_likelihoods
+from .forward import TOKENS, Row, log_likelihoods
 from .items import Item
 
 
@@ -33,7 +33,7 @@ def score_texts(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = 4096,
+    tokens: int = TOKENS,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood]:
     """One result an item: its answer after its prompt, which is mostly empty."""

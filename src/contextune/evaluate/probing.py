@@ -22,6 +22,7 @@ import torch
 from ..identity import digest, write_json
 from ..sequence import Tokenizer
 from . import probes
+from .forward import TOKENS
 from .generation import generate
 from .probes import Probes
 
@@ -29,7 +30,7 @@ from .probes import Probes
 class Watcher:
     """`watcher(step, model)` asks all probes, unless that was done at this step before."""
 
-    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: int = 4096) -> None:
+    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: int = TOKENS) -> None:
         self.wanted, self.tokenizer, self.folder, self.tokens = wanted, tokenizer, folder / "probes", tokens
 
     def __call__(self, step: int, model: Any) -> None:

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..sequence import Tokenizer
 from . import metrics, outcomes
 from .choice import score_choices
+from .forward import TOKENS
 from .generation import fitted, generate
 from .grading import grade
 from .items import Task
@@ -32,7 +33,7 @@ def score(
     *,
     arm: str,
     seed: int,
-    tokens: int = 4096,
+    tokens: int = TOKENS,
     progress: Progress | None = None,
 ) -> dict[str, pa.Table]:
     """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.

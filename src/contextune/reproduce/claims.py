@@ -128,7 +128,14 @@ def printed(claims: Seq[Claim]) -> list[tuple[str, str, str, str]]:
     """Rows of a table: id, measured with its interval, verdict, claim."""
     rows = list[tuple[str, str, str, str]]()
     for c in claims:
-        value = "–" if c.measured is None else f"{c.measured:.3f}"
-        band = "" if c.interval is None else f" [{c.interval[0]:.3f}, {c.interval[1]:.3f}]"
-        rows.append((c.id, value + band, str(c.verdict), c.paper))
+        rows.append((c.id, value(c), str(c.verdict), c.paper))
     return rows
+
+
+def value(claim: Claim, places: int = 3) -> str:
+    """What was measured, with its interval: "0.360 [0.230, 0.500]"."""
+    measured = "–" if claim.measured is None else f"{claim.measured:.{places}f}"
+    if claim.interval is None:
+        return measured
+    low, high = claim.interval
+    return f"{measured} [{low:.{places}f}, {high:.{places}f}]"

@@ -21,6 +21,7 @@ from transformers import TrainingArguments
 
 from .. import models
 from ..contexts import Context
+from ..environment import native_bf16
 from ..errors import UserError
 from ..recipe import Model, Train
 from ..sequence import Record, Tokenizer
@@ -159,12 +160,7 @@ def wants_bf16(precision: str, size: int) -> bool:
         return precision == "bf16"
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    return size >= models.SMALL and _cpu_has_bf16()
-
-
-def _cpu_has_bf16() -> bool:
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(f in flags.read_text() for f in (" avx512_bf16", " amx_bf16"))
+    return size >= models.SMALL and bool(native_bf16())
 
 
 class _Clock(Watch):
