@@ -118,7 +118,6 @@ MEANING = {  # of keys whose model says nothing more than their name
     "Compare.resamples": "of the bootstrap",
     "Model.revision": "hub only: a branch, tag or commit",
     "Model.trust_remote_code": "run code that comes with a hub model",
-    "Policy.policy": "the policy's name",
     "Recipe.about": "one line for the report",
     "Recipe.arms": "name: arm; an arm of one stage may be written as that stage, an untrained one as nothing",
     "Recipe.compare": "see compare below",
@@ -143,30 +142,59 @@ MEANING = {  # of keys whose model says nothing more than their name
 @cache
 def groups() -> dict[str, Any]:
     """Group in recipe.md: pydantic model."""
-    from contextune import contexts, recipe
+    from contextune.contexts.examples import Examples
+    from contextune.data.options import Source
+    from contextune.evaluate.options import Compare, Evaluate
+    from contextune.experiment.recipe import Arm, Recipe, Stage
+    from contextune.generation.options import Writer
+    from contextune.models.options import Adapter, Model
+    from contextune.train.options import Train
 
     return {
-        "top": recipe.Recipe, "model": recipe.Model, "data.NAME": recipe.Source, "arms.NAME": recipe.Arm,
-        "arms.NAME.stages": recipe.Stage, "train": recipe.Train, "train.adapter": recipe.Adapter,
-        "evaluate": recipe.Evaluate, "evaluate.probes": recipe.Probes,
-        "evaluate.gradients": recipe.Gradients, "compare": recipe.Compare,
-        "writer": recipe.Writer,
-        **{f"context: {name}": contexts.find(name) for name in contexts.names()},
+        "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
+        "examples": Examples, "train": Train, "train.adapter": Adapter, "evaluate": Evaluate, "compare": Compare,
+        "writer": Writer,
     }  # fmt: skip
 
 
+@cache
+def registered() -> dict[str, dict[str, Any]]:
+    """Group in recipe.md: pydantic models by the name that a recipe calls them by."""
+    from contextune.core import registry
+
+    return {
+        "policies": dict(sorted(registry.policies.items())),
+        "operations": dict(sorted(registry.operations.items())),
+        "filters": dict(sorted(registry.filters.items())),
+        "similarities": dict(sorted(registry.similarities.items())),
+        "callbacks": dict(sorted(registry.callbacks.items())),
+    }
+
+
 def keys(group: str) -> str:
-    """A Markdown table of a group's keys."""
+    """A Markdown table of a group's keys; of what is registered, a row for each of its own keys."""
+    if group in registered():
+        head = ["| name | key | values | default | meaning |", "| --- | --- | --- | --- | --- |"]
+        rows = [row for name, model in registered()[group].items() for row in _own_rows(name, model)]
+        return "\n".join([*head, *rows]) + "\n"
     rows = ["| key | values | default | meaning |", "| --- | --- | --- | --- |"]
     for key, info in groups()[group].model_fields.items():
         rows.append(f"| `{key}` | {_values(info)} | {_default(info)} | {meaning(groups()[group], key)} |")
     return "\n".join(rows) + "\n"
 
 
+def _own_rows(name: str, model: Any) -> list[str]:
+    """The keys that the model does not share with all that show examples; its first line where it has none."""
+    shared = groups()["examples"].model_fields if issubclass(model, groups()["examples"]) else {}
+    own = {k: i for k, i in model.model_fields.items() if k not in shared or str(i) != str(shared[k])}
+    about = (model.__doc__ or "").strip().splitlines()[0]
+    rows = [f"| `{name}` | | | | {about} |"]
+    return rows + [f"| | `{k}` | {_values(i)} | {_default(i)} | {meaning(model, k)} |" for k, i in own.items()]
+
+
 def meaning(model: type, key: str) -> str:
     own = model.model_fields[key].description  # type: ignore[attr-defined]
-    name = "Policy" if key == "policy" else model.__name__
-    text = own or MEANING[f"{name}.{key}"]
+    text = own or MEANING.get(f"{model.__name__}.{key}", "")
     return str(text).replace("|", "\\|")
 
 
@@ -201,7 +229,7 @@ def _default(info: Any) -> str:
         return "required"
     value = info.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        return f"`{value.policy}`" if hasattr(value, "policy") else "as below"
+        return f"`{value.name}`" if hasattr(value, "plain") else "as below"
     if value is None or value == "" or value == () or value == {}:
         return "none"
     if isinstance(value, str):

@@ -17,8 +17,8 @@ from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
 from pathlib import Path
 
-from contextune.reproduce.claims import Claim, value
-from contextune.reproduce.study import read
+from contextune_lab.papers.claims import Claim, value
+from contextune_lab.papers.study import read
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- study: ([\w-]+) ?([^\n]*?) ?-->\n\n?)((?:\|[^\n]*\n)*)")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contextune.sequence import Record, Segment
+from contextune.core.sequence import Record, Segment
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")

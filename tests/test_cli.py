@@ -30,8 +30,8 @@ def test_light_commands_never_import_torch(arguments):
 def test_schema_accepts_every_ready_recipe():
     jsonschema = pytest.importorskip("jsonschema")
     from contextune.cli.recipes import folder
-    from contextune.schema import recipe_schema
-    from contextune.yamlfile import read_yaml
+    from contextune.core.yaml_files import read_yaml
+    from contextune.experiment.schema import recipe_schema
 
     schema = recipe_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -42,8 +42,8 @@ def test_schema_accepts_every_ready_recipe():
 
 
 def test_every_ready_recipe_parses_and_says_what_it_is():
-    from contextune import recipe
     from contextune.cli.recipes import about, folder
+    from contextune.experiment import recipe
 
     files = list(folder().glob("*.yaml"))
     assert len(files) >= 5
@@ -75,12 +75,12 @@ def test_a_ready_recipe_previews(name, capsys, tmp_path, monkeypatch):
     (row,) = json.loads(capsys.readouterr().out)
     assert end.value.code in (0, None)
     first, second = row["epochs"]
-    assert first["tokens"] == second["tokens"], "nothing stands before the text, so nothing is drawn"
+    assert first["tokens"] == second["tokens"], "nothing precedes the text, so nothing is drawn"
     assert first["counts"]["trained"] == len(first["tokens"]) - 1
 
 
 def test_numbers_as_people_write_them():
-    from contextune.yamlfile import apply
+    from contextune.core.yaml_files import apply
 
     assert apply({}, ["train.lr=1e-4", "model.revision=v2", "seeds=[1, 2]"]) == {
         "train": {"lr": 1e-4}, "model": {"revision": "v2"}, "seeds": [1, 2],

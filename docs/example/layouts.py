@@ -1,4 +1,4 @@
-from contextune.sequence import Rendered
+from contextune.core.sequence import Rendered
 from contextune.train.layouts import LAYOUTS
 
 rows = [

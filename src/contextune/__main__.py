@@ -1,5 +1,5 @@
 """`python -m contextune` is the command line."""
 
-from .cli import main
+from contextune.cli import main
 
 main()

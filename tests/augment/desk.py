@@ -1,12 +1,13 @@
-"""A desk whose writer is a function, and what it was asked."""
+"""A BindContext whose writer is a function, and what it was asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from contextune.augment import Desk, Passage
-from contextune.generate.base import Failure, Request
+from contextune.augment import Passage
+from contextune.core.binding import BindContext
+from contextune.generation.protocol import Failure, Request
 
 Answer = Callable[[Request], str | Failure]
 
@@ -29,17 +30,28 @@ class Scripted:
         self.calls.append(len(requests))
         return [self.answer(r) for r in requests]
 
+    def key(self, request: Request) -> str:
+        return f"key-{request.source}"
 
-def desk(
+
+def bind_context(
     answer: Answer = lambda r: "nothing",
     corpus: tuple[Passage, ...] = (),
     style: str = "plain",
     room: int = 1000,
     folder: Path | None = None,
     seed: int = 0,
-) -> tuple[Desk, Scripted]:
+) -> tuple[BindContext, Scripted]:
     script = Scripted(answer)
-    made = Desk(script, lambda r: f"key-{r.source}", Letters(), corpus, folder, style, room, seed)  # type: ignore[arg-type]
+    made = BindContext(
+        Letters(),
+        folder=folder,
+        writer=script,
+        prompt_style=style,
+        prompt_tokens=room,
+        corpus=corpus,
+        seed=seed,  # type: ignore[arg-type]
+    )
     return made, script
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contextune.augment import reading
-from contextune.augment.names import apart, names
+from contextune.augment import replies as reading
+from contextune.augment.entity_names import apart, names
 
 
 @pytest.mark.parametrize(

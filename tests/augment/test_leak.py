@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from contextune.augment.leak import leak
-from contextune.evaluate.items import Item, Task
+from contextune.core.items import Item, Task
 from contextune.worlds import build
 
 

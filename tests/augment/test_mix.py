@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contextune.augment.mix import Mix, achieved, mix, portions
-from contextune.errors import UserError
-from contextune.sequence import Record, Segment
+from contextune.augment.mixing import Mix, achieved, mix, portions
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Segment
 
 
 def record(id: str, size: int) -> Record:

@@ -6,30 +6,31 @@ from itertools import pairwise
 
 import pytest
 
-from contextune import augment
-from contextune.augment import find
-from contextune.errors import UserError
-from contextune.generate.base import Failure
-from tests.augment.desk import desk, passage
+from contextune.augment import parse_operation
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.generation.protocol import Failure
+from tests.augment.desk import bind_context, passage
 
 LIGHT = passage("a", "The lighthouse at Pell was built by Orla Vance. It is old because nobody cared for it at all.")
 FACTS = passage("b", "all Kalo are Mido. no Mido are Rune.")
 
 
 def made(name: str, passages, answer=lambda r: "nothing", corpus=(), style="plain", room=1000, folder=None, **options):
-    at, script = desk(answer, tuple(corpus), style, room, folder)
-    operation = find(name).model_validate({"operation": name, **options})
-    return list(operation.infer(list(passages), at)), script
+    context, script = bind_context(answer, tuple(corpus), style, room, folder)
+    operation = parse_operation({"operation": name, **options})
+    return list(operation.infer(list(passages), context)), script
 
 
 def test_the_list_is_known():
-    assert augment.names() == sorted([
+    assert registry.operations.names() == sorted([
         "active_reading", "conclusions", "deductions", "implications", "link", "questions", "reading", "relations",
         "repeat", "rephrase", "restate", "reversal", "reversed_strings",
     ])  # fmt: skip
-    for name in augment.names():
-        cls = find(name)
-        assert cls.model_fields["operation"].default == name == cls.name
+    for name in registry.operations.names():
+        cls = registry.operations.find(name)
+        assert name == cls.name
+        assert parse_operation(name).plain() == {"operation": name}
         assert cls.reads == (
             "sentence" if name in ("rephrase", "restate", "reversal", "repeat", "reversed_strings") else "document"
         )
@@ -61,11 +62,8 @@ def test_own_demonstrations_and_own_prompt(tmp_path):
     found, script = made("reversal", [FACTS], lambda r: "a\nb", folder=tmp_path, prompt="ask.yaml")
     assert script.asked == [f"say {FACTS.text} so"]
     assert [m.text for m in found] == ["a\nb"]
-    reversal = find("reversal")
-    contents = [
-        reversal(operation="reversal", **o).content(tmp_path)
-        for o in ({}, {"demonstrations": "mine.yaml"}, {"prompt": "ask.yaml"})
-    ]
+    reversal = registry.operations.find("reversal")
+    contents = [reversal(**o).content(tmp_path) for o in ({}, {"demonstrations": "mine.yaml"}, {"prompt": "ask.yaml"})]
     assert len({str(c) for c in contents}) == 3, "the wording is part of a run's identity"
 
 

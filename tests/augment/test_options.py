@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from contextune.errors import UserError
-from contextune.recipe import parse
-from contextune.schema import recipe_schema
+from contextune.core.errors import UserError
+from contextune.experiment.recipe import parse
+from contextune.experiment.schema import recipe_schema
 
 
 def recipe(augment: object, **stage: object) -> dict:
@@ -30,7 +30,7 @@ def test_short_forms():
 
 def test_it_is_written_out_and_read_back():
     whole = {"operations": ["rephrase", {"operation": "link", "budget": 50, "context": "sample"}], "keep": False,
-             "verify": [{"filter": "echo"}, "malformed"], "mix": {"total": 100}}  # fmt: skip
+             "filters": [{"filter": "near_copy"}, "malformed"], "mix": {"total": 100}}  # fmt: skip
     made = parse(recipe(whole))
     plain = json.loads(made.model_dump_json(exclude_defaults=True))
     assert plain["arms"]["a"]["stages"][0]["augment"]["operations"][1] == {
@@ -48,16 +48,20 @@ def test_it_is_written_out_and_read_back():
         ({"operations": [{"operation": "link", "budgte": 3}]}, "'arms.a.augment.operations.0.budgte'", "'budget'"),
         ({"operations": [{"operation": "repeat", "temperature": 1}]}, "operations.0.temperature'", "samples"),
         ({"operations": [{"name": "link"}]}, "an operation is a name or a mapping with the key 'operation'", ""),
-        ({"operations": ["link"], "verify": ["malfromed"]}, "unknown filter 'malfromed'", "'malformed'"),
-        ({"operations": ["link"], "verify": [{"filter": "echo", "x": 1}]}, "'arms.a.augment.verify.0.x'", "filter"),
-        ({"operations": ["link"], "verify": [3]}, "a filter is a name or a mapping with the key 'filter'", ""),
+        ({"operations": ["link"], "filters": ["malfromed"]}, "unknown filter 'malfromed'", "'malformed'"),
+        (
+            {"operations": ["link"], "filters": [{"filter": "near_copy", "x": 1}]},
+            "'arms.a.augment.filters.0.x'",
+            "filter",
+        ),
+        ({"operations": ["link"], "filters": [3]}, "a filter is a name or a mapping with the key 'filter'", ""),
         ({"operations": ["link"], "split": "words"}, "arms.a.augment.split: Input should be 'none'", ""),
         ({"operations": [{"operation": "reversal", "samples": 3}]}, "samples is 3 with temperature 0", ""),
         ({"operations": [{"operation": "reversal", "samples": 0}]}, "operations.0.samples", ""),
         ({}, "augment names no operation", ""),
-        ({"split": "independent", "verify": ["echo"]}, "augment.verify has no effect without operations", ""),
+        ({"split": "independent", "filters": ["near_copy"]}, "augment.filters has no effect without operations", ""),
         ({"split": "independent", "keep": False}, "augment.keep has no effect without operations", ""),
-        ({"operations": ["link"], "data": ["e"]}, "augment.data: 'e' is no source of this stage", ""),
+        ({"operations": ["link"], "data": ["e"]}, "augment.data: 'e' is not a source of this stage", ""),
         ({"operations": ["link"], "failures": 2}, "arms.a.augment.failures", ""),
         ({"operations": ["link"], "mix": {"share": {}}}, "unknown key 'arms.a.augment.mix.share'", "'shares'"),
         ({"operations": ["link"], "mix": {"replay": {"data": "z"}}}, "uses data 'z'", ""),
@@ -78,7 +82,7 @@ def test_no_torch_is_loaded_to_read_it():
 
     code = f"""
 import sys
-from contextune.recipe import parse
+from contextune.experiment.recipe import parse
 parse({recipe(["reversal", "relations"])!r})
 print([m for m in ("torch", "transformers", "bm25s", "scipy", "sklearn", "pyarrow") if m in sys.modules])
 """

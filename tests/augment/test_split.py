@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextune.augment.split import pieces, sentences, untitled
-from contextune.sequence import Record, Segment, Sequence, render
+from contextune.augment.sentence_split import pieces, sentences, untitled
+from contextune.core.sequence import Record, Segment, Sequence, render
 
 TEXTS = st.text(st.sampled_from("ab AB.!?\n\t:-é。\"'"), max_size=80)
 
@@ -73,7 +73,7 @@ def test_what_is_not_split():
 
 
 def test_cumulative_in_tokens(tokenizer):
-    """w0 is 8. What stands before bears no loss; an end of text only where the whole text ends."""
+    """w0 is 8. What precedes is not trained on; an end of text only where the whole text ends."""
     record = text("w0 w1\n\nw2 w3\n\nw4")
     rows = [render(Sequence(p.segments, p.ends), tokenizer) for p in pieces(record, "cumulative")]
     assert [r.ids for r in rows] == [(1, 8, 9), (1, 8, 9, 10, 11), (1, 8, 9, 10, 11, 12, 2)]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from contextune.augment.base import Desk
-from contextune.augment.desk import Asking
 from contextune.augment.export import rows as exported
 from contextune.augment.options import Augment, shorthand
-from contextune.augment.run import Augmented, Job, augment
-from contextune.augment.verify import Bench
-from contextune.errors import UserError
-from contextune.generate.base import Failure
-from contextune.sequence import Record, Segment, Sequence, render
-from tests.generate.fake import Fake
+from contextune.augment.stage import Augmented, AugmentJob, augment
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Segment, Sequence, render
+from contextune.generation.protocol import Failure
+from contextune.generation.stored_writer import StoredWriter
+from tests.generation.fake import Fake
 
 
 def text(id: str, said: str) -> Record:
@@ -27,11 +26,12 @@ def run(
     tokenizer, options, answer=lambda r: "w9", records=RECORDS, store=None, plan=False, room=50, replay=()
 ) -> Augmented:
     engine = Fake(answer)
-    asking = Asking(lambda: engine, store, tokenizer, plan)
-    desk = Desk(asking, asking.key, tokenizer, (), None, "plain", 400)
+    writer = StoredWriter(lambda: engine, store, tokenizer, plan)
+    context = BindContext(tokenizer, [r for r, _ in records], writer=writer, prompt_tokens=400)
     sizes = lambda rs: [len(tokenizer.encode(r.target, add_special_tokens=False)) + r.ends for r in rs]  # noqa: E731
-    bench = Bench([r for r, _ in records], tokenizer)
-    made = augment(Job(Augment.model_validate(shorthand(options)), records, desk, asking, bench, sizes, room, replay))
+    made = augment(
+        AugmentJob(Augment.model_validate(shorthand(options)), records, context, writer, sizes, room, replay)
+    )
     made.account["asked"] = len(engine.asked)
     return made
 
@@ -42,7 +42,7 @@ def rendered(record: Record, tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def test_golden_records(tokenizer):
-    """w0 is 8. A plain text; a question without loss and its answer; a piece after what stands before it."""
+    """w0 is 8. A plain text; a question without loss and its answer; a piece after what precedes it."""
     answers = {"questions": "Question: w7?\nAnswer: w8 w9", "reversal": "- w2 w1"}
     made = run(
         tokenizer, {"operations": ["reversal", "questions"], "split": "cumulative", "data": ["s"]},
@@ -84,7 +84,7 @@ def test_originals_may_be_left_out_or_only_split(tokenizer):
 
 
 def test_filters_are_accounted_for(tokenizer):
-    made = run(tokenizer, {"operations": ["rephrase"], "verify": ["duplicate"]})
+    made = run(tokenizer, {"operations": ["rephrase"], "filters": ["duplicate"]})
     (account,) = made.account["filters"]
     assert (account["filter"], account["in"], account["out"]) == ("duplicate", 3, 1)
     assert (made.account["made"], made.account["kept"]) == (3, 1)
@@ -110,7 +110,7 @@ def test_row_counts_are_guaranteed_or_the_shortfall_is_said(tokenizer):
             return Failure("broken")
         return f"- {request.source} w{request.seed // 1000}" if request.source == "b" else "- w1\n- w2"
 
-    made = run(tokenizer, {"operations": ["rephrase"], "verify": ["duplicate"], "atleast": 2, "failures": 1}, answer)
+    made = run(tokenizer, {"operations": ["rephrase"], "filters": ["duplicate"], "atleast": 2, "failures": 1}, answer)
     rows = [row["text"] for row in made.rows if row["kept"]]
     assert rows == ["w1", "w2", "b w0", "b w1"]
     assert made.account["shortfall"] == {"atleast": 2, "records": {"o": 0}}

@@ -15,7 +15,7 @@ WORDS = st.lists(st.sampled_from(["the", "fox", "Old", "Town", "Kalo,", "is", "O
 
 
 def reverse(text: str, seed: int = 0, **options: object) -> str:
-    return ReversedStrings(operation="reversed_strings", **options).reverse(text, random.Random(seed))
+    return ReversedStrings(**options).reverse(text, random.Random(seed))
 
 
 @given(WORDS, st.sampled_from(["word", "entity", "segment"]), st.integers(0, 5))

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from contextune import worlds
-from contextune.accounting import account, lengths
-from contextune.contexts import Scene, compose
-from contextune.contexts.base import parse
-from contextune.contexts.grammar import Cipher, Slots
-from contextune.errors import UserError
-from contextune.sequence import Moment, Record, Segment, render
+from contextune.contexts import compose, parse
+from contextune.core.binding import BindContext
+from contextune.core.sequence import DrawKey, Record, Segment, render
+from contextune.data.token_counts import lengths
+from contextune.experiment.accounting import account
 from contextune.worlds import solve
+from contextune.worlds.extensions.editors import Cipher, Slots
 
-AT = [Moment(0, e) for e in range(3)]
+AT = [DrawKey(0, e) for e in range(3)]
 
 
 def pair(id: str, question: str, answer: str) -> Record:
@@ -23,7 +23,8 @@ def pair(id: str, question: str, answer: str) -> Record:
 
 
 def bound(tokenizer, records, **options):
-    return parse({"policy": "edited", "share": 1, "k": 3, **options}).bind(Scene(tokenizer, tuple(records)))
+    policy = parse({"policy": "counterfactual", "share": 1, "k": 3, **options})
+    return policy.bind(BindContext(tokenizer, tuple(records)))
 
 
 def shown(drawn) -> str:
@@ -40,7 +41,7 @@ def test_slots(tokenizer):
     context, reader = bound(tokenizer, records), Slots(SimpleNamespace(records=()))
     for record in records[:30]:
         for at in AT:
-            drawn = context.before(record, at)
+            drawn = context.draw(record, at)
             marks, values, order = reader.read(drawn.record)
             assert (marks, values) == reader.read(record)[:2]
             assert order != reader.read(record)[2]
@@ -57,7 +58,7 @@ def test_cipher(tokenizer):
     records = records_of("cipher")
     context, reader = bound(tokenizer, records), Cipher(SimpleNamespace(records=records))
     for record in records[:30]:
-        drawn = context.before(record, Moment(0, 0))
+        drawn = context.draw(record, DrawKey(0, 0))
         old, new = reader.read(record), reader.read(drawn.record)
         (word,) = [w for w in old if old[w] != new[w]]
         assert new[word] not in reader.codes[word]
@@ -73,7 +74,7 @@ def test_facts(tokenizer, world):
     trained = {f for r in records for f in solve.read(r.target)}
     context = bound(tokenizer, records)
     for record in records[:40]:
-        drawn = context.before(record, Moment(0, 0))
+        drawn = context.draw(record, DrawKey(0, 0))
         (asked,) = solve.read("".join(s.text for s in drawn.record.segments))
         told = list(solve.read(shown(drawn)))
         assert asked in told
@@ -85,7 +86,7 @@ def test_facts(tokenizer, world):
 def test_facts_are_asked_from_both_sides(tokenizer):
     record = records_of("reversals")[0]
     context = bound(tokenizer, records_of("reversals"))
-    asked = [context.before(record, Moment(0, e)).record for e in range(60)]
+    asked = [context.draw(record, DrawKey(0, e)).record for e in range(60)]
     assert any("question" in r.segments[0].text for r in asked)
     assert any("less" in r.segments[0].text or "not as" in r.segments[0].text for r in asked)
     assert all(r.segments[0].role == "context" and r.segments[1].role == "target" for r in asked)
@@ -93,10 +94,10 @@ def test_facts_are_asked_from_both_sides(tokenizer):
 
 def test_labels(tokenizer):
     records = [pair(f"r{i}", f"w{i} w{i + 20} ", ("good", "bad", "fair")[i % 3]) for i in range(12)]
-    context = bound(tokenizer, records, k=4, tau=None)
+    context = bound(tokenizer, records, k=4, max_random_similarity=None)
     true = {r.segments[0].text: r.target for r in records}
     for record in records:
-        drawn = context.before(record, Moment(0, 0))
+        drawn = context.draw(record, DrawKey(0, 0))
         turned = {}
         for line in shown(drawn).splitlines():
             given, _, label = line.rpartition(" ")
@@ -113,70 +114,37 @@ def test_entities(tokenizer):
         pair("d", "We saw Quito and Lima and found ", "that Quito is high."),
         pair("e", "Something else stands here: ", "nothing."),
     ]
-    context = bound(tokenizer, records, similarity="overlap", tau=None)
-    drawn = [context.before(records[0], Moment(0, e)) for e in range(6)]
+    context = bound(tokenizer, records, similarity="overlap", max_random_similarity=None)
+    drawn = [context.draw(records[0], DrawKey(0, e)) for e in range(6)]
     for d in drawn:
         new = d.provenance["edit"]["to"]
         assert d.record.target == f"the city {new}."
         assert "Lima" not in shown(d)
         assert new in shown(d)
-    inside = context.before(records[3], Moment(0, 0)).record  # it tells the name itself
+    inside = context.draw(records[3], DrawKey(0, 0)).record  # it tells the name itself
     name = inside.target.split()[1]
     assert name != "Quito"
     assert inside.segments[0].text == f"We saw {name} and Lima and found "
-    assert context.before(records[4], Moment(0, 0)).record is None  # nothing to edit: left to the other policy
+    assert context.draw(records[4], DrawKey(0, 0)).record is None  # nothing to edit: left to the other policy
 
 
 def test_what_is_learned_is_counted(tokenizer):
-    """Accounting agrees with what is rendered, where targets were replaced and where answers bear loss."""
+    """Accounting agrees with what is rendered, where targets were replaced and where answers are trained on."""
     records = records_of("slots")[:24]
     known = lengths(records, tokenizer)
-    for options in ({}, {"loss": "all"}, {"otherwise": "zero", "share": 0.5}):
-        policy = parse({"policy": "edited", "share": 1, "k": 2, **options})
+    for options in ({}, {"loss": "all"}, {"otherwise": "none", "share": 0.5}):
+        policy = parse({"policy": "counterfactual", "share": 1, "k": 2, **options})
         ready = SimpleNamespace(
             stage=SimpleNamespace(sources=("d",), context=policy), records=records, origins=["d"] * len(records),
-            context=policy.bind(Scene(tokenizer, records)), train=SimpleNamespace(max_length=60), augmented=None,
+            context=policy.bind(BindContext(tokenizer, records)), train=SimpleNamespace(max_length=60), augmented=None,
             plan=lambda seed: SimpleNamespace(updates=1, draws=1),
         )  # fmt: skip
         prepared = SimpleNamespace(
             recipe=SimpleNamespace(seeds=(0,)), tokenizer=tokenizer, lengths=lambda name: known,
             records={"d": SimpleNamespace(records=records, dropped=0)}, documents={"d": SimpleNamespace(duplicates=0)},
         )  # fmt: skip
-        (row,) = account(prepared, "arm", 0, ready)
-        made = [compose(r, ready.context, Moment(0, 0)) for r in records]
+        (row,) = account(prepared, ready, "arm", 0)
+        made = [compose(r, ready.context, DrawKey(0, 0)) for r in records]
         out = [render(s, tokenizer, 200) for s in made]
         assert row["trained"] == sum(o.trained for o in out)
         assert row["context"] + row["cut"] == sum(len(o) - o.trained for o in out)
-
-
-def test_lures_speak_of_others(tokenizer):
-    """The record stands as it is, behind statements of its own form about names that no record has."""
-    records = worlds.build("reversals", size="small").records["train"][:60]
-    named = {w for r in records for w in (r.fields["a"], r.fields["b"])}
-    context = parse({"policy": "lures", "share": 1.0, "k": 3, "tau": None, "similarity": "overlap"}).bind(
-        Scene(tokenizer, tuple(records))
-    )
-    for record in records[:20]:
-        drawn, again = (context.before(record, Moment(0, 0)) for _ in range(2))
-        assert drawn == again
-        assert drawn.record is None, "what is learned is not edited"
-        assert drawn.provenance["lures"] == 3
-        told = list(solve.read(shown(drawn)))
-        assert [f.relation for f in told] == [record.fields["relation"]] * 3
-        assert not {x for f in told for x in (f.a, f.b)} & named
-        assert sum(len(tokenizer.encode(s.text)) for s in drawn.segments) <= context.longest()
-
-
-def test_a_share_of_lures_is_random_examples(tokenizer):
-    records = worlds.build("reversals", size="small").records["train"][:60]
-    policy = {"policy": "lures", "share": 0.5, "k": 4, "tau": None, "similarity": "overlap"}
-    context = parse(policy).bind(Scene(tokenizer, tuple(records)))
-    drawn = [context.before(r, Moment(s, 0)).provenance for r in records for s in range(5)]
-    assert all(len(d["examples"]) == 4 for d in drawn)
-    assert 0.45 < sum(d["lures"] for d in drawn) / (4 * len(drawn)) < 0.55
-
-
-def test_lures_need_somebody_else(tokenizer):
-    records = worlds.build("slots", size="small").records["train"][:40]
-    with pytest.raises(UserError, match=r"context (lures|edited)"):
-        parse({"policy": "lures", "similarity": "overlap"}).bind(Scene(tokenizer, tuple(records)))

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextune import worlds
-from contextune.contexts import Scene
-from contextune.contexts.base import parse
-from contextune.retrieve import given as visible
-from contextune.retrieve.guard import stem
-from contextune.retrieve.space import normalised
-from contextune.sequence import Moment, Record, Segment
+from contextune.contexts import parse
+from contextune.core.binding import BindContext
+from contextune.core.sequence import DrawKey, Record, Segment
+from contextune.retrieval import given as visible
+from contextune.retrieval.guard import stem
+from contextune.retrieval.space import normalised
 
 SHOWING = ["random", "similar", "contrastive", "batch_mix", "mixed_shot", "raft", "paraphrase_only", "neighbour_only"]
 words = st.lists(st.sampled_from([f"w{i}" for i in range(6)]), min_size=1, max_size=4)
@@ -43,11 +43,11 @@ def family(record: Record) -> set[str]:
 @given(pools(), st.integers(0, 5))
 def test_no_record_sees_itself(tokenizer, policy, similarity, records, epoch):
     options = {"paraphrases": "none"} if policy in ("contrastive", "paraphrase_only") else {}
-    chosen = parse({"policy": policy, "similarity": similarity, "tau": None, **options})
-    context = chosen.bind(Scene(tokenizer, tuple(records)))
+    chosen = parse({"policy": policy, "similarity": similarity, "max_random_similarity": None, **options})
+    context = chosen.bind(BindContext(tokenizer, tuple(records)))
     known = {r.id: r for r in records}
     for record in records:
-        drawn = context.before(record, Moment(0, epoch)).provenance
+        drawn = context.draw(record, DrawKey(0, epoch)).provenance
         assert len(set(drawn["examples"])) == len(drawn["examples"])
         for name, s in zip(drawn["examples"], drawn["similarities"], strict=True):
             other = known[name]
@@ -65,17 +65,17 @@ def test_no_record_sees_itself(tokenizer, policy, similarity, records, epoch):
 def test_other_wordings_of_a_fact(tokenizer, world, policy):
     """Each fact stands in several texts; none of them before another."""
     records = worlds.build(world, size="small").records["train"]
-    context = parse({"policy": policy, "k": 6}).bind(Scene(tokenizer, records))
+    context = parse({"policy": policy, "k": 6}).bind(BindContext(tokenizer, records))
     key = "fact" if world == "reversals" else "person"
     fact = {r.id: r.fields[key] for r in records}
     for record in records[:60]:
-        drawn = context.before(record, Moment(0, 0)).provenance["examples"]
+        drawn = context.draw(record, DrawKey(0, 0)).provenance["examples"]
         assert len(drawn) == 6
         assert record.fields[key] not in {fact[e] for e in drawn}
 
 
 def test_only_the_control_sees_itself(tokenizer):
     records = [Record(f"r{i}", (Segment(f"w{i} ", "context"), Segment("w9", "target"))) for i in range(6)]
-    context = parse({"policy": "self_copy", "k": 3}).bind(Scene(tokenizer, tuple(records)))
+    context = parse({"policy": "self_copy", "k": 3}).bind(BindContext(tokenizer, tuple(records)))
     for record in records:
-        assert context.before(record, Moment(0, 0)).provenance["examples"].count(record.id) == 1
+        assert context.draw(record, DrawKey(0, 0)).provenance["examples"].count(record.id) == 1

@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.contexts import Generated, Prompts, Scene, compose
+from contextune.contexts import Generated, Prompts, bind_policy, compose
 from contextune.contexts.generated import clean, cut, visible
-from contextune.errors import UserError
-from contextune.generate import Failure
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey, Record, Segment, encode, render
+from contextune.generation import Failure
+from contextune.generation.stored_writer import StoredWriter
 from contextune.prompts import load_meta
-from contextune.sequence import Moment, Record, Segment, encode, render
-from tests.generate.fake import Fake, words
+from tests.generation.fake import Fake, words
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,22 +44,22 @@ def writer(**options) -> Fake:
     return Fake(lambda r: f'"Look into {about(r)}"', **options)
 
 
-def scene(bpe, records, engine=None, store=None, folder=None) -> Scene:
-    return Scene(bpe, records, folder, (lambda: engine) if engine is not None else None, store)
+def binding(bpe, records, engine=None, store=None) -> BindContext:
+    return BindContext(bpe, records, writer=StoredWriter(lambda: engine, store, bpe) if engine is not None else None)
 
 
 def test_one_prompt_a_text(bpe):
     engine, records = writer(), [text(f"r{i}") for i in range(5)]
-    context = Generated().bind(scene(bpe, records, engine))
+    context = Generated().bind(binding(bpe, records, engine))
     for record in records:
-        (segment,) = context.before(record, Moment(0, 0)).segments
+        (segment,) = context.draw(record, DrawKey(0, 0)).segments
         assert segment == Segment(f"Look into {record.target} ", "context")
     assert sorted(map(about, engine.asked)) == [r.target for r in records]
 
 
 def test_the_request(bpe):
     engine = writer()
-    Generated(max_tokens=40, temperature=0.5, seed=3).bind(scene(bpe, [text("a")], engine))
+    Generated(max_tokens=40, temperature=0.5, seed=3).bind(binding(bpe, [text("a")], engine))
     (request,) = engine.asked
     assert request.prompt == load_meta().question("Body of a.")
     assert (request.max_tokens, request.temperature, request.seed, request.stop) == (40, 0.5, 3, ())
@@ -65,8 +67,8 @@ def test_the_request(bpe):
 
 
 def test_provenance(bpe):
-    context = Generated().bind(scene(bpe, [text("a")], writer(identity="model-7")))
-    sequence = compose(text("a"), context, Moment(2, 1))
+    context = Generated().bind(binding(bpe, [text("a")], writer(identity="model-7")))
+    sequence = compose(text("a"), context, DrawKey(2, 1))
     assert sequence.provenance == {
         "record": "a", "origin": "", "epoch": 1, "seed": 2,
         "prompt_hash": "e2f90840abcb860ac77b45f52788e850", "engine": "model-7", "meta": "text-adapt@1",
@@ -74,18 +76,18 @@ def test_provenance(bpe):
 
 
 def test_the_same_in_every_epoch_and_for_every_seed(bpe):
-    context = Generated().bind(scene(bpe, [text("a")], writer()))
-    draws = [context.before(text("a"), Moment(seed, epoch)) for seed in range(3) for epoch in range(3)]
+    context = Generated().bind(binding(bpe, [text("a")], writer()))
+    draws = [context.draw(text("a"), DrawKey(seed, epoch)) for seed in range(3) for epoch in range(3)]
     assert all(d == draws[0] for d in draws)
 
 
 def test_pure(bpe):
     """Other records, their order and a copy for a worker make no difference; equal ids of two sources do not mix."""
     records = [text("a", "One."), text("b", "Two."), text("a", "Three.")]
-    all_, few = (Generated().bind(scene(bpe, r, writer())) for r in (records[::-1], records[:1]))
-    assert all_.before(records[0], Moment(0, 0)) == few.before(records[0], Moment(0, 0))
+    all_, few = (Generated().bind(binding(bpe, r, writer())) for r in (records[::-1], records[:1]))
+    assert all_.draw(records[0], DrawKey(0, 0)) == few.draw(records[0], DrawKey(0, 0))
     copy = pickle.loads(pickle.dumps(all_))
-    assert [copy.before(r, Moment(0, 0)).segments[0].text for r in records] == [
+    assert [copy.draw(r, DrawKey(0, 0)).segments[0].text for r in records] == [
         f"Look into {body} " for body in ("One.", "Two.", "Three.")
     ]
 
@@ -96,7 +98,7 @@ def test_the_writer_never_sees_an_answer(bpe, rows):
     """Of a pair it sees the question alone, whatever else is bound with it."""
     engine = Fake(lambda r: "Read on.")
     records = [pair(f"r{i}", question, f"<<answer {number}>>") for i, (question, number) in enumerate(rows)]
-    Generated().bind(scene(bpe, records, engine))
+    Generated().bind(binding(bpe, records, engine))
     assert {r.prompt for r in engine.asked} == {load_meta().question(question) for question, _ in rows}
     assert not any("<<answer" in r.prompt + r.source for r in engine.asked)
 
@@ -111,7 +113,7 @@ def test_what_is_visible():
 def test_nothing_to_read(bpe):
     engine = writer()
     with pytest.raises(UserError, match=r"nothing for the writer to read in records a, c\n"):
-        Generated().bind(scene(bpe, [pair("a", "", "Because."), text("b"), pair("c", " \n", "Yes.")], engine))
+        Generated().bind(binding(bpe, [pair("a", "", "Because."), text("b"), pair("c", " \n", "Yes.")], engine))
     assert not engine.asked
 
 
@@ -158,33 +160,32 @@ class TestClean:
 
 @settings(max_examples=60, deadline=None)
 @given(answer=st.text(max_size=300).filter(lambda a: clean(a, len, 1000) != ""), most=st.integers(16, 64))
-def test_longest_is_an_upper_bound(bpe, answer, most):
+def test_max_context_tokens_is_an_upper_bound(bpe, answer, most):
     """Whatever the writer says: in tokens of the model that is trained, the template counted."""
     engine, record = Fake(lambda r: answer), text("a")
-    context = Generated(max_tokens=most).bind(scene(bpe, [record], engine))
-    drawn = context.before(record, Moment(0, 0))
-    assert len(encode(drawn.segments[0].text, bpe)) <= context.longest() == most
-    rendered = render(compose(record, context, Moment(0, 0)), bpe)
+    policy = Generated(max_tokens=most)
+    context = policy.bind(binding(bpe, [record], engine))
+    drawn = context.draw(record, DrawKey(0, 0))
+    assert len(encode(drawn.segments[0].text, bpe)) <= policy.max_context_tokens(bpe) == most
+    rendered = render(compose(record, context, DrawKey(0, 0)), bpe)
     assert rendered.trained == len(encode(record.target, bpe)) + 1
 
 
-def test_longest_before_there_are_records(bpe):
+def test_max_context_tokens_before_there_are_records(bpe):
     """The content budget of all arms is set before anything is cut or written: no engine is opened for it."""
-
-    def forbidden():
-        raise AssertionError("opened")
-
-    context = Generated(max_tokens=50).bind(Scene(bpe, [], None, forbidden))
-    assert context.longest() == 50
+    assert Generated(max_tokens=50).max_context_tokens(bpe) == 50
+    engine = writer()
+    context = Generated(max_tokens=50).bind(binding(bpe, [], engine))
+    assert not engine.asked
     with pytest.raises(UserError, match="record a: no prompt was written for it"):
-        context.before(text("a"), Moment(0, 0))
+        context.draw(text("a"), DrawKey(0, 0))
 
 
 def test_an_empty_answer_is_asked_once_more(bpe):
     """With another seed, and sampled, since greedy decoding would say the same."""
     engine = Fake(lambda r: "Look." if r.seed == 6 else '""' if "of b" in r.prompt else "Read.")
-    context = Generated(seed=5).bind(scene(bpe, [text("a"), text("b")], engine))
-    assert [context.before(text(n), Moment(0, 0)).segments[0].text for n in "ab"] == ["Read. ", "Look. "]
+    context = Generated(seed=5).bind(binding(bpe, [text("a"), text("b")], engine))
+    assert [context.draw(text(n), DrawKey(0, 0)).segments[0].text for n in "ab"] == ["Read. ", "Look. "]
     assert sorted((about(r), r.seed, r.temperature) for r in engine.asked) == [
         ("Body of a.", 5, 0.0),
         ("Body of b.", 5, 0.0),
@@ -195,50 +196,50 @@ def test_an_empty_answer_is_asked_once_more(bpe):
 def test_what_stays_empty_is_listed(bpe):
     engine = Fake(lambda r: "" if int(about(r).split()[-1][1:-1]) % 2 else "Read.")
     with pytest.raises(UserError, match=r"no prompt, in two attempts, for records r1, r3, r5\n"):
-        Generated().bind(scene(bpe, [text(f"r{i}") for i in range(7)], engine))
+        Generated().bind(binding(bpe, [text(f"r{i}") for i in range(7)], engine))
 
 
 def test_a_failure_is_listed_with_its_record(bpe, tmp_path):
     flaky = Fake(lambda r: Failure("out of room") if "of b" in r.prompt else "Read.")
     records = [text("a"), text("b")]
     with pytest.raises(UserError, match="record b: out of room"):
-        Generated().bind(scene(bpe, records, flaky, tmp_path / "s"))
-    mended = writer()
-    Generated().bind(scene(bpe, records, mended, tmp_path / "s"))
-    assert list(map(about, mended.asked)) == ["Body of b."]
+        Generated().bind(binding(bpe, records, flaky, tmp_path / "s"))
+    fixed = writer()
+    Generated().bind(binding(bpe, records, fixed, tmp_path / "s"))
+    assert list(map(about, fixed.asked)) == ["Body of b."]
 
 
 def test_nothing_is_asked_twice(bpe, tmp_path):
     """Neither for a text that stands twice, nor in a second run, nor for records that were there before."""
     store, records = tmp_path / "s", [text("a"), text("b"), text("again", "Body of a.")]
     first, second, third, other = writer(), writer(), writer(), writer(identity="other")
-    Generated().bind(scene(bpe, records, first, store))
+    Generated().bind(binding(bpe, records, first, store))
     assert len(first.asked) == 2
-    Generated().bind(scene(bpe, records, second, store))
+    Generated().bind(binding(bpe, records, second, store))
     assert not second.asked
-    Generated().bind(scene(bpe, [*records, text("c")], third, store))
+    Generated().bind(binding(bpe, [*records, text("c")], third, store))
     assert list(map(about, third.asked)) == ["Body of c."]
-    Generated().bind(scene(bpe, records, other, store))
+    Generated().bind(binding(bpe, records, other, store))
     assert len(other.asked) == 2
 
 
 def test_own_meta_prompt(bpe, tmp_path):
     (tmp_path / "m.yaml").write_text("name: m\nversion: 3\nask: 'Guide: {{ text }}'\ntemplate: '({{ prompt }}) '\n")
-    engine, policy = Fake(lambda r: r.prompt.upper()), Generated(meta="m.yaml")
-    context = policy.bind(scene(bpe, [text("a")], engine, tmp_path / "s", tmp_path))
-    drawn = context.before(text("a"), Moment(0, 0))
+    engine, policy = Fake(lambda r: r.prompt.upper()), Generated(meta="m.yaml").located(tmp_path)
+    context = policy.bind(binding(bpe, [text("a")], engine, tmp_path / "s"))
+    drawn = context.draw(text("a"), DrawKey(0, 0))
     assert drawn.segments[0].text == "(GUIDE: BODY OF A.) "
     assert drawn.provenance["meta"] == "m@3"
-    assert policy.content(tmp_path) == load_meta("m.yaml", tmp_path).hash != Generated().content(None)
+    assert policy.content() == load_meta("m.yaml", tmp_path).hash != Generated().content()
 
 
 def test_what_is_missing_is_said(bpe, tmp_path):
     with pytest.raises(UserError, match="needs a writer"):
-        Generated().bind(scene(bpe, [text("a")]))
+        Generated().bind(binding(bpe, [text("a")]))
     long = "word " * 20 + "{{ prompt }}"
     (tmp_path / "m.yaml").write_text(f"name: m\nversion: 1\nask: '{{{{ text }}}}'\ntemplate: '{long}'\n")
     with pytest.raises(UserError, match=r"its template alone has \d+ tokens, max_tokens is 8"):
-        Generated(meta="m.yaml", max_tokens=8).bind(scene(bpe, [text("a")], writer(), None, tmp_path))
+        bind_policy(Generated(meta="m.yaml", max_tokens=8).located(tmp_path), binding(bpe, [text("a")], writer()))
 
 
 def test_killed_and_resumed(tmp_path, bpe):
@@ -250,7 +251,7 @@ def test_killed_and_resumed(tmp_path, bpe):
         "engine = Fake(lambda r: 'Look.', delay=0.004, log=Path(sys.argv[1]))\n"
         "engine._say = lambda w, r: Path(sys.argv[1]).open('a').write(f'{w} {about(r)}\\n')\n"
         "records = [text(f'r{i}', f'r{i}') for i in range(200)]\n"
-        "Generated().bind(scene(T, records, engine, Path(sys.argv[2])))\n"
+        "Generated().bind(binding(T, records, engine, Path(sys.argv[2])))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, log, store], cwd=ROOT, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
@@ -261,11 +262,11 @@ def test_killed_and_resumed(tmp_path, bpe):
     process.communicate()
     delivered, engine = {*words(log, "delivered")}, writer()
     records = [text(f"r{i}", f"r{i}") for i in range(200)]
-    context = Generated().bind(scene(bpe, records, engine, store))
+    context = Generated().bind(binding(bpe, records, engine, store))
     assert 40 <= len(delivered) < 200
     assert not delivered & {*map(about, engine.asked)}
     assert 200 - len(delivered) - len(engine.asked) in (0, 1)
-    found = [context.before(r, Moment(0, 0)).segments[0].text for r in records]
+    found = [context.draw(r, DrawKey(0, 0)).segments[0].text for r in records]
     assert found.count("Look. ") == 200 - len(engine.asked)
 
 
@@ -273,19 +274,19 @@ def test_with_a_model(bpe, tiny, tokenizer):
     """The real engine in place of the fake one."""
     from transformers import AutoModelForCausalLM
 
-    from contextune.generate.local import Local
+    from contextune.generation.local import LocalEngine
 
-    engine = Local(AutoModelForCausalLM.from_pretrained(tiny), tokenizer)
+    engine = LocalEngine(AutoModelForCausalLM.from_pretrained(tiny), tokenizer)
     records = [text("a", "w1 w2 w3"), text("b", "w4 w5 w6 w7")]
-    context = Generated(max_tokens=12).bind(scene(tokenizer, records, engine))
+    context = Generated(max_tokens=12).bind(binding(tokenizer, records, engine))
     for record in records:
-        drawn = context.before(record, Moment(0, 0))
+        drawn = context.draw(record, DrawKey(0, 0))
         assert 0 < len(encode(drawn.segments[0].text, tokenizer)) <= 12
         assert drawn.provenance["engine"] == engine.identity
 
 
 def test_prompts_and_generated_share_no_state(bpe):
     """Binding one policy leaves the draws of another as they were."""
-    before = Prompts().bind(scene(bpe, [])).before(text("a"), Moment(0, 0))
-    Generated().bind(scene(bpe, [text("a")], writer()))
-    assert Prompts().bind(scene(bpe, [])).before(text("a"), Moment(0, 0)) == before
+    before = Prompts().bind(binding(bpe, [])).draw(text("a"), DrawKey(0, 0))
+    Generated().bind(binding(bpe, [text("a")], writer()))
+    assert Prompts().bind(binding(bpe, [])).draw(text("a"), DrawKey(0, 0)) == before

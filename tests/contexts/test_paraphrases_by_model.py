@@ -7,13 +7,14 @@ import random
 import pytest
 
 from contextune import worlds
-from contextune.contexts import Scene
-from contextune.contexts.base import parse
+from contextune.contexts import parse
 from contextune.contexts.paraphrases import fits
-from contextune.errors import UserError
-from contextune.retrieve import given
-from contextune.sequence import Moment
-from tests.generate.fake import Fake
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey
+from contextune.generation.stored_writer import StoredWriter
+from contextune.retrieval import given
+from tests.generation.fake import Fake
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,8 @@ def in_order(request) -> str:
 def bound(tokenizer, slots, answer, tmp_path):
     engine = Fake(answer)
     policy = parse({"policy": "paraphrase_only", "paraphrases": "model", "answers": "same", "similarity": "overlap"})
-    return policy.bind(Scene(tokenizer, slots, engine=lambda: engine, store=tmp_path / "store.sqlite")), engine
+    writer = StoredWriter(lambda: engine, tmp_path / "store.sqlite", tokenizer)
+    return policy.bind(BindContext(tokenizer, slots, writer=writer)), engine
 
 
 def test_each_row_is_shown_and_a_changed_input_asked(tokenizer, slots, tmp_path):
@@ -46,7 +48,7 @@ def test_each_row_is_shown_and_a_changed_input_asked(tokenizer, slots, tmp_path)
         row = rows.pop(shown)
         assert sum(a != b for a, b in zip(asked.split(), given(row).split(), strict=True)) == 1
     for row in slots:
-        drawn = context.before(row, Moment(0, 0))
+        drawn = context.draw(row, DrawKey(0, 0))
         assert drawn.provenance["slot_one"] == "paraphrase"
         made = context.paraphraser.of(row, random.Random(0))
         assert made.target != row.target
@@ -59,7 +61,7 @@ def test_each_row_is_shown_and_a_changed_input_asked(tokenizer, slots, tmp_path)
 def test_an_answer_of_another_form_is_left_out(tokenizer, slots, tmp_path, answer):
     context, _ = bound(tokenizer, slots, lambda r: answer, tmp_path)
     assert all(context.paraphraser.of(row, random.Random(0)) is None for row in slots)
-    assert context.before(slots[0], Moment(0, 0)).provenance["slot_one"] == "similar"
+    assert context.draw(slots[0], DrawKey(0, 0)).provenance["slot_one"] == "similar"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_the_form_of_an_answer(text, right):
 def test_it_needs_a_writer(tokenizer, slots):
     policy = parse({"policy": "contrastive", "paraphrases": "model", "similarity": "overlap"})
     with pytest.raises(UserError, match="model needs a writer"):
-        policy.bind(Scene(tokenizer, slots))
+        policy.bind(BindContext(tokenizer, slots))
 
 
 @pytest.mark.parametrize(("grades", "slot"), [(["medium"], "similar"), (["high"], "random")])
@@ -87,6 +89,6 @@ def test_a_neighbour_of_another_grade_is_not_shown(tokenizer, grades, slot):
     from tests.contexts.test_examples import PAIRS
 
     policy = {"policy": "neighbour_only", "k": 2, "similarity": "overlap", "grades": grades}
-    drawn = parse(policy).bind(Scene(tokenizer, tuple(PAIRS))).before(PAIRS[0], Moment(0, 0))
+    drawn = parse(policy).bind(BindContext(tokenizer, tuple(PAIRS))).draw(PAIRS[0], DrawKey(0, 0))
     assert drawn.provenance["slot_one"] == slot
     assert ("r1" in drawn.provenance["examples"]) == (slot == "similar")

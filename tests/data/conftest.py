@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contextune.recipe import Source
+from contextune.data.options import Source
 
 SENTENCES = [
     "Mitochondria make the energy of the cell.",

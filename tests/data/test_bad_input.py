@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from contextune import data
+from contextune.core.errors import UserError
 from contextune.data import raw
+from contextune.data.options import Source
 from contextune.data.records import records
-from contextune.errors import UserError
-from contextune.recipe import Source
 
 
 @dataclass
@@ -144,7 +144,7 @@ COLUMNS = [
     Bad("white space only", "a.jsonl:1: column 'text': expected text, found white space only",
         files=jsonl({"text": " \n"})),
     Bad("white space file", "a.txt:1: column 'text': expected text, found white space only", files={"a.txt": " \n"}),
-    Bad("duplicate ids", "a.jsonl:3: the id 'x' stands already at a.jsonl:1", "make ids unique",
+    Bad("duplicate ids", "a.jsonl:3: the id 'x' is already at a.jsonl:1", "make ids unique",
         jsonl(*({"text": t, "id": i} for t, i in (("a", "x"), ("b", "y"), ("c", "x"))))),
     Bad("ids that only look different", "a.jsonl:2: the id '1' stands already",
         files=jsonl({"text": "a", "id": 1}, {"text": "b", "id": "1"})),
@@ -259,7 +259,7 @@ def test_what_the_system_refuses(error, says, write, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_listed(write, tmp_path, monkeypatch):
-    """os.walk passes over it; a corpus must not shrink in silence."""
+    """os.walk passes over it; a corpus must not shrink silently."""
     write("a", "d/a.txt")
     write("b", "d/locked/b.txt")
     scan = os.scandir
@@ -337,7 +337,7 @@ def test_a_line_beyond_the_limit_is_refused_before_it_is_read_whole(write, tmp_p
 
 
 def test_a_file_beyond_the_limit(write, tmp_path, monkeypatch):
-    from contextune.data import read
+    from contextune.data import readers as read
 
     monkeypatch.setattr(read, "LIMIT", 100)
     with pytest.raises(UserError, match=r"a\.txt: more than 100 bytes at once") as e:
@@ -347,7 +347,7 @@ def test_a_file_beyond_the_limit(write, tmp_path, monkeypatch):
 
 def test_a_cell_beyond_the_limit(write, tmp_path, monkeypatch):
     """Lines are short, the cell that they make is not."""
-    from contextune.data import read
+    from contextune.data import readers as read
 
     monkeypatch.setattr(read, "LIMIT", 100)
     with pytest.raises(UserError, match=r"a\.csv:2: not valid CSV \(field larger than field limit \(100\)\)"):

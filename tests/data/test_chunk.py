@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.data.chunk import chunk
+from contextune.core.errors import UserError
+from contextune.core.sequence import encode
+from contextune.data.chunking import chunk
 from contextune.data.sentences import borders
-from contextune.errors import UserError
-from contextune.sequence import encode
-
-from .conftest import SENTENCES, Slow, build
+from tests.data.conftest import SENTENCES, Slow, build
 
 BPE = build("</s>")
 TOKENIZERS = {"fast": BPE, "slow": Slow()}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contextune.core.errors import UserError
 from contextune.data.contamination import Hit, overlap, words
-from contextune.errors import UserError
 
 QUICK = "the quick brown fox jumps over the lazy dog and then sleeps well until noon"
 

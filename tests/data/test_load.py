@@ -5,12 +5,14 @@ import json
 import pytest
 
 from contextune import data
-from contextune.data import read, split
-from contextune.data.fingerprint import digest, of_file
-from contextune.errors import UserError
-from contextune.recipe import Source
-from contextune.sequence import Record, Segment
-from contextune.worlds import base as worlds
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Segment
+from contextune.core.world import World
+from contextune.data import readers as read
+from contextune.data import splits as split
+from contextune.data.hashing import digest, of_file
+from contextune.data.options import Source
 
 ROWS = [{"text": f"Text number {i}.", "topic": i % 3} for i in range(40)]
 
@@ -162,11 +164,11 @@ def test_hub_rows_come_with_their_place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def world(monkeypatch):
-    def build(size: int = 4) -> worlds.World:
+    def build(size: int = 4) -> World:
         made = [Record(f"r{i}", (Segment(f"fact {i}", "target"),), document=f"d{i // 2}") for i in range(size)]
-        return worlds.World("toy", {"train": tuple(made), "none": ()}, {})
+        return World("toy", {"train": tuple(made), "none": ()}, {})
 
-    monkeypatch.setitem(worlds._worlds, "toy", build)
+    monkeypatch.setitem(registry.worlds._known, "toy", build)
 
 
 def test_a_world_gives_its_records(world, tmp_path, bpe):

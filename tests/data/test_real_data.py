@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from contextune import comparison, data, recipe
-from contextune.data import read
+from contextune import data
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
+from contextune.core.sequence import encode
+from contextune.data import readers as read
 from contextune.data.contamination import overlap
+from contextune.data.options import Source
 from contextune.data.records import records
-from contextune.errors import UserError
-from contextune.prepare import prepare
-from contextune.progress import Reporter
-from contextune.recipe import Source
-from contextune.sequence import encode
+from contextune.experiment import recipe
+from contextune.experiment import run as comparison
+from contextune.experiment.prepare import prepare
 from tests.conftest import SHARED, needs_shared
 
 pytestmark = needs_shared
@@ -92,11 +94,24 @@ def test_test_items_that_are_known_from_training():
     assert (found.checked, len(found.unchecked), len(found.hits)) == (8424, 156, 345)
 
 
+PLACES = {
+    "mtop": "mtop", "translation": "translation", "mmlu_medical": "mmlu_medical",
+    "articles.jsonl": "craft_fulltext/articles.jsonl", "medquad.jsonl": "medquad_sample/qa_sample2000.jsonl",
+    "medqa_test.jsonl": "medqa_usmle_4opt/test.jsonl", "text2sql/bird_dev.jsonl": "text2sql/bird_dev.jsonl",
+    "text2sql/spider_dev.jsonl": "text2sql/spider_dev.jsonl",
+    "text2sql/department_store.sqlite": "text2sql/spider_db_department_store/department_store.sqlite",
+}  # fmt: skip
+"""Where the shipped recipes look for public data, and where it is here."""
+
+
 @pytest.mark.parametrize("name", ["medical", "mtop", "text2sql", "translation"])
 def test_recipes_for_real_data_pass_their_own_check(name, tmp_path):
     """All that `check` refuses, with another model; a recipe that is refused out of the box is of no use."""
     file = RECIPES / f"{name}.yaml"
+    for place, here in PLACES.items():
+        (tmp_path / "data" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / place).symlink_to(SHARED / here)
     wanted = recipe.load(file, ["model=pocket", "train.max_length=2048"])
-    prepared = prepare(wanted, file.parent, tmp_path, (), lambda said: None)
+    prepared = prepare(wanted, tmp_path, tmp_path, (), lambda said: None)
     comparison.preflight(prepared, Reporter(Console(file=io.StringIO())))
     assert prepared.tasks

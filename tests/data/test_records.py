@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 
 from contextune import data
+from contextune.core.errors import UserError
+from contextune.core.sequence import IGNORED, Segment, Sequence, encode, render
+from contextune.data.options import Source
 from contextune.data.records import SMALLEST, records, specials
-from contextune.errors import UserError
-from contextune.recipe import Source
-from contextune.sequence import IGNORED, Segment, Sequence, encode, render
-
-from .conftest import CHATML, SENTENCES, build
+from tests.data.conftest import CHATML, SENTENCES, build
 
 CHAT = [
     {"role": "system", "content": "Be short."},

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
 from contextune.evaluate import adaptation
-from contextune.evaluate.examples import Example
-from contextune.evaluate.graded import Bench
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.specs import Graded
+from contextune.evaluate.tasks.examples import Example
+from contextune.evaluate.tasks.graded import PooledTask
+from contextune.evaluate.tasks.specs import Graded
 
 
 @pytest.fixture
-def bench() -> Bench:
+def bench() -> PooledTask:
     pool = tuple(Example(f"e{i}", f"a b c{i}", f"Q a b c{i} A", f"y{i}") for i in range(8))
     pool += tuple(Example(f"f{i}", f"k l{i} m{i}", f"Q k l{i} A", f"z{i}") for i in range(8))
     items = (
         Item("near", "Q a b d A", "y", (), {"input": "a b d"}),
         Item("far", "Q q r s A", "z", (), {"input": "q r s"}),
     )
-    return Bench(Task("t", "generate", items, "exact_match"), pool, Graded(k=2))
+    return PooledTask(Task("t", "generate", items, "exact_match"), pool, Graded(k=2))
 
 
 def reads(task: Task) -> list[float]:

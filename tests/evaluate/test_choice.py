@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate.choice import score_choices
-from contextune.evaluate.encoding import pair, prefix_token, window, with_specials
-from contextune.evaluate.items import Item
-
-from .conftest import llama
+from contextune.core.encoding import pair, prefix_token, window, with_specials
+from contextune.core.errors import UserError
+from contextune.core.items import Item
+from contextune.evaluate.scoring.choice import score_choices
+from tests.evaluate.conftest import llama
 
 
 def tokens(tokenizer, ids):

@@ -8,11 +8,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
-from contextune.errors import UserError
-from contextune.evaluate import forward
-from contextune.evaluate.forward import Row, log_likelihoods
-
-from .conftest import llama
+from contextune.core.errors import UserError
+from contextune.models import likelihood as forward
+from contextune.models.likelihood import LikelihoodRow, log_likelihoods
+from tests.evaluate.conftest import llama
 
 VOCABULARY = 60
 
@@ -46,7 +45,7 @@ def mamba():
 MODELS = {"llama": lambda: llama(VOCABULARY), "gpt2": gpt2, "mistral": mistral, "mamba": mamba}
 
 
-def plain(model, rows: list[Row]) -> list[float]:
+def plain(model, rows: list[LikelihoodRow]) -> list[float]:
     model.eval()
     found = []
     with torch.no_grad():
@@ -58,7 +57,7 @@ def plain(model, rows: list[Row]) -> list[float]:
     return found
 
 
-def questions(count: int = 12, shots: int = 25) -> list[Row]:
+def questions(count: int = 12, shots: int = 25) -> list[LikelihoodRow]:
     """A shared beginning, questions of mixed lengths, options of one to four tokens of which some begin alike."""
     rng = random.Random(0)
     draw = lambda n: tuple(rng.randrange(VOCABULARY) for _ in range(n))  # noqa: E731
@@ -66,7 +65,7 @@ def questions(count: int = 12, shots: int = 25) -> list[Row]:
     for _ in range(count):
         given = few + draw(rng.randint(1, 20))
         stem = draw(2)
-        rows += [Row(given, o) for o in (draw(1), draw(1), (*stem, 3), (*stem, 4), draw(4))]
+        rows += [LikelihoodRow(given, o) for o in (draw(1), draw(1), (*stem, 3), (*stem, 4), draw(4))]
     return rows
 
 
@@ -89,13 +88,18 @@ def test_what_all_share_may_be_all_that_is_given(pass_cost, monkeypatch):
     """The last given token is never kept back: it predicts the first scored one."""
     monkeypatch.setattr(forward, "PASS", pass_cost)
     model, few = llama(VOCABULARY), tuple(range(30))
-    rows = [Row(few, (1, 2)), Row(few, (3, 4)), Row((*few, 5), (6,)), Row((*few, 5), (7, 8))]
+    rows = [
+        LikelihoodRow(few, (1, 2)),
+        LikelihoodRow(few, (3, 4)),
+        LikelihoodRow((*few, 5), (6,)),
+        LikelihoodRow((*few, 5), (7, 8)),
+    ]
     assert log_likelihoods(model, rows) == pytest.approx(plain(model, rows), abs=1e-5)
 
 
 def test_given_of_one_token_and_no_shared_beginning():
     model = llama(VOCABULARY)
-    rows = [Row((i,), (i + 1, 5)) for i in range(9)] + [Row((7, 8, 9), (1,))]
+    rows = [LikelihoodRow((i,), (i + 1, 5)) for i in range(9)] + [LikelihoodRow((7, 8, 9), (1,))]
     assert log_likelihoods(model, rows) == pytest.approx(plain(model, rows), abs=1e-5)
     assert log_likelihoods(model, []) == []
 
@@ -104,7 +108,9 @@ def test_equal_inputs_are_read_once_and_the_head_runs_where_needed():
     model, seen, read = llama(VOCABULARY), [], []
     model.get_output_embeddings().register_forward_hook(lambda m, a, out: seen.append(out.shape[1]))
     model.get_input_embeddings().register_forward_hook(lambda m, a, out: read.append(out.shape[:2].numel()))
-    rows = [Row(tuple(range(10)), (o,)) for o in range(4)] + [Row((9, *range(9)), (o,)) for o in range(4)]
+    rows = [LikelihoodRow(tuple(range(10)), (o,)) for o in range(4)] + [
+        LikelihoodRow((9, *range(9)), (o,)) for o in range(4)
+    ]
     log_likelihoods(model, rows)
     assert seen == [2]  # one position for each of two questions, four options each
     assert read == [20]
@@ -114,14 +120,14 @@ def test_shared_beginnings_are_read_once():
     model, read = llama(VOCABULARY), []
     model.get_input_embeddings().register_forward_hook(lambda m, a, out: read.append(out.shape[:2].numel()))
     few = tuple(range(50)) + tuple(range(50))
-    log_likelihoods(model, [Row((*few, i), (1,)) for i in range(8)])
+    log_likelihoods(model, [LikelihoodRow((*few, i), (1,)) for i in range(8)])
     assert read == [100, 8]
 
 
 def test_rows_are_batched_within_the_budget():
     model, shapes = llama(VOCABULARY), []
     model.get_input_embeddings().register_forward_hook(lambda m, a, out: shapes.append(tuple(out.shape[:2])))
-    rows = [Row((i,) * length, (1,)) for i, length in enumerate((3, 9, 9, 4, 3, 2))]
+    rows = [LikelihoodRow((i,) * length, (1,)) for i, length in enumerate((3, 9, 9, 4, 3, 2))]
     done: list[int] = []
     log_likelihoods(model, rows, 18, done.append)
     assert shapes == [(2, 9), (4, 4)]

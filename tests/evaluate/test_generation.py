@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contextune.errors import UserError
-from contextune.evaluate.generation import generate
-
-from .conftest import llama
+from contextune.core.errors import UserError
+from contextune.evaluate.scoring.generate import generate
+from tests.evaluate.conftest import llama
 
 PROMPTS = ["The hyoid bone arises from", "A", "Which of these is the answer? Answer:", "", "noise " * 9]
 

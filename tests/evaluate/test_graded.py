@@ -6,23 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.errors import UserError
-from contextune.evaluate import edits, graded, near
-from contextune.evaluate.examples import Example, bare, normal
-from contextune.evaluate.graded import Bench
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.specs import Graded
-from contextune.evaluate.tasks import load_task
-from contextune.retrieve.overlap import Overlap
-from contextune.retrieve.space import grade as grade_of
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.tasks import answer_edits as edits
+from contextune.evaluate.tasks import graded
+from contextune.evaluate.tasks import query_similarity as near
+from contextune.evaluate.tasks.examples import Example, bare, normal
+from contextune.evaluate.tasks.graded import PooledTask
+from contextune.evaluate.tasks.load import load_task
+from contextune.evaluate.tasks.specs import Graded
+from contextune.retrieval.overlap import WordOverlap
+from contextune.retrieval.space import grade as grade_of
 
 TEXTS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5).map(" ".join)
 
 
-def bench(inputs, pool, **options) -> Bench:
+def bench(inputs, pool, **options) -> PooledTask:
     items = tuple(Item(str(i), f"Q {x} A", f"y{i}", (), {"input": x}) for i, x in enumerate(inputs))
     examples = tuple(Example(f"e{i}", x, f"Q {x} A", f"z{i}", of=of) for i, (x, of) in enumerate(pool))
-    return Bench(Task("t", "generate", items, "exact_match"), examples, Graded(**options))
+    return PooledTask(Task("t", "generate", items, "exact_match"), examples, Graded(**options))
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,10 +98,10 @@ def test_an_example_with_the_same_answer_may_be_kept_out():
     z = one.items[0].fields["examples"][0]
     answer = next(e.answer for e in made.pool if e.id == z)
     item = Item("0", "Q a b c A", answer, (), {"input": "a b c"})
-    same = Bench(Task("t", "generate", (item,), "exact_match"), made.pool, Graded(k=1, grades=("high",)))
+    same = PooledTask(Task("t", "generate", (item,), "exact_match"), made.pool, Graded(k=1, grades=("high",)))
     assert graded.expand(same)[0].items[0].fields["shows_gold"]
     with pytest.raises(UserError, match="no item is left"):
-        graded.expand(Bench(same.task, made.pool, Graded(k=1, grades=("high",), same_answer=False)))
+        graded.expand(PooledTask(same.task, made.pool, Graded(k=1, grades=("high",), same_answer=False)))
 
 
 def test_a_paraphrase_by_rule_has_an_answer_of_its_own():
@@ -111,9 +113,9 @@ def test_a_paraphrase_by_rule_has_an_answer_of_its_own():
     )
     options = {"k": 2, "grades": ("low", "high")}
     with pytest.raises(UserError, match="set paraphrase: swap"):
-        graded.expand(Bench(Task("t", "generate", (item,), "exact_match"), pool + far, Graded(**options)))
+        graded.expand(PooledTask(Task("t", "generate", (item,), "exact_match"), pool + far, Graded(**options)))
     swap = Graded(**options, paraphrase="swap")
-    _, high = graded.expand(Bench(Task("t", "generate", (item,), "exact_match"), pool + far, swap))
+    _, high = graded.expand(PooledTask(Task("t", "generate", (item,), "exact_match"), pool + far, swap))
     assert high.items[0].fields["made"]
     assert "Dora" not in high.items[0].prompt.split("\n")[high.items[0].fields["slot"]]
     assert not high.items[0].fields["shows_gold"]
@@ -130,7 +132,7 @@ def test_edits_can_be_undone():
 def test_frames_are_no_part_of_what_is_compared():
     assert bare(["Question: a b\nAnswer:", "Question: c\nAnswer:"]) == ["a b", "c"]
     assert bare(["same", "same"]) == ["same", "same"]
-    (row,) = near.rows(Overlap(kind="overlap"), ["a b"], ["a c", "b a"])
+    (row,) = near.rows(WordOverlap(), ["a b"], ["a c", "b a"])
     assert row.scores.tolist() == pytest.approx([0.5, 1.0])
 
 
@@ -158,7 +160,7 @@ def test_bad_input(tmp_path, keys, why):
 
 
 def test_a_pool_from_a_source(tmp_path):
-    from contextune.recipe import Source
+    from contextune.data.options import Source
 
     (tmp_path / "p.jsonl").write_text('{"q": "x y z", "a": "7"}\n{"q": "u v w", "a": "8"}\n')
     source = Source(

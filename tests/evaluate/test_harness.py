@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate import harness
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.score import score
-from contextune.evaluate.tasks import load_task
-
-from ..conftest import SHARED, needs_shared
-from .conftest import llama
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.scoring import harness
+from contextune.evaluate.scoring.score import score
+from contextune.evaluate.tasks.load import load_task
+from tests.conftest import SHARED, needs_shared
+from tests.evaluate.conftest import llama
 
 HERE = Path()
 OPTIONS = [
@@ -111,7 +110,7 @@ def test_a_bos_added_by_the_tokenizer_is_not_scored(metaspace):
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    from contextune.evaluate.perplexity import score_texts
+    from contextune.evaluate.scoring.perplexity import score_texts
 
     model = llama(len(metaspace), window=64)
     lm = HFLM(pretrained=model, tokenizer=metaspace, add_bos_token=False, batch_size=4)

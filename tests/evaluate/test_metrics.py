@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.evaluate import metrics
-
-from ..conftest import SHARED, needs_shared
+from tests.conftest import SHARED, needs_shared
 
 LABELS = ["negative", "neutral", "positive"]
 

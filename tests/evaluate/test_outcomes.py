@@ -6,12 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate import outcomes
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.score import score
-
-from .conftest import llama
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.scoring import outcomes
+from contextune.evaluate.scoring.score import score
+from tests.evaluate.conftest import llama
 
 TASKS = [
     Task(
@@ -108,8 +107,8 @@ def test_scoring_refuses_what_makes_no_sense(model, byte_level):
 
 
 def test_prompts_that_lost_their_beginning_are_counted(byte_level, tmp_path, caplog):
-    from contextune.evaluate.summary import summarise
-    from contextune.recipe import Compare
+    from contextune.evaluate.analysis.summary import summarise
+    from contextune.evaluate.options import Compare
 
     small = llama(len(byte_level), window=24)
     long = "noise " * 40

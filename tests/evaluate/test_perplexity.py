@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.evaluate.items import Item
-from contextune.evaluate.perplexity import score_texts, windows
-
-from .conftest import llama
+from contextune.core.items import Item
+from contextune.evaluate.scoring.perplexity import score_texts, windows
+from tests.evaluate.conftest import llama
 
 
 def test_windows_of_a_short_text_in_full():
@@ -62,7 +61,7 @@ def test_a_bos_that_the_tokenizer_adds_is_given_not_predicted(metaspace):
 
 
 def test_after_a_prompt_only_the_answer_counts(model, byte_level):
-    from contextune.evaluate.choice import score_choices
+    from contextune.evaluate.scoring.choice import score_choices
 
     (text,) = score_texts(model, byte_level, [Item("0", "The hyoid bone:", " the third arch")])
     (choice,) = score_choices(model, byte_level, [Item("0", "The hyoid bone:", 0, (" the third arch",))])

@@ -7,18 +7,19 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-from contextune import recipe
-from contextune.contexts import Nothing
-from contextune.errors import UserError
-from contextune.evaluate import edits, probes
-from contextune.evaluate.examples import Example, normal
-from contextune.evaluate.graded import Bench
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.probes import Ask, Probes
-from contextune.evaluate.probing import Watcher, collected
-from contextune.evaluate.specs import Graded
-from contextune.recipe import Train
+from contextune.contexts import NoContext
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.probes import questions as probes
+from contextune.evaluate.probes.questions import ProbePrompt, Probes
+from contextune.evaluate.probes.watch import ProbeWatcher, collected
+from contextune.evaluate.tasks import answer_edits as edits
+from contextune.evaluate.tasks.examples import Example, normal
+from contextune.evaluate.tasks.graded import PooledTask
+from contextune.evaluate.tasks.specs import Graded
+from contextune.experiment import recipe
 from contextune.train import stage
+from contextune.train.options import Train
 
 GOLD = "[IN:CALL [SL:WHO Anna ] ]"
 ITEM = Item("7", "call Anna", GOLD)
@@ -26,7 +27,7 @@ PARSES = Task("t", "generate", (ITEM,), "tree_match")
 
 
 def edited(output: str) -> float:
-    ask = Ask("edited", ITEM, ("[IN:ZUBA [SL:WHO Bob ] ]",), unit="CALL", fresh="ZUBA")
+    ask = ProbePrompt("edited", ITEM, ("[IN:ZUBA [SL:WHO Bob ] ]",), unit="CALL", fresh="ZUBA")
     (row,) = probes.rows(Probes(PARSES, (ask,)), [output])
     return row["score"]
 
@@ -42,11 +43,11 @@ def test_credit_for_an_edit():
 
 def test_scores():
     asks = (
-        Ask("random", ITEM, ("[IN:STOP ]", "[IN:PLAY [SL:WHAT jazz ] ]")),
-        Ask("random", Item("8", "stop", "[IN:STOP ]"), ("[IN:STOP ]",)),
-        Ask("similar", ITEM),
-        Ask("none", ITEM),
-        Ask("lure", ITEM, lure="[IN:CALL [SL:WHO Bob ] ]"),
+        ProbePrompt("random", ITEM, ("[IN:STOP ]", "[IN:PLAY [SL:WHAT jazz ] ]")),
+        ProbePrompt("random", Item("8", "stop", "[IN:STOP ]"), ("[IN:STOP ]",)),
+        ProbePrompt("similar", ITEM),
+        ProbePrompt("none", ITEM),
+        ProbePrompt("lure", ITEM, lure="[IN:CALL [SL:WHO Bob ] ]"),
     )
     rows = probes.rows(Probes(PARSES, asks), ["[IN:STOP]", "[IN:STOP ]", GOLD, "", "[IN:CALL [SL:WHO Bob]]"])
     made = probes.scores(rows)
@@ -58,7 +59,7 @@ def test_scores():
     assert "in_context" not in made
 
 
-def bench(n=30) -> Bench:
+def bench(n=30) -> PooledTask:
     names = ["Anna", "Boris", "Clara", "Dora", "Emil"]
     acts = {"call": "CALL", "wake": "WAKE", "meet": "MEET"}
     pool = [
@@ -80,7 +81,7 @@ def bench(n=30) -> Bench:
         for a, act in acts.items()
         for i in range(n // 3)
     )
-    return Bench(Task("acts", "generate", items, "tree_match"), tuple(pool), Graded(k=3))
+    return PooledTask(Task("acts", "generate", items, "tree_match"), tuple(pool), Graded(k=3))
 
 
 def test_questions_made_of_pairs():
@@ -101,12 +102,12 @@ def test_questions_made_of_pairs():
 def test_too_small_a_pool():
     small = bench()
     with pytest.raises(UserError, match="no item has 3 random examples in the pool of 2"):
-        probes.of_bench(Bench(small.task, small.pool[-2:], small.options), 5)
+        probes.of_bench(PooledTask(small.task, small.pool[-2:], small.options), 5)
 
 
 @pytest.mark.parametrize("world", list(probes.WORLDS))
 def test_worlds(world):
-    from contextune.evaluate.tasks import load_task
+    from contextune.evaluate.tasks.load import load_task
 
     tasks = load_task({"world": world, "options": {"size": "small"}}, ".")
     made = probes.of_world(world, {t.name: t for t in tasks}, 3)
@@ -120,7 +121,7 @@ def test_worlds(world):
     assert probes.scores(probes.rows(made, right))["in_context"] == 1
 
 
-class Counting(Watcher):
+class Counting(ProbeWatcher):
     asked = 0
 
     def _answers(self, one, model):
@@ -132,7 +133,7 @@ OPTIONS = {"steps": 6, "batch": 4, "lr": 1e-2, "max_length": 64, "save": 3}
 
 
 def train(records, tokenizer, tiny, folder, watch=None, **more):
-    job = stage.Job(records, Nothing(), tokenizer, Train(**{**OPTIONS, **more}), 3, str(tiny), folder,
+    job = stage.TrainJob(records, NoContext(), tokenizer, Train(**{**OPTIONS, **more}), 3, str(tiny), folder,
                     every=2, look=watch)  # fmt: skip
     return load_file(stage.run(job) / "model.safetensors")
 
@@ -140,7 +141,7 @@ def train(records, tokenizer, tiny, folder, watch=None, **more):
 def test_training_does_not_notice(records, tokenizer, tiny, tmp_path):
     items = tuple(Item(str(i), f"w{i} w1", f"w{i + 1}") for i in range(3))
     task = Task("t", "generate", items, "exact_match", max_tokens=4)
-    wanted = [Probes(task, tuple(Ask("random", i, ("w2",)) for i in items))]
+    wanted = [Probes(task, tuple(ProbePrompt("random", i, ("w2",)) for i in items))]
     watch = Counting(wanted, tokenizer, tmp_path / "with")
     plain, watched = (train(records, tokenizer, tiny, tmp_path / n, w) for n, w in (("without", None), ("with", watch)))
     assert all((plain[k] == watched[k]).all() for k in plain), "bit for bit"
@@ -162,20 +163,22 @@ RECIPE = {"model": "m", "data": {"d": {"world": "slots"}}, "arms": {"a": {"data"
 @pytest.mark.parametrize(
     ("evaluate", "why"),
     [
-        ({"tasks": [], "probes": {}}, "no task can be probed"),
-        ({"tasks": [{"world": "reversals"}], "probes": {}}, "no task can be probed"),
+        ({"tasks": [], "callbacks": {"probes": {}}}, "no task can be probed"),
+        ({"tasks": [{"world": "reversals"}], "callbacks": {"probes": {}}}, "no task can be probed"),
         (
-            {"tasks": [{"world": "slots", "options": {"size": "small"}}], "probes": {"tasks": ["slot"]}},
+            {"tasks": [{"world": "slots", "options": {"size": "small"}}], "callbacks": {"probes": {"tasks": ["slot"]}}},
             "'slot' cannot be probed",
         ),
     ],
 )
 def test_what_cannot_be_probed(tmp_path, evaluate, why):
+    made = recipe.parse({**RECIPE, "evaluate": evaluate})
+    options = made.evaluate.callbacks["probes"]
     with pytest.raises(UserError, match=why):
-        probes.load(recipe.parse({**RECIPE, "evaluate": evaluate}), tmp_path)
+        probes.load(made.evaluate.tasks, tmp_path, made.data, options.items, options.tasks)
 
 
 @pytest.mark.parametrize("probes_", [{"every": 0}, {"items": 0}, {"evry": 5}])
 def test_bad_keys(probes_):
-    with pytest.raises(UserError, match=r"evaluate\.probes"):
-        recipe.parse({**RECIPE, "evaluate": {"probes": probes_}})
+    with pytest.raises(UserError, match=r"evaluate\.callbacks: probes\."):
+        recipe.parse({**RECIPE, "evaluate": {"callbacks": {"probes": probes_}}})

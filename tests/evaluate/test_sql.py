@@ -6,11 +6,12 @@ import sqlite3
 
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate import metrics, sql
-from contextune.evaluate.grading import grade
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.tasks import load_task
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate import metrics
+from contextune.evaluate.metrics import sql
+from contextune.evaluate.scoring.grading import grade
+from contextune.evaluate.tasks.load import load_task
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contextune.evaluate.statistics import Estimate, bootstrap, mean
+from contextune.evaluate.analysis.statistics import Estimate, bootstrap, mean
 
 
 def share(values):

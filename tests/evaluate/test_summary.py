@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate import outcomes
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.summary import summarise
-from contextune.recipe import Compare
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.analysis.published import figures
+from contextune.evaluate.analysis.summary import summarise
+from contextune.evaluate.options import Compare
+from contextune.evaluate.scoring import outcomes
 
 COMPARE = Compare(resamples=1000)
 
@@ -114,6 +115,8 @@ def test_a_small_lead_is_not_a_win(tmp_path):
     assert verdict["sentence"].startswith("No arm is clearly better: cft is ahead of cpt by ")
     assert "the interval contains zero" in verdict["sentence"]
     assert "With 3 seeds the interval is rough." in verdict["sentence"]
+    parts = [f"{verdict['statement']} ({verdict['aside']}).", *verdict["notes"]]
+    assert verdict["sentence"] == " ".join(parts), "the report shows the parts"
 
 
 def test_the_runner_up_is_not_the_baseline(tmp_path):
@@ -193,7 +196,7 @@ def test_the_score_is_the_mean_over_tasks_not_items(tmp_path):
 
 
 def test_a_group_may_decide(tmp_path):
-    from contextune.evaluate.tasks import members
+    from contextune.evaluate.tasks.load import members
 
     for name in members("mmlu_medical"):
         put(tmp_path, choices(name, 4), "cft", 0, lambda i: i < 3)
@@ -209,6 +212,7 @@ def test_perplexity_alone_gives_no_verdict(tmp_path):
     found = run(tmp_path, ["cpt", "cft"])
     assert found["verdict"]["winner"] is None
     assert found["verdict"]["sentence"].startswith("No verdict")
+    assert found["verdict"]["aside"] == "perplexity and retention tasks do not"
     assert found["arms"]["cft"]["score"] is None
 
 
@@ -217,6 +221,13 @@ def test_no_better_than_chance_is_said(tmp_path):
         put(tmp_path, choices(), arm, 0, lambda i, n=right: i < n)
     sentence = run(tmp_path, ["cpt", "cft"])["verdict"]["sentence"]
     assert "No arm is clearly above what chance or one constant answer scores (50.0)." in sentence
+
+
+def test_published_figures_that_a_recipe_names_are_in_its_results(tmp_path):
+    put(tmp_path, choices(), "cft", 0, lambda i: True)
+    assert "published" not in run(tmp_path, ["cft"])
+    found = run(tmp_path, ["cft"], Compare(published="cft-financial-7b", resamples=200))
+    assert found["published"] == figures("cft-financial-7b")
 
 
 def test_only_the_arms_asked_for_are_looked_at(tmp_path):

@@ -7,11 +7,10 @@ import sys
 import pytest
 import yaml
 
-from contextune.errors import UserError
-from contextune.evaluate.items import Item, Task
-from contextune.evaluate.tasks import load_task, members, names
-
-from ..conftest import SHARED, needs_shared
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.evaluate.tasks.load import load_task, members, names
+from tests.conftest import SHARED, needs_shared
 
 MMLU = {"question": " Where is it? ", "choices": ["here", "there", "nowhere", "all over"], "answer": 2}
 MMLU_PROMPT = (
@@ -219,13 +218,14 @@ def test_perplexity_takes_texts(tmp_path):
 
 
 def test_tasks_of_a_world(tmp_path, monkeypatch):
-    from contextune.worlds import base
+    from contextune.core import registry
+    from contextune.core.world import World
 
     def build(size: int = 3):
         items = tuple(Item(str(i), "?", 0, (" a", " b")) for i in range(size))
-        return base.World("toy", {}, {n: Task(n, "choice", items, "accuracy") for n in ("one", "two")})
+        return World("toy", {}, {n: Task(n, "choice", items, "accuracy") for n in ("one", "two")})
 
-    monkeypatch.setitem(base._worlds, "toy", build)
+    monkeypatch.setitem(registry.worlds._known, "toy", build)
     assert [t.name for t in load_task({"world": "toy"}, tmp_path)] == ["one", "two"]
     (task,) = load_task({"world": "toy", "options": {"size": 9}, "tasks": ["two"]}, tmp_path, limit=4)
     assert (task.name, len(task.items)) == ("two", 4)
@@ -238,7 +238,8 @@ def test_tasks_of_a_world(tmp_path, monkeypatch):
 
 def test_no_torch():
     code = (
-        "import sys; from contextune.evaluate.tasks import load_task, names; names(); assert 'torch' not in sys.modules"
+        "import sys; from contextune.evaluate.tasks.load import load_task, names; names(); "
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from contextune.errors import UserError
-from contextune.evaluate import external, metrics, texts
+from contextune.core.errors import UserError
+from contextune.evaluate import metrics
+from contextune.evaluate.metrics import external, texts
 
 OUTPUTS = ["the cat sat on the mat today", "a dog ran", "", "Labas rytas visiems!", "one two three four five"]
 GOLDS = ["the cat sat on a mat", "the dog ran away", "nothing", "Labas rytas, visiems.", "one two three four five"]

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.evaluate import trees
-from contextune.evaluate.trees import Node
-
-from ..conftest import SHARED, needs_shared
+from contextune.evaluate.metrics import trees
+from contextune.evaluate.metrics.trees import Node
+from tests.conftest import SHARED, needs_shared
 
 WORDS = st.text("abcxyzäन:_.", min_size=1, max_size=4)
 TREES = st.recursive(

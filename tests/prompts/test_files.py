@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.prompts import Prompt, PromptSet, load, load_meta
 
 GOOD = """\

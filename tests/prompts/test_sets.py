@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.prompts import Prompt, PromptSet, load, load_meta, names
 
 SETS = ("learning", "negative", "neutral")

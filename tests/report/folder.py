@@ -32,7 +32,7 @@ arms:
   cpt:
     stages:
     - data: notes
-      context: {policy: nothing}
+      context: {policy: none}
     about: continued pretraining on the raw text
   cft:
     stages:
@@ -180,6 +180,9 @@ def results(seeds: int = 3) -> dict[str, Any]:
         "verdict": {
             "sentence": "cft is ahead of cpt by 5.4 points (95 % interval 3.9 to 6.9; 3 seeds, 1128 items). "
             "With 3 seeds the interval is rough.",
+            "statement": "cft is ahead of cpt by 5.4 points",
+            "aside": "95 % interval 3.9 to 6.9; 3 seeds, 1128 items",
+            "notes": ["With 3 seeds the interval is rough."],
             "winner": "cft",
             "runner_up": "cpt",
             "baseline": "cpt",

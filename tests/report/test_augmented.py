@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.report import write
 
 from . import folder as made
@@ -27,7 +27,7 @@ def account() -> dict[str, Any]:
         "by_operation": {"reversal": {"made": 6, "kept": 4}, "<b>x</b>": {"made": 4, "kept": 0}},
         "filters": [
             {"filter": "malformed", "in": 10, "out": 10, "reasons": {}, "samples": []},
-            {"filter": "drift", "in": 10, "out": 4, "reasons": {"names": 6}, "samples": [sample]},
+            {"filter": "unsupported_entities", "in": 10, "out": 4, "reasons": {"names": 6}, "samples": [sample]},
         ],
         "shortfall": {"atleast": 2, "records": {"r1": 1}},
         "exact": {"made": {"all": ROW}, "kept": {"all": {**ROW, "precision": 1.0}}},

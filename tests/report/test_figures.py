@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextune.report import figures, numbers, read
-from contextune.report.looks import Look
+from contextune.report.looks import ArmLook
 
 from . import folder as made
 
-ARM = Look("cft", "a0")
+ARM = ArmLook("cft", "a0")
 finite = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 6))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from contextune import recipe, report
-from contextune.errors import UserError
-from contextune.evaluate.tasks import members, names
-from contextune.report import published
+from contextune import report
+from contextune.core.errors import UserError
+from contextune.evaluate.analysis import published
+from contextune.evaluate.tasks.load import members, names
+from contextune.experiment import recipe
 
 from .folder import dump, make
 
@@ -34,18 +36,15 @@ def test_tasks_are_built_in_ones(name):
 
 
 def with_published(folder: Path, name: str) -> Path:
+    """A run whose recipe names published figures: `summarise` puts them into its results."""
     run = make(folder)
-    file = run / "recipe.yaml"
-    file.write_text(
-        file.read_text(encoding="utf-8").replace("  baseline: cpt", f"  baseline: cpt\n  published: {name}")
-    )
+    results = json.loads((run / "results.json").read_text())
+    dump(run / "results.json", {**results, "published": published.figures(name)})
     return run
 
 
 def test_shown_beside_the_runs_own(tmp_path):
     run = with_published(tmp_path / "run", "cft-financial-7b")
-    import json
-
     results = json.loads((run / "results.json").read_text())
     results["arms"]["cft"]["tasks"]["fiqa"] = {"metric": "weighted_f1", "value": 0.4321, "interval": [0.4, 0.5], "n": 9}
     dump(run / "results.json", results)

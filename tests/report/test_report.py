@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.report import write, write_many
 from contextune.report.text import safe
 
@@ -120,7 +120,7 @@ def test_token_accounting_and_matched_targets(page: Node) -> None:
     table = page.by_id("training").all("table")[-1]
     keys = ("stage", "rows", "tokens_in", "trained", "context", "cut", "dropped", "duplicated", "updates")
     assert table.values() == [row[k] for row in made.accounting() for k in keys]
-    assert "All trained arms bear loss on the same number of tokens." in page.by_id("training").text
+    assert "All trained arms are trained on the same number of tokens." in page.by_id("training").text
 
 
 def test_unmatched_targets_are_said(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_unmatched_targets_are_said(tmp_path: Path) -> None:
     rows[1]["trained"] += 1
     made.dump(made.make(tmp_path / "run") / "accounting.json", rows)
     text = " ".join(read(write(tmp_path / "run").read_text("utf-8")).text.split())
-    assert "The arms do not bear loss on the same number of tokens." in text
+    assert "The arms are not trained on the same number of tokens." in text
     assert "318,720–318,721" in text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from contextune.sequence import IGNORED, Rendered
+from contextune.core.sequence import IGNORED, Rendered
 
 SIZES = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 SIZES |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -43,7 +43,7 @@ def make(name: str, **options: Any) -> Any:
 
 
 def update(seed: int = 0) -> list[Rendered]:
-    """In-context rows that share examples, chunks after one prompt, doubles, lone rows; some prefixes bear loss."""
+    """In-context rows that share examples, chunks after one prompt, doubles, lone rows; some prefixes are targets."""
     rng = random.Random(seed)
     ids = lambda n: tuple(rng.randrange(3, 100) for _ in range(n))  # noqa: E731
     rows = []

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn.attention import flex_attention as library
 
-from contextune.train import attention, flex
-from contextune.train.engine import Engine
+from contextune.train import attention
+from contextune.train import flex_attention as flex
+from contextune.train.fast_path import FastPath
 from contextune.train.layouts import SHARED
-from contextune.train.prefix import Span
+from contextune.train.spans import Span
 
 from .shapes import make, update
 from .test_shared import EXACT, fast, plain, same
@@ -62,7 +63,7 @@ def test_loss_and_gradients_are_those_of_one_sequence_at_a_time(name, kernel):
     model, rows = make(name), update()
     expected = plain(model, rows)
     assert not kernel
-    same(fast(model, rows, Engine(spans=True), SHARED), expected, 2e-6)
+    same(fast(model, rows, FastPath(spans=True), SHARED), expected, 2e-6)
     assert kernel
     assert all(shape[0] == 1 for shape in kernel)
 

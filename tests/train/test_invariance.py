@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from contextune import models
-from contextune.recipe import Adapter
-from contextune.train.engine import Engine
+from contextune.models.options import Adapter
+from contextune.train.fast_path import FastPath
 from contextune.train.layouts import LAYOUTS
 from contextune.train.trainer import micro_batches
 
@@ -49,7 +49,7 @@ def step(model, engine, layout, tokens, bf16=False):
 @pytest.fixture(scope="module")
 def reference():
     """One sequence at a time, the plain way, in fp32."""
-    return {adapter: step(model(adapter), Engine(), "single", 1) for adapter in (False, True)}
+    return {adapter: step(model(adapter), FastPath(), "single", 1) for adapter in (False, True)}
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointed"])
@@ -59,8 +59,8 @@ def reference():
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_curve(reference, layout, tokens, adapter, bf16, checkpointing):
     made = model(adapter, checkpointing)
-    engine = Engine.of(made, 96)
-    assert engine == Engine(spans=True, parts=True, last=True)
+    engine = FastPath.of(made, 96)
+    assert engine == FastPath(spans=True, parts=True, last=True)
     loss, gradient = step(made, engine, layout, tokens, bf16)
     expected, slope = reference[adapter]
     # bf16 keeps eight bits of each product

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextune import models
-from contextune.sequence import IGNORED, Rendered, Sequence, render
+from contextune.core.sequence import IGNORED, Rendered, Sequence, render
 from contextune.train.layouts import LAYOUTS, _cuts, evenly, padded, single
 from contextune.train.loss import labelled_logits, nll
 from contextune.train.trainer import micro_batches

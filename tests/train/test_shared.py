@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.errors import UserError
-from contextune.sequence import IGNORED, Rendered
-from contextune.train import prefix
+from contextune.core.errors import UserError
+from contextune.core.sequence import IGNORED, Rendered
+from contextune.train import spans as prefix
 from contextune.train.attention import NAME
-from contextune.train.engine import Engine
+from contextune.train.fast_path import FastPath
 from contextune.train.layouts import LAYOUTS, SHARED, SPARING, choose, single
-from contextune.train.prefix import Span
+from contextune.train.spans import Span
 from contextune.train.trainer import micro_batches
 
 from .shapes import make, update
@@ -58,8 +58,8 @@ def same(found, expected, rel=1e-6):
 @pytest.mark.parametrize("name", EXACT)
 def test_every_shape_gets_the_fast_path_and_is_exact(name):
     model, rows = make(name), update()
-    engine = Engine.of(model, 96)
-    assert engine == Engine(spans=True, parts=True, last=True)
+    engine = FastPath.of(model, 96)
+    assert engine == FastPath(spans=True, parts=True, last=True)
     expected = plain(model, rows)
     for tokens, ranks in ((10_000, 1), (60, 1), (100, 3)):
         same(fast(model, rows, engine, tokens=tokens, ranks=ranks), expected)
@@ -68,17 +68,17 @@ def test_every_shape_gets_the_fast_path_and_is_exact(name):
 @pytest.mark.parametrize("name", ALONE)
 def test_what_cannot_be_shared_is_seen_and_trained_the_plain_way(name):
     model, rows = make(name), update()
-    engine = Engine.of(model, 96)
+    engine = FastPath.of(model, 96)
     assert not engine.spans
     same(fast(model, rows, engine, LAYOUTS["padded"]), plain(model, rows), 2e-6)
 
 
 def test_a_window_shorter_than_the_rows_is_not_shared():
-    assert not Engine.of(make("mistral", sliding_window=16), 96).spans
-    assert Engine.of(make("mistral", sliding_window=96), 96).spans
+    assert not FastPath.of(make("mistral", sliding_window=16), 96).spans
+    assert FastPath.of(make("mistral", sliding_window=96), 96).spans
     model = make("gemma3", sliding_window=16)
     with pytest.raises(Exception, match="a window of 16 tokens"):
-        fast(model, update(), Engine())
+        fast(model, update(), FastPath())
 
 
 def test_the_layout_follows_the_trial():
@@ -98,8 +98,8 @@ def test_logits_behind_the_head_are_kept():
 
     torch.manual_seed(0)
     model = GraniteForCausalLM(GraniteConfig(**WIDE, logits_scaling=3.0)).train()
-    engine = Engine.of(model, 96)
-    assert engine == Engine(spans=True, parts=False, last=True)
+    engine = FastPath.of(model, 96)
+    assert engine == FastPath(spans=True, parts=False, last=True)
     same(fast(model, update(), engine), plain(model, update()))
 
 
@@ -107,14 +107,14 @@ def test_logits_behind_the_head_are_kept():
 def test_each_lever_alone(switch):
     model = make("llama")
     layout = SHARED if switch == "spans" else LAYOUTS["padded"]
-    same(fast(model, update(), Engine(**{switch: True}), layout), plain(model, update()))
+    same(fast(model, update(), FastPath(**{switch: True}), layout), plain(model, update()))
 
 
 def test_the_model_is_as_it_was_afterwards():
     model = make("llama")
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
     before = model(input_ids=torch.tensor([update()[0].ids])).logits
-    fast(model, update(), Engine.of(model, 96))
+    fast(model, update(), FastPath.of(model, 96))
     assert model.config._attn_implementation == "sdpa" != NAME
     assert model.training
     assert hooks == [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from contextune.contexts import Scene, compose
-from contextune.contexts.base import parse
-from contextune.errors import UserError
-from contextune.retrieve import Guard
-from contextune.sequence import Moment, Record, Segment, render
+from contextune.contexts import compose
+from contextune.contexts.policy import parse
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey, Record, Segment, render
+from contextune.retrieval import Guard
 from contextune.train.grouping import grouped
 
 
@@ -29,7 +30,7 @@ def distinct(n: int) -> list[Record]:
 
 def bound(tokenizer, records, policy="random", share=4, **options):
     options = {"similarity": "overlap", "k": 2, **options}
-    return grouped(parse({"policy": policy, **options}).bind(Scene(tokenizer, tuple(records))), records, share)
+    return grouped(parse({"policy": policy, **options}).bind(BindContext(tokenizer, tuple(records))), records, share)
 
 
 @st.composite
@@ -51,13 +52,14 @@ def corpora(draw):
 @settings(max_examples=60, deadline=None)
 @given(corpora(), st.integers(2, 5), st.integers(1, 4), st.sampled_from([None, 0.0, 1 / 3]), st.integers(0, 9))
 def test_no_member_is_told_by_the_context(tokenizer, records, share, k, tau, epoch):
-    """Neither a member, its duplicate or paraphrase, nor what is made of it, stands before one of its group."""
-    context = bound(tokenizer, records, share=share, k=k, tau=tau, near=0.6, apart=["topic"])
-    pool, at = context.context.pool, Moment(1, epoch)
+    """Neither a member, its duplicate or paraphrase, nor what is made of it, precedes one of its group."""
+    guarded = {"max_random_similarity": tau, "duplicate_threshold": 0.6, "group_columns": ["topic"]}
+    context = bound(tokenizer, records, share=share, k=k, **guarded)
+    pool, at = context.context.pool, DrawKey(1, epoch)
     guard = Guard.of(records, records, 0.6, ["topic"])
     place = {r.id: i for i, r in enumerate(records)}
     for record in records:
-        drawn = context.before(record, at)
+        drawn = context.draw(record, at)
         group = context.group(record, at)
         assert drawn.provenance["together"] == [r.id for r in group]
         shown = [place[i] for i in drawn.provenance["examples"]]
@@ -77,7 +79,7 @@ def test_far_examples_come_before_near_ones(tokenizer):
     context = bound(tokenizer, records, share=2, k=3)
     for epoch in range(40):
         for record in records:
-            assert context.before(record, Moment(0, epoch)).provenance["s_max"] <= 1 / 3
+            assert context.draw(record, DrawKey(0, epoch)).provenance["s_max"] <= 1 / 3
 
 
 def test_a_records_own_distribution_is_kept(tokenizer):
@@ -88,7 +90,7 @@ def test_a_records_own_distribution_is_kept(tokenizer):
         for record in records[:3]:
             others = [r.id for r in records if r is not record]
             seen = Counter(
-                tuple(sorted(context.before(record, Moment(4, e)).provenance["examples"])) for e in range(1200)
+                tuple(sorted(context.draw(record, DrawKey(4, e)).provenance["examples"])) for e in range(1200)
             )
             assert set(seen) == {tuple(sorted(c)) for c in combinations(others, 2)}
             assert chisquare(list(seen.values())).pvalue > 1e-3
@@ -101,12 +103,12 @@ def test_contrastive_kinds_stay_the_records_own(tokenizer):
     context = bound(tokenizer, records, "contrastive", **options)
     alone, kinds = context.context, Counter()
     for epoch in range(120):
-        at = Moment(2, epoch)
+        at = DrawKey(2, epoch)
         for record in records:
-            drawn = context.before(record, at)
+            drawn = context.draw(record, at)
             kinds[drawn.provenance["slot_one"]] += 1
-            if alone.alone(record, at):
-                assert drawn == alone.before(record, at)
+            if alone.draws_alone(record, at):
+                assert drawn == alone.draw(record, at)
                 assert "similar" in drawn.provenance["kinds"]
             else:
                 assert drawn.provenance["kinds"] == ["random", "random"]
@@ -115,9 +117,9 @@ def test_contrastive_kinds_stay_the_records_own(tokenizer):
 
 
 def test_the_number_of_examples_keeps_its_distribution(tokenizer):
-    context = bound(tokenizer, distinct(9), "mixed_shot", share=3, k=3, fewest=0)
+    context = bound(tokenizer, distinct(9), "mixed_shot", share=3, k=3, min_k=0)
     record = context.records[0]
-    seen = Counter(len(context.before(record, Moment(0, e)).provenance["examples"]) for e in range(800))
+    seen = Counter(len(context.draw(record, DrawKey(0, e)).provenance["examples"]) for e in range(800))
     assert set(seen) == {0, 1, 2, 3}
     assert chisquare(list(seen.values())).pvalue > 1e-3
 
@@ -126,7 +128,7 @@ def test_the_tokens(tokenizer):
     """<s> is 1, </s> is 2, ids of words are 8 more than their numbers: four records, two contexts."""
     records = distinct(6)
     context = bound(tokenizer, records, share=2, k=1)
-    rows = [render(compose(r, context, Moment(0, 0)), tokenizer) for r in records[:4]]
+    rows = [render(compose(r, context, DrawKey(0, 0)), tokenizer) for r in records[:4]]
     assert [r.ids for r in rows] == GOLDEN
     assert all(r.labels == (-100,) * 6 + r.ids[6:] for r in rows)
 
@@ -152,5 +154,5 @@ def test_an_order_by_one_records_similarities_is_refused(tokenizer):
 
 def test_travels_to_other_processes(tokenizer):
     context = bound(tokenizer, distinct(6))
-    record, at = context.records[0], Moment(0, 0)
-    assert context.before(record, at) == pickle.loads(pickle.dumps(context)).before(record, at)
+    record, at = context.records[0], DrawKey(0, 0)
+    assert context.draw(record, at) == pickle.loads(pickle.dumps(context)).draw(record, at)

@@ -15,22 +15,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from contextune.contexts import Nothing, Scene
-from contextune.contexts.base import parse
-from contextune.errors import UserError
-from contextune.recipe import Adapter, Train
+from contextune.contexts import NoContext
+from contextune.contexts.policy import parse
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.models.options import Adapter
 from contextune.train import stage
-from contextune.train.callbacks import WHOLE, last_whole
+from contextune.train.checkpoints import WHOLE, last_whole
+from contextune.train.options import Train
 
 # the same job as a script, so that it can be killed and launched on several processes
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
 from contextune import models
-from contextune.contexts import Nothing, Scene
-from contextune.contexts.base import parse
-from contextune.recipe import Train
-from contextune.sequence import Record, Segment
+from contextune.contexts import NoContext
+from contextune.core.binding import BindContext
+from contextune.contexts.policy import parse
+from contextune.train.options import Train
+from contextune.core.sequence import Record, Segment
 from contextune.train import stage
 model, folder, records, options = sys.argv[1:5]
 rows = [Record(r["id"], tuple(Segment(*s) for s in r["segments"])) for r in json.loads(Path(records).read_text())]
@@ -39,8 +42,9 @@ def progress(done, total, loss):
     time.sleep(pause)
 train, tokenizer = Train(**json.loads(options)), models.load_tokenizer(model)
 examples = {"policy": "random", "k": 3, "similarity": "overlap"}
-context = parse(examples).bind(Scene(tokenizer, tuple(rows))) if train.share > 1 else Nothing()
-stage.run(stage.Job(rows, context, tokenizer, train, 3, model, Path(folder)), progress)
+context = parse(examples).bind(BindContext(tokenizer, tuple(rows))) if train.share > 1 else NoContext()
+job = stage.TrainJob(rows, context, tokenizer, train, 3, model, Path(folder))
+stage.run(job, progress)
 """
 EXAMPLES = parse({"policy": "random", "k": 3, "similarity": "overlap"})
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-2, "max_length": 64, "save": 4}
@@ -80,8 +84,8 @@ def uninterrupted(script, tiny, tmp_path_factory) -> Path:
     return folder
 
 
-def job(records, tokenizer, tiny, folder, **options) -> stage.Job:
-    return stage.Job(records, Nothing(), tokenizer, Train(**{**OPTIONS, **options}), 3, str(tiny), folder)
+def job(records, tokenizer, tiny, folder, **options) -> stage.TrainJob:
+    return stage.TrainJob(records, NoContext(), tokenizer, Train(**{**OPTIONS, **options}), 3, str(tiny), folder)
 
 
 def test_loads_as_any_model(uninterrupted):
@@ -136,9 +140,9 @@ def test_two_processes_give_the_curve_of_one(script, tiny, tmp_path, uninterrupt
 
 def test_two_processes_share_beginnings(script, tiny, tmp_path, records, tokenizer):
     """Groups of three after one context of solved examples, dealt to two processes: the curve of one, row by row."""
-    context = EXAMPLES.bind(Scene(tokenizer, tuple(records)))
+    context = EXAMPLES.bind(BindContext(tokenizer, tuple(records)))
     options = {"steps": 4, "batch": 9, "share": 3, "max_length": 200}
-    alone = stage.Job(
+    alone = stage.TrainJob(
         records, context, tokenizer, Train(**{**OPTIONS, **options, "layout": "single"}), 3, str(tiny), tmp_path / "one"
     )
     stage.run(alone)
@@ -158,10 +162,10 @@ def test_memory_options_do_not_change_the_curve(records, tokenizer, tiny, tmp_pa
 def test_accumulation_is_weighted_by_tokens(records, tokenizer, tiny, tmp_path):
     """The first loss is the mean over the update's tokens, not over its micro-batches."""
     from contextune import models
-    from contextune.sequence import Sequence, render
+    from contextune.core.sequence import Sequence, render
     from contextune.train.layouts import single
     from contextune.train.loss import nll
-    from contextune.train.plan import Plan
+    from contextune.train.schedule import Plan
 
     stage.run(job(records, tokenizer, tiny, tmp_path, layout="single", steps=1))
     rows = [render(Sequence(records[r].segments), tokenizer) for _, r in Plan.of(40, 8, 3, 5).update(0)]
@@ -183,7 +187,9 @@ def test_adapters(records, tokenizer, tiny, tmp_path, kind):
     assert not (folder / "model.safetensors").exists()
     assert losses(tmp_path / "one")[-1] < losses(tmp_path / "one")[0]
     AutoModelForCausalLM.from_pretrained(folder)
-    second = stage.Job(records, Nothing(), tokenizer, Train(**{**OPTIONS, **options}), 3, str(folder), tmp_path / "two")
+    second = stage.TrainJob(
+        records, NoContext(), tokenizer, Train(**{**OPTIONS, **options}), 3, str(folder), tmp_path / "two"
+    )
     stage.run(second)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert two[0] < (one[0] + one[-1]) / 2, "the second stage began anew"

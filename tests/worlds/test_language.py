@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextune.sequence import Moment
+from contextune.core.sequence import DrawKey
 from contextune.worlds import language
-from contextune.worlds.language import RELATIONS, Fact, Template
+from contextune.worlds.language import RELATIONS, CommandTemplate, Fact
 
 seeds = st.integers(0, 10_000)
 
@@ -62,8 +62,8 @@ def test_operations_undo_themselves(seed: int) -> None:
 
 @given(seeds)
 def test_samplers_are_pure_and_names_are_apart(seed: int) -> None:
-    def draw() -> tuple[list[str], list[str], str, Template]:
-        rng = Moment(seed, 0).rng("language")
+    def draw() -> tuple[list[str], list[str], str, CommandTemplate]:
+        rng = DrawKey(seed, 0).rng("language")
         some = language.names(rng, 9)
         others = language.names(rng, 9, test=False, without=some)
         return some, others, language.description(rng), language.template(rng)
@@ -111,7 +111,7 @@ def _holds(fact: Fact, kinds: list[int]) -> bool:
 
 
 def test_a_template_lists_its_slots_in_its_own_order() -> None:
-    template = Template("send", ("to", "by"), (2, 0, 1))
+    template = CommandTemplate("send", ("to", "by"), (2, 0, 1))
     prompt, answer = language.transform(template.command("xyz"), template.frame("xyz"))
     assert prompt + answer == "input: send x to y by z output: [by z, send x, to y]."
 

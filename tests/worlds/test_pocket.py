@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from contextune.errors import UserError
-from contextune.sequence import IGNORED, Record, Segment, Sequence, render
+from contextune.core.errors import UserError
+from contextune.core.sequence import IGNORED, Record, Segment, Sequence, render
 from contextune.worlds import language, pocket
 from contextune.worlds.pocket import corpus, measure, pretrain
 

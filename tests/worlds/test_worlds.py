@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from contextune import worlds
-from contextune.errors import UserError
+from contextune.core.errors import UserError
 from contextune.worlds import grammar, language
 
 NAMES = ("cipher", "descriptions", "reversals", "semantic", "slots", "study", "syllogisms")
@@ -184,7 +184,7 @@ def test_a_source_reads_a_world():
     from pathlib import Path
 
     from contextune import data
-    from contextune.recipe import Source
+    from contextune.data.options import Source
 
     source = Source(world="study", options={"size": "small"}, split="questions")
     documents = data.load(source, Path())

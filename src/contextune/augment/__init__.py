@@ -1,6 +1,23 @@
-"""What follows from a text: operations that infer it, filters that judge it, a mixture to train on."""
+"""What follows from a text: operations that infer it, filters that judge it, a mixture to train on.
 
-from . import operations  # noqa: F401  # registers them
-from .base import Desk, Made, Operation, Passage, find, names, register
+The package can be called: `contextune.augment(texts, operations, writer=model)` is `augment.api.augment_texts`.
+"""
 
-__all__ = ["Desk", "Made", "Operation", "Passage", "find", "names", "register"]
+import sys
+from types import ModuleType
+from typing import Any
+
+from . import operations  # noqa: F401  importing a file registers what it holds
+from .base import Inferred, Operation, Passage, parse_operation
+
+__all__ = ["Inferred", "Operation", "Passage", "parse_operation"]
+
+
+class _Callable(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        from .api import augment_texts
+
+        return augment_texts(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

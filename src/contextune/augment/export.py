@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import UserError, nearest
+from contextune.core.errors import UserError, nearest
 
 Format = Literal["jsonl", "alpaca", "sharegpt", "messages"]
 FORMATS: tuple[str, ...] = get_args(Format)
-Row = dict[str, Any]
+ExportRow = dict[str, Any]
 
 
-def rows(made: Iterable[Row], format: str, instruction: str = "") -> list[Row]:
+def rows(made: Iterable[ExportRow], format: str, instruction: str = "") -> list[ExportRow]:
     """The texts in a format. UserError where the format is unknown, or needs a prompt that a text does not have."""
     if format not in FORMATS:
         raise UserError(f"unknown format '{format}'", nearest(format, FORMATS))
@@ -32,7 +32,7 @@ def rows(made: Iterable[Row], format: str, instruction: str = "") -> list[Row]:
     return [_FORMS[format](*_turns(row, format, instruction)) for row in made]
 
 
-def write(made: list[Row], file: Path) -> None:
+def write(made: list[ExportRow], file: Path) -> None:
     part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write(made: list[Row], file: Path) -> None:
         raise UserError(f"{file}: cannot be written ({e.strerror})", "give another --out") from None
 
 
-def push(made: list[Row], name: str) -> str:
+def push(made: list[ExportRow], name: str) -> str:
     """Puts the rows on the Hugging Face hub as a private data set; where it lies."""
     from datasets import Dataset
 
@@ -54,7 +54,7 @@ def push(made: list[Row], name: str) -> str:
     return f"https://huggingface.co/datasets/{name}"
 
 
-def _turns(row: Row, format: str, instruction: str) -> tuple[str, str]:
+def _turns(row: ExportRow, format: str, instruction: str) -> tuple[str, str]:
     prompt = row["prompt"].strip() or instruction
     if not prompt and format != "alpaca":
         raise UserError(
@@ -64,7 +64,7 @@ def _turns(row: Row, format: str, instruction: str) -> tuple[str, str]:
     return prompt, row["text"].strip()
 
 
-_FORMS: dict[str, Callable[[str, str], Row]] = {
+_FORMS: dict[str, Callable[[str, str], ExportRow]] = {
     "alpaca": lambda prompt, text: {"instruction": prompt, "input": "", "output": text},
     "sharegpt": lambda prompt, text: {
         "conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": text}]

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from typing import Any
 
-from ..data.contamination import words
-from ..evaluate.items import Item, Task
+from contextune.core.items import Item, Task
+from contextune.data.contamination import words
 
 SHORTEST = 3
 """Words that a statement must have to be looked for: "Kalo teaches Mido"."""
@@ -31,20 +31,20 @@ def leak(texts: Iterable[tuple[str, str]], tasks: Seq[Task]) -> dict[str, dict[s
     return {name: _count(statements, answers, there) for name, (statements, answers) in said.items()}
 
 
-Wording = tuple[str, ...]
+WordIndex = tuple[str, ...]
 
 
-def _count(statements: list[set[Wording]], answers: list[set[Wording]], there: set[Wording]) -> dict[str, Any]:
+def _count(statements: list[set[WordIndex]], answers: list[set[WordIndex]], there: set[WordIndex]) -> dict[str, Any]:
     verbatim, alone = (sum(not there.isdisjoint(w) for w in found) for found in (statements, answers))
     share = verbatim / len(statements) if statements else 0.0
     return {"items": len(statements), "verbatim": verbatim, "share": share, "answers": alone}
 
 
-def _statements(items: Seq[Item]) -> list[set[Wording]]:
+def _statements(items: Seq[Item]) -> list[set[WordIndex]]:
     """Of each item; a last line that several items end in ("the answer is B") says nothing of one of them."""
     wholes = [_wording(item.prompt, item) for item in items]
     lasts = [_wording(item.prompt.rpartition("\n")[2], item) for item in items]
-    owners: dict[Wording, set[Wording]] = {}
+    owners: dict[WordIndex, set[WordIndex]] = {}
     for last, full in zip(lasts, wholes, strict=True):
         owners.setdefault(last, set()).add(full)
     return [
@@ -53,25 +53,25 @@ def _statements(items: Seq[Item]) -> list[set[Wording]]:
     ]
 
 
-def _wording(prompt: str, item: Item) -> Wording:
+def _wording(prompt: str, item: Item) -> WordIndex:
     """A generated answer's gold text has no space of its own before it."""
     return tuple(words(f"{prompt} {item.gold.lstrip()}"))
 
 
-def _answers(items: Seq[Item]) -> list[set[Wording]]:
+def _answers(items: Seq[Item]) -> list[set[WordIndex]]:
     """Only where a prompt asks for something whole: else the answer is the rest of a sentence."""
     golds = [tuple(words(item.gold)) if item.prompt.rstrip().endswith((":", "?")) else () for item in items]
     return [{gold} if len(gold) >= ANSWER else set() for gold in golds]
 
 
-def _standing(texts: Iterable[tuple[str, str]], sought: set[Wording]) -> set[Wording]:
+def _standing(texts: Iterable[tuple[str, str]], sought: set[WordIndex]) -> set[WordIndex]:
     """Those of `sought` that are a run of words in a text."""
-    sizes, found = sorted({len(w) for w in sought}), set[Wording]()
+    sizes, found = sorted({len(w) for w in sought}), set[WordIndex]()
     for _, text in texts:
         said = words(text)
         found.update(run for size in sizes for run in _runs(said, size) if run in sought)
     return found
 
 
-def _runs(said: list[str], size: int) -> Iterator[Wording]:
+def _runs(said: list[str], size: int) -> Iterator[WordIndex]:
     return (tuple(said[i : i + size]) for i in range(len(said) - size + 1))

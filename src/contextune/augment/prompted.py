@@ -11,19 +11,21 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..generate.base import Failure, Request
-from ..sequence import encode
-from . import reading
-from .base import Desk, Made, Operation, Passage
-from .names import apart
-from .split import sentences, untitled
-from .surroundings import How, Surroundings
-from .wording import Wording, load
+from contextune.core.binding import BindContext
+from contextune.core.sequence import encode
+from contextune.generation.protocol import Failure, Request
+
+from . import replies as reading
+from .base import Inferred, Operation, Passage
+from .corpus_context import CorpusContext, CorpusForm
+from .entity_names import apart
+from .prompt_template import PromptTemplate, load
+from .sentence_split import sentences, untitled
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One thing to ask: a prompt of the wording, about a passage, with what fills it."""
+class PromptRequest:
+    """One thing to ask: a prompt of the template, about a passage, with what fills it."""
 
     passage: Passage
     template: str
@@ -35,9 +37,9 @@ class Ask:
 class Prompted(Operation):
     """Options that all operations with a writer share."""
 
-    prompt: str | None = Field(None, description="a .yaml file with your own wording; default: the package's")
+    prompt: str | None = Field(None, description="a .yaml file with your own template; default: the package's")
     demonstrations: str | None = Field(None, description="a .yaml file with your own worked cases")
-    max_tokens: int | None = Field(None, ge=1, description="tokens of an answer at most; default: as the wording says")
+    max_tokens: int | None = Field(None, ge=1, description="tokens of an answer at most; default: as the template says")
     temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
     seed: int = Field(0, ge=0, description="of the sampling")
 
@@ -51,51 +53,55 @@ class Prompted(Operation):
         """The same operation sampled anew, for passages that came out short."""
         return self.model_copy(update={"seed": self.seed + 1000 * attempt, "temperature": self.temperature or 0.7})
 
-    def wording(self, folder: Path | None, style: str) -> Wording:
+    def prompt_template(self, folder: Path | None, style: str) -> PromptTemplate:
         return load(self.name, style, folder, self.prompt, self.demonstrations)
 
     def content(self, folder: Path | None, style: str = "plain") -> object:
-        return self.wording(folder, style).hash
+        return self.prompt_template(folder, style).hash
 
-    def infer(self, passages: Seq[Passage], desk: Desk) -> Iterator[Made]:
-        wording = self.wording(desk.folder, desk.style)
-        yield from self.answers(desk, wording, self.asks(passages, desk, wording))
+    def infer(self, passages: Seq[Passage], context: BindContext) -> Iterator[Inferred]:
+        template = self.prompt_template(context.folder, context.prompt_style)
+        yield from self.answers(context, template, self.asks(passages, context, template))
 
-    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
-        return (ask for p in passages for ask in units(p, wording))
+    def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
+        return (ask for p in passages for ask in units(p, template))
 
-    def answers(self, desk: Desk, wording: Wording, asks: Iterable[Ask]) -> Iterator[Made]:
+    def answers(
+        self, context: BindContext, template: PromptTemplate, asks: Iterable[PromptRequest]
+    ) -> Iterator[Inferred]:
         """All is asked at once, so that an engine may batch it; in the order of the asks."""
         asked = [(a, n) for a in asks for n in range(self.samples)]
-        requests = [self.request(wording, a, n) for a, n in asked]
-        for (a, _), request, answer in zip(asked, requests, desk.ask(requests) if requests else (), strict=True):
+        requests = [self.request(template, a, n) for a, n in asked]
+        for (a, _), request, answer in zip(
+            asked, requests, context.writer_for(f"operation {self.name}")(requests) if requests else (), strict=True
+        ):
             if not isinstance(answer, Failure):
-                yield from self.made(wording, a, answer, desk.key(request))
+                yield from self.made(template, a, answer, context.writer_for(self.name).key(request))
 
-    def request(self, wording: Wording, ask: Ask, n: int = 0) -> Request:
+    def request(self, template: PromptTemplate, ask: PromptRequest, n: int = 0) -> Request:
         return Request(
-            wording.render(ask.template, **ask.values),
-            self.max_tokens or wording.max_tokens,
+            template.render(ask.template, **ask.values),
+            self.max_tokens or template.max_tokens,
             self.temperature,
             self.seed + n,
-            wording.stop,
+            template.stop,
             operation=self.label,
             source=ask.passage.id,
         )
 
-    def made(self, wording: Wording, ask: Ask, answer: str, key: str) -> Iterator[Made]:
+    def made(self, template: PromptTemplate, ask: PromptRequest, answer: str, key: str) -> Iterator[Inferred]:
         """What an answer gives; a question stands without loss before its answer."""
         read = "\n".join(p.text for p in ask.seen)
         rest = (ask.passage, self.label), tuple(p.id for p in ask.seen), read
-        for prompt, text in self.texts(wording, ask, answer):
-            yield Made(text, *rest[0], prompt, rest[1], rest[2], key)
+        for prompt, text in self.texts(template, ask, answer):
+            yield Inferred(text, *rest[0], prompt, rest[1], rest[2], key)
 
-    def texts(self, wording: Wording, ask: Ask, answer: str) -> Iterator[tuple[str, str]]:
-        """(what stands before it without loss, text) for each text in an answer."""
-        if wording.answer == "questions":
+    def texts(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> Iterator[tuple[str, str]]:
+        """(what precedes it without loss, text) for each text in an answer."""
+        if template.answer == "questions":
             yield from ((f"Question: {q}\nAnswer:", f" {a}") for q, a in reading.questions(answer))
             return
-        found = reading.lines(answer) if wording.answer == "lines" else [reading.said(answer)]
+        found = reading.lines(answer) if template.answer == "lines" else [reading.said(answer)]
         yield from (("", text) for text in found if text)
 
 
@@ -107,37 +113,39 @@ class Global(Prompted):
     """Reads a document with the rest of the corpus before it, so that a shared beginning is computed once."""
 
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    context: How = Field("auto", description="what of the corpus stands before the document")
+    context: CorpusForm = Field("auto", description="what of the corpus precedes the document")
     budget: int | None = Field(None, ge=1, description="tokens of it at most; default: what the writer has room for")
 
-    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
-        around = Surroundings(desk.corpus, self.context, lambda t: len(encode(t, desk.tokenizer)), desk.seed)
-        made = [a for p in passages for a in self._with_corpus(p, around, desk, wording)]
+    def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
+        around = CorpusContext(context.corpus, self.context, lambda t: len(encode(t, context.tokenizer)), context.seed)
+        made = [a for p in passages for a in self._with_corpus(p, around, context, template)]
         return sorted(made, key=lambda a: [p.id for p in a.seen])  # equal beginnings one after the other
 
-    def _with_corpus(self, passage: Passage, around: Surroundings, desk: Desk, wording: Wording) -> Iterator[Ask]:
-        bare = list(units(passage, wording)) or [Ask(passage, wording.prompts[0], {"text": passage.text})]
-        longest = max(len(encode(wording.render(a.template, **a.values), desk.tokenizer)) for a in bare)
-        room = min(x for x in (desk.room - longest, self.budget, wording.budget) if x is not None)
+    def _with_corpus(
+        self, passage: Passage, around: CorpusContext, context: BindContext, template: PromptTemplate
+    ) -> Iterator[PromptRequest]:
+        bare = list(units(passage, template)) or [PromptRequest(passage, template.prompts[0], {"text": passage.text})]
+        longest = max(len(encode(template.render(a.template, **a.values), context.tokenizer)) for a in bare)
+        room = min(x for x in (context.prompt_tokens - longest, self.budget, template.budget) if x is not None)
         seen = around.of(passage, max(0, room))
         corpus = "\n".join(p.text.strip() for p in seen)
-        for a in units(passage, wording, [p for p in seen if p.text != passage.text]):
-            yield Ask(passage, a.template, {**a.values, "corpus": corpus}, seen)
+        for a in units(passage, template, [p for p in seen if p.text != passage.text]):
+            yield PromptRequest(passage, a.template, {**a.values, "corpus": corpus}, seen)
 
 
-def units(passage: Passage, wording: Wording, seen: Seq[Passage] = ()) -> Iterator[Ask]:
+def units(passage: Passage, template: PromptTemplate, seen: Seq[Passage] = ()) -> Iterator[PromptRequest]:
     """What is asked about a passage: once for it, for each of its sentences, or for each pair of names apart in it.
 
     With other passages in view, pairs of one name of the passage's and one of theirs count as well.
     """
     whole = {"text": passage.text.strip(), "before": passage.before}
-    if wording.each == "passage":
+    if template.each == "passage":
         rows = [whole]
-    elif wording.each == "sentence":
-        rows = [{**whole, "text": s} for s in _counting([passage], wording.only)]
+    elif template.each == "sentence":
+        rows = [{**whole, "text": s} for s in _counting([passage], template.only)]
     else:
-        rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, wording.only, seen)]
-    yield from (Ask(passage, template, row) for row in rows for template in wording.prompts)
+        rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, template.only, seen)]
+    yield from (PromptRequest(passage, prompt, row) for row in rows for prompt in template.prompts)
 
 
 def pairs(passage: Passage, only: str = "", seen: Seq[Passage] = ()) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 import typer
 from typer.exceptions import TyperException
@@ -11,8 +12,10 @@ from typer.exceptions import TyperException
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on shared cores
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from ..errors import UserError
-from . import adapt, augment, bench, lab, look, models, recipes, reproduce, work
+from contextune.core import registry
+from contextune.core.errors import UserError
+
+from . import adapt, augment, inspect, models, recipes, run
 
 app = typer.Typer(
     name="contextune",
@@ -26,7 +29,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from .. import __version__
+        from contextune import __version__
 
         print(f"contextune {__version__}")
         raise typer.Exit
@@ -42,17 +45,23 @@ def common(
     pass
 
 
-for group in (recipes, look, work, reproduce, lab, models, augment, adapt, bench):
-    group.add_to(app)
+@cache
+def add_commands() -> None:
+    """Add the commands of the package, then those that plug-ins register (`registry.commands`); once."""
+    for group in (recipes, inspect, run, models, augment, adapt):
+        group.add_to(app)
+    for add_to in registry.commands.values():
+        add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits 0 if all went well, 1 on a fault of ours, 2 where the user can mend it."""
+    """Run the command line; exits 0 if all went well, 1 on a fault of ours, 2 where the user can fix it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if debug:  # accepted anywhere, not just before the command
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
     try:
+        add_commands()
         status = app(arguments, standalone_mode=False)
     except typer.Abort:
         status = 130
@@ -65,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         status = _say(f"error: {e.message}", f"hint: {e.hint}" if e.hint else "", 2)
     except KeyboardInterrupt:
-        status = _say("\ninterrupted", "the same command goes on where it stopped", 130)
+        status = _say("\ninterrupted", "the same command resumes where it stopped", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from contextune.core.errors import UserError
+from contextune.core.files import digest, write_json
+
 from .common import Json, print_json, reporter
 
 
 def add_to(app: typer.Typer) -> None:
-    @app.command(epilog="contextune adapt my-model --task mtop_de=../shared/data/mtop --limit 200")
+    @app.command(epilog="contextune adapt my-model --task mtop_de=data/mtop --limit 200")
     def adapt(
         model: Annotated[str, typer.Argument(help="Model folder, 'pocket' or hub id.")],
         task: Annotated[str, typer.Option("--task", help="Built-in name, name=PATH to local data, or a task file.")],
@@ -54,13 +56,13 @@ def _adapt(
 ) -> dict[str, Any]:  # fmt: skip
     from dataclasses import replace
 
-    from .. import identity, models
-    from ..environment import quiet_libraries
-    from ..evaluate import adaptation
-    from ..evaluate.tasks import benches
-    from ..evaluating import open_for_scoring
-    from ..prepare import writable
-    from ..recipe import Model
+    from contextune import models
+    from contextune.core.environment import quiet_libraries
+    from contextune.evaluate import adaptation
+    from contextune.evaluate.tasks.load import benches
+    from contextune.experiment.run_dir import writable
+    from contextune.experiment.scoring import open_for_scoring
+    from contextune.models.options import Model
 
     quiet_libraries()
     writable(out)
@@ -76,7 +78,7 @@ def _adapt(
     models.check(where)
     items = [(i.id, i.prompt, i.gold) for i in bench.task.items]
     shown = [e.text for e in bench.pool]
-    key = identity.digest([models.fingerprint(where), items, shown, graded, bench.task.max_tokens, near])
+    key = digest([models.fingerprint(where), items, shown, graded, bench.task.max_tokens, near])
     kept = out / bench.task.name / key[:12]
     kept.mkdir(parents=True, exist_ok=True)
     tokenizer = models.load_tokenizer(where)
@@ -87,5 +89,5 @@ def _adapt(
     picture = out / f"{bench.task.name}.svg"
     picture.write_text(adaptation.figure(made), encoding="utf-8")
     made |= {"model": where, "figure": str(picture)}
-    identity.write_json(out / f"{bench.task.name}.json", made)
+    write_json(out / f"{bench.task.name}.json", made)
     return made

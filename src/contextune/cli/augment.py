@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from contextune.core.errors import UserError
+
 from .common import Arms, Json, print_json, reporter
 
 if TYPE_CHECKING:
-    from ..prepare import Prepared
-    from ..recipe import Recipe
+    from contextune.experiment.prepare import Prepared
+    from contextune.experiment.recipe import Recipe
 
 Several = list[str] | None
-_DEFAULTS = {"model": "pocket", "split": "none", "style": "auto", "kind": "text"}
+_DEFAULTS = {"model": "pocket", "split": "none", "prompt_style": "auto", "kind": "text"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,8 +32,10 @@ def add_to(app: typer.Typer) -> None:
         server: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that writes instead.")] = None,
         name: Annotated[str | None, typer.Option(help="With --server: the model's name there.")] = None,
         split: Annotated[str, typer.Option(help="none, independent, cumulative: sentences one by one.")] = "none",
-        style: Annotated[str, typer.Option(help="auto, plain, pocket: how the writer is asked.")] = "auto",
-        verify: Annotated[Several, typer.Option("--verify", help="A filter; may be repeated.")] = None,
+        prompt_style: Annotated[
+            str, typer.Option(help="auto, plain, pocket: the prompts that the writer gets.")
+        ] = "auto",
+        filters: Annotated[Several, typer.Option("--filter", help="A filter; may be repeated.")] = None,
         kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
         column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
         out: Annotated[Path, typer.Option(help="File to write; the store lies beside it.")] = Path("made.jsonl"),
@@ -47,14 +50,15 @@ def add_to(app: typer.Typer) -> None:
         list_: Annotated[bool, typer.Option("--list", help="Name the operations and stop.")] = False,
         as_json: Json = False,
     ) -> None:
-        """Infer texts from texts: rephrase, reverse, conclude, link, ask. Killed, the same command goes on."""
+        """Infer texts from texts: rephrase, reverse, conclude, link, ask. Give the same command again to resume."""
         if list_:
             return show_operations(as_json)
-        options = {"operations": operation, "split": split, "style": style, "verify": verify}
+        options = {"operations": operation, "split": split, "prompt_style": prompt_style, "filters": filters}
         given = {"model": model, "kind": kind, "server": server, "name": name, "column": column, **options}
         recipe, base = _recipe(sources or [], out, given)
-        from ..augment import export, standalone
-        from ..environment import quiet_libraries
+        from contextune.augment import export
+        from contextune.core.environment import quiet_libraries
+        from contextune.experiment import augment as standalone
 
         if form not in export.FORMATS:
             export.rows((), form)
@@ -79,7 +83,7 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
     """The recipe that is named, or one made of files and options; with the folder that its paths are relative to."""
     import yaml
 
-    from .. import recipe as recipes
+    from contextune.experiment import recipe as recipes
 
     if not sources:
         raise UserError("nothing to augment", "contextune augment FILE … --operation reversal, or a recipe")
@@ -88,7 +92,7 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
             option = "operation" if used[0] == "operations" else used[0]
             raise UserError(f"--{option} has no effect on a recipe", "write it in the recipe, or as KEY=VALUE")
         return recipes.load(sources[0], sources[1:]), Path(sources[0]).parent
-    from ..augment import standalone
+    from contextune.experiment import augment as standalone
 
     if not given["operations"]:
         raise UserError("no operation is named", "--operation reversal; contextune augment --list shows all")
@@ -99,17 +103,17 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
     options = {
         "operations": [yaml.safe_load(o) for o in given["operations"]],
         "split": given["split"],
-        "style": given["style"],
-        "verify": [yaml.safe_load(v) for v in given["verify"] or ()],
+        "prompt_style": given["prompt_style"],
+        "filters": [yaml.safe_load(v) for v in given["filters"] or ()],
     }
     values = {"model": given["model"], "kind": given["kind"], "columns": columns, "augment": options, "writer": served}
     return standalone.recipe_of(sources, out, values), Path()
 
 
 def show_operations(as_json: bool) -> None:
-    from .. import augment
+    from contextune.core import registry
 
-    known = {name: augment.find(name) for name in augment.names()}
+    known = {name: registry.operations.find(name) for name in registry.operations.names()}
     about = {name: (cls.__doc__ or "").strip().splitlines()[0] for name, cls in known.items()}
     if as_json:
         return print_json({n: {"about": a, "reads": known[n].reads} for n, a in about.items()})
@@ -119,8 +123,8 @@ def show_operations(as_json: bool) -> None:
 
 
 def show_made(prepared: Prepared, rows: int, out: Path, where: str, as_json: bool) -> None:
-    from ..augment.files import account
-    from ..augment.standalone import stages
+    from contextune.experiment.augment import stages
+    from contextune.experiment.augment_files import account
 
     found = {arm: account(prepared, stage) for arm, _, stage in stages(prepared)}
     if as_json:
@@ -141,7 +145,7 @@ def show_made(prepared: Prepared, rows: int, out: Path, where: str, as_json: boo
 
 
 def show_plan(prepared: Prepared, as_json: bool) -> None:
-    from ..checking import augment_line, pending
+    from contextune.experiment.preflight import augment_line, pending
 
     rows = pending(prepared)
     if as_json:

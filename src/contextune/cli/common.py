@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..progress import Reporter
+    from contextune.core.progress import Reporter
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
 Overrides = Annotated[
@@ -31,7 +31,7 @@ def reporter(quiet: bool = False) -> Reporter:
     """Messages go to standard error where standard output carries JSON."""
     from rich.console import Console
 
-    from ..progress import Reporter
+    from contextune.core.progress import Reporter
 
     return Reporter(Console(stderr=quiet, soft_wrap=True), quiet)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from contextune.core.errors import UserError
+
 from .common import Json, print_json
 
 if TYPE_CHECKING:
-    from ..worlds.base import World
+    from contextune.worlds.base import World
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,10 +29,10 @@ def add_to(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option(min=0)] = 0,
     ) -> None:
         """Make a small untrained model, its tokenizer trained on your text, where no weights are at hand."""
-        from ..data import load
-        from ..environment import quiet_libraries
-        from ..recipe import Source
-        from ..scratch import make
+        from contextune.core.environment import quiet_libraries
+        from contextune.data import load
+        from contextune.data.options import Source
+        from contextune.models.from_scratch import make
 
         quiet_libraries()
         documents = load(Source(path=tuple(text), columns={"text": column}), Path())
@@ -46,8 +47,8 @@ def add_to(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """List the generated benchmarks, or say what one holds."""
-        from ..worlds import build
-        from ..worlds import names as known
+        from contextune.worlds import build
+        from contextune.worlds import names as known
 
         found = {n: build(n, size="small") for n in ([name] if name else known())}
         if as_json:
@@ -69,12 +70,12 @@ def add_to(app: typer.Typer) -> None:
 
     @pocket.command(epilog="contextune pocket build my-pocket --seed 1")
     def build(
-        out: Annotated[Path, typer.Argument(help="Folder to write the model into; given again, it goes on.")],
+        out: Annotated[Path, typer.Argument(help="Folder to write the model into; given again, it resumes.")],
         seed: Annotated[int, typer.Option(min=0)] = 0,
     ) -> None:
         """Train the pocket model anew from its generated data."""
-        from ..environment import quiet_libraries
-        from ..worlds import pocket as made
+        from contextune.core.environment import quiet_libraries
+        from contextune.worlds import pocket as made
 
         quiet_libraries()
         print(made.build(out, seed=seed))
@@ -82,7 +83,7 @@ def add_to(app: typer.Typer) -> None:
     @pocket.command()
     def card() -> None:
         """Show the model's card: data, seed, skills as measured, hash."""
-        from ..worlds import pocket as made
+        from contextune.worlds import pocket as made
 
         print((made.path() / "README.md").read_text(encoding="utf-8"))
 

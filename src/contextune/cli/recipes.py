@@ -1,4 +1,4 @@
-"""init, recipes, schema, prompts: what stands ready to be used."""
+"""init, recipes, schema, prompts: ready recipes, schema and prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UserError, nearest
+from contextune.core.errors import UserError, nearest
+
 from .common import Json, print_json
 
 
@@ -55,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def schema() -> None:
         """Print the grammar of recipes as JSON Schema."""
-        from ..schema import recipe_schema
+        from contextune.experiment.schema import recipe_schema
 
         print_json(recipe_schema())
 
@@ -65,7 +66,7 @@ def add_to(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """List the prompt sets, or show one."""
-        from .. import prompts as sets
+        from contextune import prompts as sets
 
         if name is None:
             found = {n: sets.load(n) for n in sets.names()}

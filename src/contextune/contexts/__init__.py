@@ -1,40 +1,43 @@
-"""Context policies: one file each, known by name."""
+"""Context policies: one file each, known by name and found by themselves."""
 
-from .base import Context, Drawn, Policy, Scene, compose, find, names, register
+from contextune.core.registry import import_modules
+
+from . import editing  # noqa: F401  importing a file registers what it holds
+from .combine import Concat, Mixture
 from .contrastive import Contrastive, ParaphraseOnly
-from .edited import Edited
+from .counterfactual import Counterfactual
+from .distractors import Distractors
 from .generated import Generated
-from .lures import Lures
-from .nothing import Nothing
+from .none import NoContext
+from .policy import BoundPolicy, ContextDraw, Policy, PolicyOption, bind_policy, compose, parse
 from .prompts import Prompts, RandomTokens
-from .similar import BatchMix, MixedShot, NeighbourOnly, Raft, Random, SelfCopy, Similar, Zero
-from .together import Mixture, Together
+from .strategies import BatchMix, MixedShot, NeighbourOnly, Raft, Random, SelfCopy, Similar
+
+import_modules(__name__, __path__)
 
 __all__ = [
     "BatchMix",
-    "Context",
+    "BoundPolicy",
+    "Concat",
+    "ContextDraw",
     "Contrastive",
-    "Drawn",
-    "Edited",
+    "Counterfactual",
+    "Distractors",
     "Generated",
-    "Lures",
     "MixedShot",
     "Mixture",
     "NeighbourOnly",
-    "Nothing",
+    "NoContext",
     "ParaphraseOnly",
     "Policy",
+    "PolicyOption",
     "Prompts",
     "Raft",
     "Random",
     "RandomTokens",
-    "Scene",
     "SelfCopy",
     "Similar",
-    "Together",
-    "Zero",
+    "bind_policy",
     "compose",
-    "find",
-    "names",
-    "register",
+    "parse",
 ]

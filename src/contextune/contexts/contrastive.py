@@ -15,9 +15,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..retrieve import Pool
-from .base import Scene, register
-from .examples import Examples, Kind, slots
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.retrieval import Pool
+
+from .examples import Examples, SlotKind, slots
 from .paraphrases import Paraphraser, paraphraser
 
 
@@ -42,24 +44,22 @@ class WithParaphrases(Examples):
         )
         return (*super().sources(), *named)
 
-    def paraphraser(self, scene: Scene, pool: Pool) -> Paraphraser | None:
-        rows = [r for r in scene.records if self.trains(r)]
-        return paraphraser(self.paraphrases, self.answers, rows, pool, scene)
+    def paraphraser(self, context: BindContext, pool: Pool) -> Paraphraser | None:
+        rows = [r for r in context.records if self.is_target(r)]
+        return paraphraser(self.paraphrases, self.answers, rows, pool, context)
 
 
-@register
+@registry.policies("contrastive")
 class Contrastive(WithParaphrases):
     """One slot that is a paraphrase, the nearest example or a random one; the rest random."""
 
-    name: ClassVar[str] = "contrastive"
     warns: ClassVar[bool] = True
-    policy: Literal["contrastive"] = "contrastive"
     eps: float = Field(0.1, ge=0, le=1, description="probability of a paraphrase")
     p: float = Field(0.5, ge=0, le=1, description="probability of the nearest example")
     reading: Literal["A", "B"] = Field("A", description="how eps and p go together")
 
     @property
-    def probabilities(self) -> dict[Kind, float]:
+    def probabilities(self) -> dict[SlotKind, float]:
         """Of slot one, by kind."""
         if self.reading == "A":
             h, m = self.eps, (1 - self.eps) * self.p
@@ -67,19 +67,17 @@ class Contrastive(WithParaphrases):
             h, m = self.p * self.eps, self.p * (1 - self.eps)
         return {"paraphrase": h, "similar": m, "random": 1 - h - m}
 
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
+    def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         chances = self.probabilities
         (first,) = rng.choices(list(chances), list(chances.values()))
         return slots(first, n)
 
-    def paraphraser(self, scene: Scene, pool: Pool) -> Paraphraser | None:
-        return super().paraphraser(scene, pool) if self.probabilities["paraphrase"] else None
+    def paraphraser(self, context: BindContext, pool: Pool) -> Paraphraser | None:
+        return super().paraphraser(context, pool) if self.probabilities["paraphrase"] else None
 
 
-@register
+@registry.policies("paraphrase_only")
 class ParaphraseOnly(WithParaphrases):
     """A paraphrase in every context, the rest random."""
 
-    name: ClassVar[str] = "paraphrase_only"
-    first: ClassVar[Kind] = "paraphrase"
-    policy: Literal["paraphrase_only"] = "paraphrase_only"
+    first: ClassVar[SlotKind] = "paraphrase"

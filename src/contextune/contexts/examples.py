@@ -11,7 +11,7 @@ A policy says of what *kind* each slot is; here the slots are filled and laid in
     paraphrase   a text that is made to be like the record
     self         the record with its answer: a control that teaches copying
 
-Neither the record nor what says the same ever stands before it (`retrieve.guard`), but for `self`. The first
+Neither the record nor what says the same ever precedes it (`retrieval.guard`), but for `self`. The first
 kind that a policy names is that of "slot one"; provenance says what became of it and where it stands.
 """
 
@@ -24,22 +24,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..errors import UserError
-from ..retrieve import Lexical, Place, Pool, Similarity, grade, open_pool
-from ..sequence import Moment, Record, Tokenizer
-from .base import Context, Drawn, Policy, Scene
-from .laying import largest, lay, sizes
-from .sharing import for_all
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey, Record, Tokenizer
+from contextune.retrieval import Lexical, Pool, SimilarityOption, given, grade, open_pool
+
+from .example_format import largest, lay, sizes
+from .policy import BoundPolicy, ContextDraw, Policy
+from .shared_examples import for_all
 
 if TYPE_CHECKING:
     from .paraphrases import Paraphraser
 
-Kind = Literal["similar", "random", "paraphrase", "self"]
+SlotKind = Literal["similar", "random", "paraphrase", "self"]
 
 
-def slots(first: Kind, n: int) -> Seq[Kind]:
+def slots(first: SlotKind, n: int) -> Seq[SlotKind]:
     """One of a kind, the rest random."""
-    rest: list[Kind] = ["random"] * (n - 1)
+    rest: list[SlotKind] = ["random"] * (n - 1)
     return [first, *rest][:n]
 
 
@@ -48,7 +50,7 @@ class Pick:
     """One example: what is shown, why, and how similar its input is to the record's (None: not known)."""
 
     example: Record
-    kind: Kind
+    kind: SlotKind
     similarity: float | None
 
 
@@ -57,46 +59,55 @@ class Examples(Policy):
 
     warns: ClassVar[bool] = False
     """Whether an empty grade is worth a warning."""
-    first: ClassVar[Kind] = "random"
+    first: ClassVar[SlotKind] = "random"
     """What slot one is where `kinds` says nothing else."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "fewest": "min_k",
+        "tau": "max_random_similarity",
+        "near": "duplicate_threshold",
+        "apart": "group_columns",
+        "joining": "separator",
+    }
+
     k: int = Field(4, ge=1, le=64, description="examples")
-    fewest: int | None = Field(None, ge=0, description="draw the number of examples anew each time, from this to k")
+    min_k: int | None = Field(None, ge=0, description="draw the number of examples anew each time, from this to k")
     order: Literal["shuffled", "similar_last"] = Field("shuffled", description="of the examples")
     pool: float | str | tuple[str, ...] = Field(
         "self",
-        description="where examples come from: self, sources by name, or a share of the rows, then not learned",
+        description="where examples come from: self, sources by name, or a share of the rows, then not trained on",
     )
     pool_seed: int = Field(0, ge=0, description="which rows that share is")
-    loss: Literal["target", "all"] = Field("target", description="all: the answers of the examples bear loss too")
-    tau: float | None = Field(
-        1 / 3, ge=0, le=1, description="random examples are at most so similar; null: whatever comes"
+    loss: Literal["target", "all"] = Field("target", description="all: the answers of the examples are trained on too")
+    max_random_similarity: float | None = Field(
+        1 / 3, ge=0, le=1, description="maximum similarity of random examples; null: no limit"
     )
-    near: float = Field(
+    duplicate_threshold: float = Field(
         0.9,
         gt=0,
         le=1,
-        description="with the same answer (raw texts: whatever follows) so similar a text is a duplicate",
+        description="from this similarity a text with the same answer is a duplicate (a raw text: whatever its answer)",
     )
-    apart: tuple[str, ...] = Field(
-        (), description="columns: rows that agree in one of them never stand before each other"
+    group_columns: tuple[str, ...] = Field(
+        (), description="columns: rows that agree in one of them are never in each other's context"
     )
-    similarity: Similarity = Field(
-        Lexical(kind="lexical"), description="of inputs: lexical, overlap, dense, or a mapping with one's options"
+    similarity: SimilarityOption = Field(
+        default_factory=Lexical, description="of inputs: lexical, overlap, dense, or a mapping with its options"
     )
     grades: tuple[Literal["low", "medium", "high"], ...] = Field(
-        ("low", "medium", "high"), description="of similar examples; where the nearest has another, a random one stands"
+        ("low", "medium", "high"),
+        description="allowed grades of similar examples; a random example replaces one of another grade",
     )
-    joining: str = Field("\n", description="text between examples")
-    ending: str | None = Field(None, description="text after the last example; default: that between examples")
+    separator: str = Field("\n", description="text between examples")
+    ending: str | None = Field(None, description="text after the last example; default: the separator")
     template: str | None = Field(
         None,
-        description="jinja2 text of an example from input, answer and the row's columns; default: as it is learned",
+        description="jinja2 text of an example from input, answer and the row's columns; default: as it is trained on",
     )
     max_tokens: int | None = Field(
         None,
         gt=0,
-        description="all examples together; what does not fit is left out. Needed where texts are cut to chunks",
+        description="all examples together; what does not fit is left out. Needed where texts are cut into chunks",
     )
 
     @field_validator("pool")
@@ -108,97 +119,100 @@ class Examples(Policy):
 
     @model_validator(mode="after")
     def _sound(self) -> Examples:
-        if self.fewest is not None and self.fewest > self.k:
-            raise ValueError(f"fewest is {self.fewest}, above k, {self.k}")
+        if self.min_k is not None and self.min_k > self.k:
+            raise ValueError(f"min_k is {self.min_k}, above k, {self.k}")
         if self.template is not None and self.loss == "all":
-            raise ValueError("a template leaves no answer that could bear loss; use loss: target")
+            raise ValueError("a template leaves no answer that could be trained on; use loss: target")
         return self
 
-    def kinds(self, n: int, rng: random.Random) -> Seq[Kind]:
+    def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         """The kinds of n slots, slot one first."""
         return slots(self.first, n)
 
     def sources(self) -> tuple[str, ...]:
-        return () if isinstance(self.pool, float) else tuple(n for n in _names(self.pool) if n != "self")
+        own = () if isinstance(self.pool, float) else (n for n in _names(self.pool) if n != "self")
+        return tuple(dict.fromkeys((*own, *super().sources())))
 
-    def trains(self, record: Record) -> bool:
-        return not (isinstance(self.pool, float) and self._shown_only(record))
+    def is_target(self, record: Record) -> bool:
+        return super().is_target(record) and not (isinstance(self.pool, float) and self._shown_only(record))
 
     def _shown_only(self, record: Record) -> bool:
         key = record.document or record.id
-        return Moment(self.pool_seed, 0).rng("pool", key).random() < float(self.pool)  # type: ignore[arg-type]
+        return DrawKey(self.pool_seed, 0).rng("pool", key).random() < float(self.pool)  # type: ignore[arg-type]
 
-    def shelf(self, scene: Scene) -> tuple[Record, ...]:
+    def candidates(self, context: BindContext) -> tuple[Record, ...]:
         """The records that examples are drawn from."""
         if isinstance(self.pool, float):
-            return tuple(r for r in scene.records if self._shown_only(r))
-        named = [scene.records if n == "self" else _source(scene, n) for n in _names(self.pool)]
+            return tuple(r for r in context.records if self._shown_only(r))
+        named = [context.records if n == "self" else _source(context, n) for n in _names(self.pool)]
         return tuple(r for records in named for r in records)
 
-    def open(self, scene: Scene, rows: Seq[Record]) -> Pool:
+    def open(self, context: BindContext, rows: Seq[Record]) -> Pool:
         """The pool, with what is near to each row; tells of its grades."""
-        shelf = self.shelf(scene)
-        if len(shelf) < 2:
+        candidates = self.candidates(context)
+        if len(candidates) < 2:
             raise UserError(
-                f"context {self.policy}: {len(shelf)} records to draw {self.k} examples from", "name a larger pool"
+                f"context {self.name}: {len(candidates)} records to draw {self.k} examples from", "name a larger pool"
             )
-        place = Place(scene.model, scene.folder, scene.cache, scene.progress)
-        pool = open_pool(rows, shelf, self.similarity, self.k, self.near, self.apart, place)
-        self._tell(pool, scene)
+        pool = open_pool(
+            rows, candidates, self.similarity, self.k, context, self.duplicate_threshold, self.group_columns
+        )
+        self._tell(pool, context)
         return pool
 
-    def _tell(self, pool: Pool, scene: Scene) -> None:
-        shares, by = pool.grades(), self.similarity.kind
+    def _tell(self, pool: Pool, context: BindContext) -> None:
+        shares, by = pool.grades(), self.similarity.name
         listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        if self.warns and scene.say is not None:
-            scene.say(f"context {self.policy}: nearest example of each row, by {by} similarity: {listed}")
+        if self.warns:
+            context.say(f"context {self.name}: nearest example of each row, by {by} similarity: {listed}")
         empty = [name for name, share in shares.items() if not share]
-        if self.warns and empty and scene.warn is not None:
-            scene.warn(
-                f"context {self.policy}: no row's nearest example is of grade {' or '.join(empty)} ({by} similarity: "
+        if self.warns and empty:
+            context.warn(
+                f"context {self.name}: no row's nearest example is of grade {' or '.join(empty)} ({by} similarity: "
                 f"{listed})"
             )
 
-    def paraphraser(self, scene: Scene, pool: Pool) -> Paraphraser | None:
+    def paraphraser(self, context: BindContext, pool: Pool) -> Paraphraser | None:
         return None
 
-    def bind(self, scene: Scene) -> Context:
-        return self.showing(scene)
+    def bind(self, context: BindContext) -> BoundPolicy:
+        return self.showing(context)
 
-    def showing(self, scene: Scene) -> Showing:
-        rows = [r for r in scene.records if self.trains(r)]
-        if not rows:  # bound to learn `longest` only
-            return Showing(self, None, None, scene.tokenizer, self.max_tokens or 0)
-        pool = self.open(scene, rows)
-        paraphraser = self.paraphraser(scene, pool)
-        return Showing(self, pool, paraphraser, scene.tokenizer, self.limit(pool.records, scene.tokenizer))
+    def showing(self, context: BindContext) -> Showing:
+        rows = [r for r in context.records if self.is_target(r)]
+        pool = self.open(context, rows)
+        paraphraser = self.paraphraser(context, pool)
+        return Showing(self, pool, paraphraser, context.tokenizer, self.limit(pool.records, context.tokenizer))
 
-    def limit(self, shelf: Seq[Record], tokenizer: Tokenizer) -> int:
+    def limit(self, candidates: Seq[Record], tokenizer: Tokenizer) -> int:
         """Tokens of a context at most: as asked, else k times the longest example (with room for one that is made)."""
-        return self.max_tokens or self.k * (2 * largest(shelf, self, tokenizer) + 8)
+        return self.max_tokens or self.k * (2 * largest(candidates, self, tokenizer) + 8)
+
+    def max_context_tokens(self, tokenizer: Tokenizer) -> int | None:
+        return self.max_tokens
 
 
 @dataclass(frozen=True)
-class Showing:
+class Showing(BoundPolicy):
     """A policy with its pool. Slots as picks, picks as segments."""
 
     policy: Examples
-    pool: Pool | None
+    pool: Pool
     paraphraser: Paraphraser | None
     tokenizer: Tokenizer
     most: int
 
-    def before(self, record: Record, at: Moment) -> Drawn:
-        rng = at.rng("examples", self.policy.policy, record.id)
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        rng = key.rng("examples", self.policy.drawn_as, record.id)
         return self.show(self.fill(record, self._kinds(rng), rng), rng)
 
-    def alone(self, record: Record, at: Moment) -> bool:
+    def draws_alone(self, record: Record, key: DrawKey) -> bool:
         """Whether a record's context is its own where records share theirs: it holds more than random examples."""
-        rng = at.rng("examples", self.policy.policy, record.id)
+        rng = key.rng("examples", self.policy.drawn_as, record.id)
         return not self._only_random(self._kinds(rng))
 
-    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
-        """Random examples that may stand before each of `records`; their similarities are the highest to any.
+    def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        """Random examples that may precede each of `records`; their similarities are the highest to any.
 
         Raises UserError where a context of this policy always depends on one record.
         """
@@ -207,37 +221,27 @@ class Showing:
             raise UserError("train.share: order: similar_last goes by one record's similarities", "use order: shuffled")
         if not any(self._only_random(self._kinds(random.Random(i))) for i in range(64)):
             raise UserError(
-                f"train.share: every context of {policy.policy} holds an example that is chosen for one record",
+                f"train.share: every context of {policy.name} holds an example that is chosen for one record",
                 "leave train.share out for this arm",
             )
-        assert self.pool is not None
-        rng = at.rng("shared examples", policy.policy, records[0].id)
-        n = policy.k if policy.fewest is None else rng.randint(max(1, policy.fewest), policy.k)
+        rng = key.rng("shared examples", policy.drawn_as, records[0].id)
+        n = policy.k if policy.min_k is None else rng.randint(max(1, policy.min_k), policy.k)
         rows = [self.pool.row(r) for r in records]
-        drawn = for_all(self.pool, rows, n, rng, policy.tau)
+        drawn = for_all(self.pool, rows, n, rng, policy.max_random_similarity)
         picks = [Pick(self.pool.records[place], "random", s) for place, s in drawn]
         return self.show(picks, rng, together=[r.id for r in records])
 
-    def _kinds(self, rng: random.Random) -> Seq[Kind]:
+    def _kinds(self, rng: random.Random) -> Seq[SlotKind]:
         policy = self.policy
-        return policy.kinds(policy.k if policy.fewest is None else rng.randint(policy.fewest, policy.k), rng)
+        return policy.kinds(policy.k if policy.min_k is None else rng.randint(policy.min_k, policy.k), rng)
 
     @staticmethod
-    def _only_random(kinds: Seq[Kind]) -> bool:
+    def _only_random(kinds: Seq[SlotKind]) -> bool:
         """No example at all is nothing to share: the number of a shared draw is at least 1."""
         return set(kinds) == {"random"}
 
-    def longest(self) -> int:
-        if not self.most:
-            raise UserError(
-                f"context {self.policy.policy}: how long its examples are is not known before texts are cut to chunks",
-                "set the context's max_tokens, or the source's chunk: none",
-            )
-        return self.most
-
-    def fill(self, record: Record, kinds: Seq[Kind], rng: random.Random) -> list[Pick]:
+    def fill(self, record: Record, kinds: Seq[SlotKind], rng: random.Random) -> list[Pick]:
         """A pick for each slot, in the order of the kinds; fewer where the pool is exhausted."""
-        assert self.pool is not None
         row, picks, taken = self.pool.row(record), list[Pick](), list[int]()
         near = self.pool.nearest(row, len(kinds), rng) if set(kinds) & {"similar", "paraphrase"} else []
         near = [(place, s) for place, s in near if grade(s) in self.policy.grades]
@@ -250,20 +254,18 @@ class Showing:
                 place, s = near.pop(0)
                 taken.append(place)
                 picks.append(Pick(self.pool.records[place], "similar", s))
-        for place, s in self.pool.random(row, len(kinds) - len(picks), rng, self.policy.tau, taken):
+        for place, s in self.pool.random(row, len(kinds) - len(picks), rng, self.policy.max_random_similarity, taken):
             picks.append(Pick(self.pool.records[place], "random", s))
         return picks
 
     def _paraphrase(self, record: Record, row: int, rng: random.Random) -> Pick | None:
         made = self.paraphraser.of(record, rng) if self.paraphraser is not None else None
-        if made is None or self.pool is None:
+        if made is None:
             return None
-        from ..retrieve import given
-
         return Pick(made, "paraphrase", self.pool.space.outside(row, given(made)))
 
-    def show(self, picks: list[Pick], rng: random.Random, record: Record | None = None, **more: Any) -> Drawn:
-        """The context of these picks, within `longest`, and where it came from."""
+    def show(self, picks: list[Pick], rng: random.Random, record: Record | None = None, **more: Any) -> ContextDraw:
+        """The context of these picks, within `most` tokens, and where it came from."""
         picks = list(self._fitting(picks))
         first = picks[0] if picks else None
         rng.shuffle(picks)
@@ -271,7 +273,7 @@ class Showing:
             picks.sort(key=lambda p: 1.0 if p.similarity is None else p.similarity)
         known = [p.similarity for p in picks if p.similarity is not None]
         source = {
-            "policy": self.policy.policy,
+            "policy": self.policy.name,
             "slot_one": first.kind if first else None,
             "place": next((i for i, p in enumerate(picks) if p is first), None),
             "kinds": [p.kind for p in picks],
@@ -280,7 +282,7 @@ class Showing:
             "s_max": round(max(known), 4) if known else None,
             "grade": grade(max(known)) if known else None,
         }
-        return Drawn(lay([p.example for p in picks], self.policy), {**source, **more}, record)
+        return ContextDraw(lay([p.example for p in picks], self.policy), {**source, **more}, record)
 
     def _fitting(self, picks: Seq[Pick]) -> Seq[Pick]:
         """The first picks that fit together."""
@@ -296,5 +298,5 @@ def _names(pool: float | str | tuple[str, ...]) -> tuple[str, ...]:
     return (pool,) if isinstance(pool, str) else pool if isinstance(pool, tuple) else ()
 
 
-def _source(scene: Scene, name: str) -> Seq[Record]:
-    return scene.source(name) if scene.source is not None else ()
+def _source(context: BindContext, name: str) -> Seq[Record]:
+    return context.source(name) if context.source is not None else ()

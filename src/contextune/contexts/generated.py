@@ -4,8 +4,8 @@
     answer  "Notice how oxygen drives each step, and what happens without it."
 
 All prompts are written when the policy is bound, through the store, so that none is asked for twice
-and a killed run goes on where it was. A text keeps its prompt in every epoch and for every seed. The
-writer sees a raw text, or what stands before the answer of a pair; never an answer, never a test item.
+and a killed run resumes. A text keeps its prompt in every epoch and for every seed. The
+writer sees a raw text, or what precedes the answer of a pair; never an answer, never a test item.
 """
 
 from __future__ import annotations
@@ -15,60 +15,59 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Self
 
 from pydantic import Field
 
-from ..errors import UserError
-from ..generate import Engine, Request, Store, ask
-from ..prompts import MetaPrompt, load_meta
-from ..sequence import Moment, Record, Segment, encode
-from .base import Drawn, Policy, Scene, register
+from contextune.core import registry
+from contextune.core.binding import BindContext, TextWriter
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+from contextune.generation import Request
+from contextune.prompts import MetaPrompt, load_meta
+
+from .policy import BoundPolicy, ContextDraw, Policy
 
 
-@register
+@registry.policies("generated")
 class Generated(Policy):
     """One prompt a text, written by the recipe's writer."""
 
-    name: ClassVar[str] = "generated"
-    policy: Literal["generated"] = "generated"
     meta: str | None = Field(None, description="a .yaml file with your own meta-prompt; default: the package's")
     max_tokens: int = Field(64, ge=8, description="tokens before a text at most; what is longer is cut at a sentence")
     temperature: float = Field(0.0, ge=0.0, description="of the writer; 0 is greedy")
     seed: int = Field(0, ge=0, description="of the writer's sampling")
 
-    def content(self, folder: Path | None) -> str:
-        return load_meta(self.meta, folder).hash
+    def located(self, folder: Path) -> Self:
+        return self.model_copy(update={"meta": self.meta and str((folder / Path(self.meta).expanduser()).absolute())})
 
-    def bind(self, scene: Scene) -> Written:
-        meta = load_meta(self.meta, scene.folder)
+    def content(self) -> str:
+        return load_meta(self.meta).hash
+
+    def max_context_tokens(self, tokenizer: Tokenizer) -> int:
+        meta = load_meta(self.meta)
+        least = len(encode(meta.render(""), tokenizer))
+        if least >= self.max_tokens:
+            found = f"its template alone has {least} tokens, max_tokens is {self.max_tokens}"
+            raise UserError(f"meta-prompt '{meta.name}': {found}", "raise max_tokens")
+        return self.max_tokens
+
+    def bind(self, context: BindContext) -> BoundPolicy:
+        meta, rows = load_meta(self.meta), _texts(context.records)
+        writer = context.writer_for("the policy 'generated'")
 
         def size(prompt: str) -> int:
-            return len(encode(meta.render(prompt), scene.tokenizer))
+            return len(encode(meta.render(prompt), context.tokenizer))
 
-        if size("") >= self.max_tokens:
-            found = f"its template alone has {size('')} tokens, max_tokens is {self.max_tokens}"
-            raise UserError(f"meta-prompt '{meta.name}': {found}", "raise max_tokens")
-        rows = _texts(scene.records)
-        if not rows:  # bound to learn `longest` only
-            return Written(meta, self.max_tokens, "", {})
-        if scene.engine is None:
-            raise UserError("the policy 'generated' needs a writer of prompts", "set writer.model in the recipe")
-        engine = scene.engine()
-        with Store(scene.store) as store:
-            prompts = self._write(
-                rows, meta, engine, store, lambda answer: clean(answer, size, self.max_tokens), scene.progress
-            )
-        return Written(meta, self.max_tokens, engine.identity, {fingerprint(t): p for t, p in prompts.items()})
+        prompts = self._write(rows, meta, writer, lambda answer: clean(answer, size, self.max_tokens))
+        return Written(meta, writer.identity, {fingerprint(t): p for t, p in prompts.items()})
 
     def _write(
         self,
         rows: Mapping[str, str],
         meta: MetaPrompt,
-        engine: Engine,
-        store: Store,
+        writer: TextWriter,
         clean: Callable[[str], str],
-        progress: Callable[[int, int], None] | None,
     ) -> dict[str, str]:
         """Prompt of each text in `rows` (text: record). What comes out empty is asked once more, sampled anew."""
         written: dict[str, str] = {}
@@ -82,7 +81,7 @@ class Generated(Policy):
                 )
                 for t in texts
             ]
-            answers = ask(engine, requests, store, progress)
+            answers = writer.require(requests)
             written |= {t: clean(answer) for t, answer in zip(texts, answers, strict=True)}
         if empty := [id for t, id in rows.items() if not written[t]]:
             raise UserError(
@@ -93,22 +92,18 @@ class Generated(Policy):
 
 
 @dataclass(frozen=True)
-class Written:
+class Written(BoundPolicy):
     meta: MetaPrompt
-    max_tokens: int
     engine: str
     prompts: Mapping[str, str]
     """By fingerprint of the text that the writer saw."""
 
-    def before(self, record: Record, at: Moment) -> Drawn:
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
         prompt = self.prompts.get(fingerprint(visible(record)))
         if prompt is None:
             raise UserError(f"record {record.id}: no prompt was written for it", "bind the policy to all records first")
         source = {"prompt_hash": fingerprint(prompt), "engine": self.engine, "meta": self.meta.id}
-        return Drawn((Segment(self.meta.render(prompt), "context"),), source)
-
-    def longest(self) -> int:
-        return self.max_tokens
+        return ContextDraw((Segment(self.meta.render(prompt), "context"),), source)
 
 
 def visible(record: Record) -> str:
@@ -125,7 +120,7 @@ def clean(answer: str, size: Callable[[str], int], most: int) -> str:
     """The prompt in a writer's answer: its first paragraph without quotes, cut so that `size` is at most `most`.
 
     An announcement ("Here is a prompt:"), a reasoning model's thoughts, and a sentence that the
-    writer had no tokens left to end, where another stands before it, are no part of it.
+    writer had no tokens left to end, where another precedes it, are no part of it.
     """
     answer = answer.rpartition("</think>")[2]
     paragraphs = [" ".join(p.split()) for p in re.split(r"\n\s*\n", answer.strip())]

@@ -1,6 +1,6 @@
 """Paraphrases of a record: by the editor of its world, from a source, or by an augment operation.
 
-auto, grammar      one part replaced in input and answer (`edits.Editor.vary`), anew at each draw
+auto, grammar      one part replaced in input and answer (`editing.base.Editor.vary`), anew at each draw
 {source: NAME}     rows of another source whose `source` field names the record
 model              one name of the input replaced, and the answer that the writer infers from the row itself
 rephrase, …        an augment operation on the input, asked through the writer and its store before training
@@ -16,16 +16,19 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from ..errors import UserError
-from ..retrieve import Pool, answer, given
-from ..retrieve.guard import SOURCES, stem
-from ..sequence import Record, Segment, encode
-from .base import Scene
-from .edits import Editor, editor
-from .entities import Entities, renamed
+from contextune.augment.base import Passage, parse_operation
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Segment, encode
+from contextune.generation import Failure, Request
+from contextune.retrieval import Pool, answer, given
+from contextune.retrieval.guard import SOURCES, stem
+
+from .editing.base import Editor, open_editor
+from .editing.entities import Entities, renamed
 
 Answers = Literal["auto", "same", "edited"]
-Source = str | Mapping[str, Any]
+ParaphraseSource = str | Mapping[str, Any]
 
 
 class Paraphraser(Protocol):
@@ -34,21 +37,23 @@ class Paraphraser(Protocol):
         ...
 
 
-def paraphraser(source: Source, answers: Answers, rows: Seq[Record], pool: Pool, scene: Scene) -> Paraphraser | None:
+def paraphraser(
+    source: ParaphraseSource, answers: Answers, rows: Seq[Record], pool: Pool, context: BindContext
+) -> Paraphraser | None:
     """Who paraphrases. Raises UserError where the grammar that was asked for does not know the records."""
     if source == "none":
         return None
     if source in ("auto", "grammar"):
-        return _by_grammar(str(source), answers, pool)
+        return _by_grammar(str(source), answers, pool, context)
     if isinstance(source, Mapping) and "source" in source:
-        return _by_source(scene.source(str(source["source"])) if scene.source is not None else ())
+        return _by_source(context.source(str(source["source"])) if context.source is not None else ())
     if source == "model":
-        return Known(_by_inference(rows, pool, scene))
-    made = _by_operation(source, rows, scene)
+        return Known(_by_inference(rows, pool, context))
+    made = _by_operation(source, rows, context)
     if answers == "same":
         return Known(made)
     try:
-        return Known(made, editor("auto", pool), needed=answers == "edited")
+        return Known(made, open_editor("auto", pool, context), needed=answers == "edited")
     except UserError:
         if answers == "edited":
             raise
@@ -82,11 +87,11 @@ class Known:
         return edited if edited is not None or self.needed else chosen
 
 
-def _by_grammar(source: str, answers: Answers, pool: Pool) -> Paraphraser | None:
+def _by_grammar(source: str, answers: Answers, pool: Pool, context: BindContext) -> Paraphraser | None:
     if answers == "same":
         raise UserError("paraphrases: the grammar edits answers", "use answers: edited, or paraphrases: rephrase")
     try:
-        return Varied(editor("auto", pool))
+        return Varied(open_editor("auto", pool, context))
     except UserError:
         if source == "auto":
             return None
@@ -106,27 +111,23 @@ def _by_source(records: Seq[Record]) -> Known:
     return Known(made)
 
 
-def _by_inference(rows: Seq[Record], pool: Pool, scene: Scene) -> dict[str, list[Record]]:
+def _by_inference(rows: Seq[Record], pool: Pool, context: BindContext) -> dict[str, list[Record]]:
     """Each row with another name in its input, and what the writer answers to that when it is shown the row.
 
     An answer counts where it has the new name for the old one and as many words as the row's; else there is none.
     """
-    from ..augment.desk import Asking
-    from ..generate import Failure, Request
-
-    if scene.engine is None:
-        raise UserError("paraphrases: model needs a writer", "set writer.model in the recipe")
+    writer = context.writer_for("paraphrases: model")
     known = Entities(pool)
     able = [(r, names) for r in rows if answer(r) and (names := known.exchange(r)) is not None]
     changed = [renamed(r, *names) for r, names in able]
-    most = max((len(encode(r.target, scene.tokenizer)) for r in rows), default=0) + 16
+    most = max((len(encode(r.target, context.tokenizer)) for r in rows), default=0) + 16
     requests = [
         Request(
             f"{given(r)}{r.target}\n{given(c)}", most, stop=("\n",), operation="paraphrase/1", source=r.id, cut=True
         )
         for (r, _), c in zip(able, changed, strict=True)
     ]
-    said = Asking(scene.engine, scene.store, scene.tokenizer, progress=scene.progress)(requests)
+    said = writer(requests)
     made: dict[str, list[Record]] = {}
     for (row, (old, new)), record, text in zip(able, changed, said, strict=True):
         if not isinstance(text, Failure) and fits(text, row.target, old, new):
@@ -142,30 +143,21 @@ def fits(text: str, shown: str, old: str, new: str) -> bool:
     return new in words[0] and old not in words[0] and len(words[0]) == len(words[1])
 
 
-def _by_operation(source: Source, rows: Seq[Record], scene: Scene) -> dict[str, list[Record]]:
+def _by_operation(source: ParaphraseSource, rows: Seq[Record], context: BindContext) -> dict[str, list[Record]]:
     """What an operation makes of each input; the frame that all inputs stand in is kept from it."""
-    from ..augment import Passage, find
-    from ..augment.base import Desk
-    from ..augment.desk import Asking
-    from ..augment.style import style_of
-
     options = {"operation": source} if isinstance(source, str) else dict(source)
-    operation = find(str(options.get("operation"))).model_validate(options)
-    if scene.engine is None:
-        raise UserError(f"paraphrases: {operation.name} needs a writer", "set writer.model in the recipe")
-    asking = Asking(scene.engine, scene.store, scene.tokenizer, progress=scene.progress)
-    style = style_of(scene.model) if scene.model is not None else "plain"
-    desk = Desk(asking, asking.key, scene.tokenizer, (), scene.folder, style)
+    operation = parse_operation(options)
+    writer = context.writer_for(f"paraphrases: {operation.name}").separate()
     before, after = frame([given(r) for r in rows])
     known = {r.id: r for r in rows}
     passages = [Passage(r.id, given(r)[len(before) : len(given(r)) - len(after)].strip(), r.id) for r in rows]
     made: dict[str, list[Record]] = {}
-    for m in operation.infer(passages, desk):
+    for m in operation.infer(passages, replace(context, writer=writer)):
         text = (m.prompt + m.text).strip()
         record = known[m.passage.record]
         if text and text != m.passage.text:
             made.setdefault(stem(record.id), []).append(_like(record, f"{before}{text}{after}"))
-    asking.refuse(0.5, f"paraphrases: {operation.name}")
+    writer.refuse(0.5, f"paraphrases: {operation.name}")
     return made
 
 

@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ..errors import UserError
-from ..prompts import PromptSet, load
-from ..sequence import Moment, Record, Segment, encode
-from .base import Drawn, Policy, Scene, register
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+from contextune.prompts import PromptSet, load, locate
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
+from .policy import BoundPolicy, ContextDraw, Policy
 
 
 class _FromSet(Policy):
@@ -34,18 +34,25 @@ class _FromSet(Policy):
     per: Literal["chunk", "document"] = Field("chunk", description="what shares a draw within an epoch")
     categories: tuple[str, ...] = Field((), description="draw from these categories only; default: all")
 
-    def prompts(self, folder: Path | None) -> PromptSet:
-        return load(self.set, folder).only(self.categories)
+    def prompts(self) -> PromptSet:
+        return load(self.set).only(self.categories)
 
-    def content(self, folder: Path | None) -> str:
-        return self.prompts(folder).hash
+    def located(self, folder: Path) -> Self:
+        return self.model_copy(update={"set": locate(self.set, folder)})
 
-    def place(self, record: Record, at: Moment, size: int) -> int:
+    def content(self) -> str:
+        return self.prompts().hash
+
+    def max_context_tokens(self, tokenizer: Tokenizer) -> int:
+        chosen = self.prompts()
+        return max(len(encode(chosen.render(p), tokenizer)) for p in chosen.prompts)
+
+    def place(self, record: Record, key: DrawKey, size: int) -> int:
         """Which prompt of `size` is drawn: the same place whatever the set and the policy."""
-        return at.rng("prompt", self._key(record)).randrange(size)
+        return key.rng("prompt", self._key(record)).randrange(size)
 
-    def noise(self, record: Record, at: Moment, vocabulary: tuple[int, ...], size: int) -> tuple[int, ...]:
-        return tuple(at.rng("noise", self._key(record)).choices(vocabulary, k=size))
+    def noise(self, record: Record, key: DrawKey, vocabulary: tuple[int, ...], size: int) -> tuple[int, ...]:
+        return tuple(key.rng("noise", self._key(record)).choices(vocabulary, k=size))
 
     def first(self, records: Seq[Record]) -> Record:
         """The record that a draw for several of them is made for (`train.share`)."""
@@ -58,75 +65,61 @@ class _FromSet(Policy):
         return record.document or record.id if self.per == "document" else record.id
 
 
-@register
+@registry.policies("prompts")
 class Prompts(_FromSet):
     """One prompt of a set, drawn uniformly."""
 
-    name: ClassVar[str] = "prompts"
-    policy: Literal["prompts"] = "prompts"
-
-    def bind(self, scene: Scene) -> Drawing:
-        chosen = self.prompts(scene.folder)
-        texts = [chosen.render(p) for p in chosen.prompts]
-        drawn = tuple(
-            Drawn(
-                (Segment(text, "context"),),
+    def bind(self, context: BindContext) -> BoundPolicy:
+        chosen = self.prompts()
+        draws = tuple(
+            ContextDraw(
+                (Segment(chosen.render(p), "context"),),
                 {"set": chosen.name, "version": chosen.version, "prompt": p.id, "category": p.category},
             )
-            for p, text in zip(chosen.prompts, texts, strict=True)
+            for p in chosen.prompts
         )
-        return Drawing(self, drawn, max(len(encode(text, scene.tokenizer)) for text in texts))
+        return Drawing(self, draws)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    policy: _FromSet
-    drawn: tuple[Drawn, ...]
-    most: int
+class Drawing(BoundPolicy):
+    policy: Prompts
+    draws: tuple[ContextDraw, ...]
 
-    def before(self, record: Record, at: Moment) -> Drawn:
-        return self.drawn[self.policy.place(record, at, len(self.drawn))]
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        return self.draws[self.policy.place(record, key, len(self.draws))]
 
-    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
-        return self.before(self.policy.first(records), at)
-
-    def longest(self) -> int:
-        return self.most
+    def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        return self.draw(self.policy.first(records), key)
 
 
-@register
+@registry.policies("random_tokens")
 class RandomTokens(_FromSet):
     """Random tokens, as many as the prompt has that `prompts` draws at the same seed, epoch and record."""
 
-    name: ClassVar[str] = "random_tokens"
-    policy: Literal["random_tokens"] = "random_tokens"
-
-    def bind(self, scene: Scene) -> Noise:
-        chosen = self.prompts(scene.folder)
-        sizes = tuple(len(encode(chosen.render(p), scene.tokenizer)) for p in chosen.prompts)
-        return Noise(self, chosen, sizes, ordinary(scene.tokenizer), scene.tokenizer)
+    def bind(self, context: BindContext) -> BoundPolicy:
+        chosen = self.prompts()
+        sizes = tuple(len(encode(chosen.render(p), context.tokenizer)) for p in chosen.prompts)
+        return Noise(self, chosen, sizes, ordinary(context.tokenizer), context.tokenizer)
 
 
 @dataclass(frozen=True)
-class Noise:
-    policy: _FromSet
+class Noise(BoundPolicy):
+    policy: RandomTokens
     chosen: PromptSet
     sizes: tuple[int, ...]
     vocabulary: tuple[int, ...]
     tokenizer: Tokenizer
 
-    def before(self, record: Record, at: Moment) -> Drawn:
-        place = self.policy.place(record, at, len(self.sizes))
-        ids = self.policy.noise(record, at, self.vocabulary, self.sizes[place])
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        place = self.policy.place(record, key, len(self.sizes))
+        ids = self.policy.noise(record, key, self.vocabulary, self.sizes[place])
         segment = Segment(str(self.tokenizer.decode(list(ids))), "context", ids)
         source = {"set": self.chosen.name, "version": self.chosen.version}
-        return Drawn((segment,), {**source, "length_of": self.chosen.prompts[place].id, "tokens": len(ids)})
+        return ContextDraw((segment,), {**source, "length_of": self.chosen.prompts[place].id, "tokens": len(ids)})
 
-    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
-        return self.before(self.policy.first(records), at)
-
-    def longest(self) -> int:
-        return max(self.sizes)
+    def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        return self.draw(self.policy.first(records), key)
 
 
 def ordinary(tokenizer: Tokenizer) -> tuple[int, ...]:

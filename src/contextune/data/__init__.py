@@ -8,13 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UserError, nearest
-from ..sequence import Record
-from . import files, fingerprint, read, split
+from contextune.core.errors import UserError, nearest
+from contextune.core.sequence import Record
+from contextune.core.world import build_world
+
+from . import hashing, paths, readers, splits
 from .documents import Document, Maker
 
 if TYPE_CHECKING:
-    from ..recipe import Source
+    from contextune.data.options import Source
 
 __all__ = ["Document", "Documents", "load"]
 
@@ -42,10 +44,10 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
     Raises UserError that names file and row, what was found and what was expected.
     """
     _refuse_unused(source)
-    made = _world(source) if source.world is not None else map(Maker(source), read.rows(source, folder))
+    made = _world(source) if source.world is not None else map(Maker(source), readers.rows(source, folder))
     found = list(islice(made, source.limit))
     _refuse_twice(found)
-    train, held_out = split.split(found, source.held_out, seed)
+    train, held_out = splits.split(found, source.held_out, seed)
     contents = [d.content for d in found]
     return Documents(
         documents=train,
@@ -53,17 +55,15 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
         read=len(found),
         duplicates=len(found) - len(set(contents)),
         characters=sum(len(part) for d in found for part in d.parts),
-        ignored=len(files.find(source, folder).ignored) if source.path is not None else 0,
-        fingerprint=fingerprint.digest(_options(source, seed), *map(_identity, found, contents)),
+        ignored=len(paths.find(source, folder).ignored) if source.path is not None else 0,
+        fingerprint=hashing.digest(_options(source, seed), *map(_identity, found, contents)),
     )
 
 
 def _world(source: Source) -> Iterator[Document]:
     """The records of a generated benchmark, one document for all that were cut from the same text."""
-    from ..worlds.base import build
-
     name = str(source.world)
-    records = build(name, **source.options).records
+    records = build_world(name, **source.options).records
     if not records.get(source.split):
         raise UserError(
             f"world '{name}': no records '{source.split}'", nearest(source.split, filter(records.get, records))
@@ -92,7 +92,7 @@ def _refuse_twice(documents: list[Document]) -> None:
     for document in documents:
         if document.id in seen:
             raise UserError(
-                f"{document.origin}: the id '{document.id}' stands already at {seen[document.id]}",
+                f"{document.origin}: the id '{document.id}' is already at {seen[document.id]}",
                 "make ids unique, or name another column: columns: {id: …}",
             )
         seen[document.id] = document.origin

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from ..errors import UserError
-from ..sequence import Segment
+from contextune.core.errors import UserError
+from contextune.core.sequence import Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -70,7 +70,7 @@ def _nests(beginning: str, whole: str, origin: str, turn: int) -> None:
     if not whole.startswith(beginning):
         same = next((i for i, (a, b) in enumerate(zip(beginning, whole, strict=False)) if a != b), len(whole))
         raise UserError(
-            f"{origin}: message {turn + 1}: the chat template rewrites what stands before it, "
+            f"{origin}: message {turn + 1}: the chat template rewrites what precedes it, "
             f"{beginning[same : same + 30]!r} becomes {whole[same : same + 30]!r}",
             "set a chat_template that only appends (templates of reasoning models drop earlier thoughts), "
             "or cut the conversation into pairs",

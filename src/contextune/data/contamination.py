@@ -1,4 +1,4 @@
-"""Do test items stand in the training texts? Overlap of word n-grams, n = 13 as in GPT-3.
+"""Do test items occur in the training texts? Overlap of word n-grams, n = 13 as in GPT-3.
 
 Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: an item is dirty where one of its
 13-grams of normalised words occurs in the training data. A shorter item has to occur whole.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..errors import UserError
+from contextune.core.errors import UserError
 
 SHORTEST = 5
 """Words below which an item says too little to be looked for."""

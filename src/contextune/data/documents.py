@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, nearest
-from ..sequence import Record
-from .fingerprint import digest
+from contextune.core.errors import UserError, nearest
+from contextune.core.sequence import Record
+
+from .hashing import digest
 from .raw import LIMIT, Row
-from .template import Template
+from .templates import Template
 
 if TYPE_CHECKING:
-    from ..recipe import Source
+    from contextune.data.options import Source
 
 COLUMNS = {"text": ("text", "id"), "pairs": ("prompt", "completion", "id"), "messages": ("messages", "id")}
 """Our names of the columns that each kind of source knows."""
@@ -26,7 +27,7 @@ ROLES = ("system", "user", "assistant", "tool")
 class Document:
     """One thing that was read: `text`, or `prompt` and `completion`, or `messages`.
 
-    `prompt` is the template's rendering, as it stands before the completion; `fields` are the columns
+    `prompt` is the template's rendering, as it precedes the completion; `fields` are the columns
     that have no name of ours. A generated world's documents hold their `records` ready made.
     `origin` says where to look: "file:row".
     """

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import UserError, nearest
+from contextune.core.errors import UserError, nearest
+
 from .raw import Row
 
 if TYPE_CHECKING:
-    from ..recipe import Source
+    from contextune.data.options import Source
 
 
 def rows(source: Source) -> Iterator[Row]:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
-from .files import File
+from contextune.core.errors import UserError
+
+from .paths import File
 
 LIMIT = 64 * 2**20
 """Bytes a row may have at most (characters, once decoded): beyond it the file is hardly what it says."""

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
-from ..sequence import Record, Segment, encode, opens
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Segment, encode, opens
+
 from . import chat
-from .chunk import chunk
+from .chunking import chunk
 from .documents import Document
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-    from ..recipe import Source
+    from contextune.data.options import Source
 
 SMALLEST = 8
 """Tokens that a chunk must have room for; the same floor as the recipe's."""

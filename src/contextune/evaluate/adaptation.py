@@ -1,4 +1,4 @@
-"""Adaptation without training: labelled examples stream in, the nearest stand before each item, and who gains?
+"""Adaptation without training: labelled examples stream in, the nearest precede each item, and who gains?
 
     feedback seen     0    16    64   256
     neighbours      0.2   0.3   0.5   0.6    items that have a near example among all the feedback
@@ -17,16 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
-from ..sequence import Moment
-from .examples import Example
-from .graded import Bench
-from .items import Item, Task
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.core.sequence import DrawKey
+
+from .tasks.examples import Example
+from .tasks.graded import PooledTask
 
 if TYPE_CHECKING:
-    from ..sequence import Tokenizer
+    from contextune.core.sequence import Tokenizer
 
-Ask = Callable[[Task], Seq[float]]
+Asker = Callable[[Task], Seq[float]]
 """Scores of a task's items, in order, in [0, 1]."""
 
 
@@ -34,7 +35,7 @@ Ask = Callable[[Task], Seq[float]]
 class Stream:
     """A bench whose pool comes in one by one. `best` and `order` are by item: how near the pool is, who is nearest."""
 
-    bench: Bench
+    bench: PooledTask
     near: float
     best: tuple[float, ...]
     order: tuple[tuple[int, ...], ...]
@@ -45,7 +46,7 @@ class Stream:
         items = []
         for item, ranked in zip(bench.task.items, self.order, strict=True):
             chosen = [i for i in ranked if i < size][:k]
-            Moment(bench.options.seed, size).rng("adapt", item.id).shuffle(chosen)
+            DrawKey(bench.options.seed, size).rng("adapt", item.id).shuffle(chosen)
             items.append(self._item(item, [bench.pool[i] for i in chosen]))
         return replace(bench.task, name=f"{bench.task.name}.{size}", items=tuple(items))
 
@@ -54,12 +55,12 @@ class Stream:
         return replace(item, prompt=self.bench.prompt(item, context), fields=fields)
 
 
-def stream(bench: Bench, near: float) -> Stream:
+def stream(bench: PooledTask, near: float) -> Stream:
     """The bench's pool in the order in which it streams in, and each item's neighbours in it."""
     if not 0 < near <= 1:
         raise UserError(f"near is {near}, expected a similarity above 0 and at most 1", "two thirds is 'high'")
     order = list(range(len(bench.pool)))
-    Moment(bench.options.seed, 0).rng("feedback", bench.task.name).shuffle(order)
+    DrawKey(bench.options.seed, 0).rng("feedback", bench.task.name).shuffle(order)
     mixed = replace(bench, pool=tuple(bench.pool[i] for i in order))
     best, ranked = list[float](), list[tuple[int, ...]]()
     for around in mixed.neighbourhoods():
@@ -82,7 +83,7 @@ def sizes_of(pool: int, wanted: Seq[int] = ()) -> list[int]:
 def run(
     found: Stream,
     sizes: Seq[int],
-    ask: Ask,
+    ask: Asker,
     folder: Path | None = None,
     told: Callable[[int], None] = lambda size: None,
 ) -> dict[str, Any]:
@@ -155,11 +156,11 @@ def figure(made: dict[str, Any]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def scorer(model: Any, tokenizer: Tokenizer) -> Ask:
+def scorer(model: Any, tokenizer: Tokenizer) -> Asker:
     """Asks a loaded model."""
 
     def ask(task: Task) -> list[float]:
-        from .score import score
+        from .scoring.score import score
 
         table = score(model, tokenizer, [task], arm="model", seed=0)[task.name]
         return [float(v) for v in table.column("correct").to_pylist()]

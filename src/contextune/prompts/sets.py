@@ -12,12 +12,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..errors import UserError, nearest
-from . import template as jinja
-from .files import BUILT_IN, Problem, digest, find, read, read_text
+from contextune.core.errors import UserError, nearest
+
+from . import templates as jinja
+from .yaml_models import BUILT_IN, Problem, digest, find, read, read_text
 
 FORM = "{{ category }}: {{ prompt }} "
-"""How a prompt stands before a text (arXiv 2503.09032, Figure 1)."""
+"""How a prompt precedes a text (arXiv 2503.09032, Figure 1)."""
 
 
 class Strict(BaseModel):
@@ -68,7 +69,7 @@ class PromptSet(Strict):
         return self
 
     def render(self, prompt: Prompt) -> str:
-        """What stands before a text, up to the text's first character."""
+        """What precedes a text, up to the text's first character."""
         return jinja.render(self.template, prompt=prompt.text, category=prompt.category)
 
     @property
@@ -110,6 +111,13 @@ def load(name_or_path: str, folder: Path | None = None) -> PromptSet:
         raise UserError(f"{path}: unknown kind of prompt file", "expected .yaml, .yml or .txt")
     hint = f"{nearest(name_or_path, names())}; or give a .yaml or .txt file"
     raise UserError(f"unknown prompt set '{name_or_path}'", hint)
+
+
+def locate(name_or_path: str, folder: Path) -> str:
+    """The set's name, or the absolute path of its file; `folder` is where relative paths begin."""
+    path = Path(name_or_path).expanduser()
+    is_file = name_or_path not in names() and (path.suffix or len(path.parts) > 1)
+    return str((folder / path).absolute()) if is_file else name_or_path
 
 
 def _lines(path: Path) -> PromptSet:

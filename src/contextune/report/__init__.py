@@ -7,15 +7,17 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
+from contextune.core import registry
+from contextune.core.errors import UserError
 
 if TYPE_CHECKING:
-    from .looks import Look
+    from .looks import ArmLook
     from .read import Run
 
 __all__ = ["write", "write_many"]
 
 
+@registry.reports("html")
 def write(folder: Path, command: str = "") -> Path:
     """Write `folder`/report.html, which opens from the disk without a network, and return its path.
 
@@ -44,7 +46,7 @@ def write_many(folders: list[Path], out: Path) -> Path:
     return render.save(Path(out), render.page("reports.html.jinja", runs=views, links=links, title="Runs compared"))
 
 
-def view(run: Run, look: dict[str, Look]) -> dict[str, Any]:
+def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
     """Everything that the templates show of a run."""
     from . import augmented, environment, figures, probes, published, tables, tasks, verdict
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .looks import Look
+from .looks import ArmLook
 from .numbers import finite, num
 from .read import Run, _json
 from .tables import Cell, Column, Table, number
@@ -23,7 +23,7 @@ Account = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class FilterStep:
     """One bar of the waterfall, in per cent of what was made: what stays, and what is refused here."""
 
     name: str
@@ -46,10 +46,10 @@ class Said:
 class Augmentation:
     """One stage of one arm."""
 
-    look: Look
+    look: ArmLook
     stage: str
     counts: Table
-    steps: tuple[Step, ...]
+    steps: tuple[FilterStep, ...]
     kept: tuple[Said, ...]
     refused: tuple[tuple[str, int, tuple[Said, ...]], ...]
     """Of each filter's reason: "filter: reason", how many, samples."""
@@ -59,7 +59,7 @@ class Augmentation:
     short: str
 
 
-def augmentations(run: Run, looks: dict[str, Look]) -> list[Augmentation]:
+def augmentations(run: Run, looks: dict[str, ArmLook]) -> list[Augmentation]:
     """Of every stage that was augmented, by arm as the page has them. UserError where a file is broken."""
     found = []
     for path in (run.folder / "augmented").glob("*.stage-*.json"):
@@ -67,10 +67,10 @@ def augmentations(run: Run, looks: dict[str, Look]) -> list[Augmentation]:
             found.append((match[1], int(match[2]), path))
     order = {name: i for i, name in enumerate(looks)}
     found.sort(key=lambda f: (order.get(f[0], len(order)), f[0], f[1]))
-    return [_augmentation(looks.get(arm) or Look(arm, "au"), stage, path, run) for arm, stage, path in found]
+    return [_augmentation(looks.get(arm) or ArmLook(arm, "au"), stage, path, run) for arm, stage, path in found]
 
 
-def _augmentation(look: Look, stage: int, path: Path, run: Run) -> Augmentation:
+def _augmentation(look: ArmLook, stage: int, path: Path, run: Run) -> Augmentation:
     account: Account = _json(path, dict)
     filters = _dicts(account.get("filters"))
     return Augmentation(
@@ -110,16 +110,16 @@ def _whole(x: Any) -> Cell:
     return number(None if value is None else int(value))
 
 
-def _steps(account: Account, filters: list[Account]) -> Iterator[Step]:
+def _steps(account: Account, filters: list[Account]) -> Iterator[FilterStep]:
     made = finite(account.get("made")) or 0
     if not made or not filters:
         return
-    yield Step("made", 100.0, 0.0, num(int(made)), "")
+    yield FilterStep("made", 100.0, 0.0, num(int(made)), "")
     for f in filters:
         entered, left = (finite(f.get(key)) or 0 for key in ("in", "out"))
         lost = max(0.0, entered - left)
         stays, refused = (round(100 * min(x / made, 1), 3) for x in (left, lost))
-        yield Step(
+        yield FilterStep(
             str(f.get("filter", "")), stays, refused, num(int(left)), f"−{num(int(lost))}" if lost else "all stay"
         )
 

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .looks import Look
+from .looks import ArmLook
 from .numbers import between, bounds, finite, num, signed
-from .read import Curve, Training
+from .read import Curve, TrainingRecord
 
 POINTS = 160
 """Points a curve has at most; longer ones are means over bins of updates."""
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """A linear or logarithmic axis; `at` gives a position in per cent."""
 
     low: float
@@ -35,7 +35,7 @@ class Scale:
         return [(self.at(m), f"{m:g}" if self.log else f"{m:,.{digits}f}".replace("-", "−")) for m in self.marks]
 
 
-def axis(values: Iterable[float | None], zero: bool = True, steps: int = 5) -> Scale:
+def axis(values: Iterable[float | None], zero: bool = True, steps: int = 5) -> AxisScale:
     """An axis with round ends that holds all values (and zero, for bars)."""
     known = [v for v in values if v is not None] + ([0.0] if zero else [])
     low, high = min(known, default=0.0), max(known, default=1.0)
@@ -45,14 +45,14 @@ def axis(values: Iterable[float | None], zero: bool = True, steps: int = 5) -> S
     step = next(k * power for k in (1, 2, 5, 10) if k * power * steps >= (high - low) * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     marks = tuple(round(k * step, 12) for k in range(first, last + 1))
-    return Scale(marks[0], marks[-1], marks)
+    return AxisScale(marks[0], marks[-1], marks)
 
 
 @dataclass(frozen=True)
 class Mark:
     """One row of a chart: a bar from `start` to `at` (per cent) and its interval from `low` to `high`."""
 
-    look: Look
+    look: ArmLook
     text: str
     note: str
     at: float | None = None
@@ -67,17 +67,17 @@ class Mark:
 class Chart:
     kind: str
     marks: tuple[Mark, ...]
-    scale: Scale
+    scale: AxisScale
     refs: tuple[tuple[str, str, float], ...] = ()
     """Lines across all rows: name, value as text, position."""
     better: str = "higher"
 
 
-Scored = tuple[Look, Any, Any]
+ScoredArm = tuple[ArmLook, Any, Any]
 """An arm, its value and its interval."""
 
 
-def bars(rows: Iterable[Scored], refs: Mapping[str, Any] | None = None, higher: bool = True) -> Chart:
+def bars(rows: Iterable[ScoredArm], refs: Mapping[str, Any] | None = None, higher: bool = True) -> Chart:
     """Horizontal bars from zero with intervals; `refs` are lines such as chance. No value, no bar, but a row."""
     rows = list(rows)
     lines = {name: x for name, value in (refs or {}).items() if (x := finite(value)) is not None}
@@ -86,14 +86,14 @@ def bars(rows: Iterable[Scored], refs: Mapping[str, Any] | None = None, higher: 
     return Chart("bars", marks, scale, tuple((n, num(x), scale.at(x)) for n, x in lines.items()), _better(higher))
 
 
-def forest(rows: Iterable[Scored], higher: bool = True) -> Chart:
+def forest(rows: Iterable[ScoredArm], higher: bool = True) -> Chart:
     """Differences with intervals around zero; those whose interval excludes zero are `clear`."""
     rows = list(rows)
     scale = axis([x for row in rows for x in _extent(row)])
     if scale.low == 0 or scale.high == 0:  # zero must not lie on the frame
         step = scale.marks[1] - scale.marks[0]
         more = (-step, *scale.marks) if scale.low == 0 else (*scale.marks, step)
-        scale = Scale(more[0], more[-1], more)
+        scale = AxisScale(more[0], more[-1], more)
     marks = tuple(_mark(row, scale, signed(row[1]), between(row[2], sign=True), excludes_zero(row[2])) for row in rows)
     return Chart("forest", marks, scale, (("no difference", "0", scale.at(0.0)),), _better(higher))
 
@@ -107,11 +107,11 @@ def excludes_zero(interval: Any) -> bool:
     return pair is not None and (pair[0] > 0 or pair[1] < 0)
 
 
-def _extent(row: Scored) -> tuple[float | None, ...]:
+def _extent(row: ScoredArm) -> tuple[float | None, ...]:
     return (finite(row[1]), *(bounds(row[2]) or ()))
 
 
-def _mark(row: Scored, scale: Scale, text: str, note: str, clear: bool = True) -> Mark:
+def _mark(row: ScoredArm, scale: AxisScale, text: str, note: str, clear: bool = True) -> Mark:
     look, value, interval = row
     x, pair = finite(value), bounds(interval)
     if x is None:
@@ -122,16 +122,16 @@ def _mark(row: Scored, scale: Scale, text: str, note: str, clear: bool = True) -
 
 @dataclass(frozen=True)
 class Share:
-    """A bar of two parts, in per cent of the largest: tokens that bear loss, tokens that are read only."""
+    """A bar of two parts, in per cent of the largest: tokens that are trained on, tokens that are read only."""
 
-    look: Look
+    look: ArmLook
     trained: float
     context: float
     trained_text: str
     context_text: str
 
 
-def shares(totals: Iterable[tuple[Look, int, int]]) -> list[Share]:
+def shares(totals: Iterable[tuple[ArmLook, int, int]]) -> list[Share]:
     totals = list(totals)
     top = max((t + c for _, t, c in totals), default=0) or 1
     return [Share(k, round(100 * t / top, 3), round(100 * c / top, 3), num(t), num(c)) for k, t, c in totals]
@@ -141,7 +141,7 @@ def shares(totals: Iterable[tuple[Look, int, int]]) -> list[Share]:
 class Panel:
     """One arm's losses in a box of 100 x 100: a line for each seed, their mean, and the other arms' means behind."""
 
-    look: Look
+    look: ArmLook
     seeds: tuple[str, ...]
     mean: str
     others: tuple[str, ...]
@@ -152,13 +152,13 @@ class Panel:
 @dataclass(frozen=True)
 class Curves:
     panels: tuple[Panel, ...]
-    x: Scale
-    y: Scale
+    x: AxisScale
+    y: AxisScale
     width: int
     """Updates averaged into a point."""
 
 
-def curves(runs: list[tuple[Look, dict[int, Training]]]) -> Curves | None:
+def curves(runs: list[tuple[ArmLook, dict[int, TrainingRecord]]]) -> Curves | None:
     """Small multiples on shared axes, one an arm; None where nothing was logged."""
     runs = [(look, seeds) for look, seeds in runs if any(t.curve for t in seeds.values())]
     if not runs:
@@ -183,13 +183,13 @@ def curves(runs: list[tuple[Look, dict[int, Training]]]) -> Curves | None:
     return Curves(panels, x, y, width)
 
 
-def _update_axis(last: int) -> Scale:
+def _update_axis(last: int) -> AxisScale:
     """From zero to the last update, which need not be a round number."""
     marks = tuple(m for m in axis([float(last)], steps=4).marks if m <= last)
-    return Scale(0.0, float(last), marks)
+    return AxisScale(0.0, float(last), marks)
 
 
-def _loss_axis(values: list[float]) -> Scale:
+def _loss_axis(values: list[float]) -> AxisScale:
     """From near the smallest to the largest loss; logarithmic where they are ten times apart."""
     low, high = min(values), max(values)
     if low <= 0 or high / low < 10:
@@ -198,7 +198,7 @@ def _loss_axis(values: list[float]) -> Scale:
     marks = [m * 10.0**k for k in tens for m in (1, 2, 5)]
     first = max(i for i, m in enumerate(marks) if m <= low * (1 + 1e-9))
     last = min(i for i, m in enumerate(marks) if m >= high * (1 - 1e-9))
-    return Scale(marks[first], marks[last], tuple(marks[first : last + 1]), log=True)
+    return AxisScale(marks[first], marks[last], tuple(marks[first : last + 1]), log=True)
 
 
 def mean(lines: list[Curve]) -> Curve:
@@ -217,6 +217,6 @@ def thin(line: Curve, width: int) -> Curve:
     return [(points[-1][0], sum(loss for _, loss in points) / len(points)) for points in bins.values()]
 
 
-def path(line: Curve, x: Scale, y: Scale) -> str:
+def path(line: Curve, x: AxisScale, y: AxisScale) -> str:
     """SVG points; y grows downwards."""
     return " ".join(f"{x.at(step):.2f},{100 - y.at(loss):.2f}" for step, loss in line)

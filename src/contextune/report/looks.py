@@ -12,7 +12,7 @@ COLOURS = 8
 
 
 @dataclass(frozen=True)
-class Look:
+class ArmLook:
     name: str
     colour: str
     about: str = ""
@@ -43,7 +43,7 @@ def colours(runs: Iterable[Run]) -> dict[str, str]:
     return {name: f"a{trained.index(name) % COLOURS}" if name in trained else "au" for name in names}
 
 
-def looks(run: Run, colour: dict[str, str]) -> dict[str, Look]:
+def looks(run: Run, colour: dict[str, str]) -> dict[str, ArmLook]:
     verdict = run.results.get("verdict") or {}
     specs = run.recipe.get("arms") or {}
     scores = run.results.get("arms") or {}
@@ -51,7 +51,7 @@ def looks(run: Run, colour: dict[str, str]) -> dict[str, Look]:
     for name in arms(run):
         spec = specs.get(name) if isinstance(specs, dict) else None
         about = (scores.get(name) or {}).get("about") or (spec.get("about") if isinstance(spec, dict) else "")
-        found[name] = Look(
+        found[name] = ArmLook(
             name,
             colour[name],
             str(about or ""),

@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 110
 
 Token = Mapping[str, Any]
 Epoch = Mapping[str, Any]
-Row = Mapping[str, Any]
+PreviewRow = Mapping[str, Any]
 
 
 def lit(token: Token) -> bool:
@@ -45,22 +45,22 @@ def counts(epoch: Epoch) -> str:
 
 
 def note(epoch: Epoch) -> str:
-    """The one label that bears no loss: nothing stands before a row's first token to predict it from."""
+    """The one label that is not trained on: nothing precedes a row's first token to predict it from."""
     first = next(iter(epoch["tokens"]), None)
-    return "The first token has a label, but nothing before it: it bears no loss." if first and lit(first) else ""
+    return "The first token has a label, but nothing before it: it is not trained on." if first and lit(first) else ""
 
 
-def heading(row: Row) -> str:
+def heading(row: PreviewRow) -> str:
     record = f" · record {row['record']}" if row.get("record") not in (None, "") else ""
     return f"stage {row['stage']} · row {row['row']}{record}"
 
 
-def preview_html(rows: Sequence[Row]) -> str:
+def preview_html(rows: Sequence[PreviewRow]) -> str:
     """A self-contained page of `rows`, epochs side by side."""
     from . import looks, render, tables
 
     names = list(dict.fromkeys(str(row["arm"]) for row in rows))
-    look = {name: looks.Look(name, f"a{i % looks.COLOURS}") for i, name in enumerate(names)}
+    look = {name: looks.ArmLook(name, f"a{i % looks.COLOURS}") for i, name in enumerate(names)}
     views = [
         {
             "look": look[str(row["arm"])],
@@ -104,7 +104,7 @@ def _marked(text: str) -> str:
     return shown(text).replace(" ", "·").replace("\n", "⏎")
 
 
-def preview_text(rows: Sequence[Row], console: Console, ids: bool = False) -> None:
+def preview_text(rows: Sequence[PreviewRow], console: Console, ids: bool = False) -> None:
     """Print `rows` with rich: context dim, target bold green, specials reversed; `ids` adds a table of all tokens.
 
     Where the console has no colours, ⟦ ⟧ stand around what is lit.
@@ -136,7 +136,7 @@ def legend(plain: bool) -> Text:
 
     marks = ("⟦", "⟧") if plain else ("", "")
     return Text.assemble(
-        (f"{marks[0]}target, bears loss{marks[1]}", "bold green"), "   ", ("context, read only (label -100)", "dim"),
+        (f"{marks[0]}target, is trained on{marks[1]}", "bold green"), "   ", ("context, read only (label -100)", "dim"),
         "   ", ("special", "reverse"), "   ", ("· space  ⏎ line end  ⇥ tab", "dim"),
     )  # fmt: skip
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .figures import Scale, axis, path
-from .looks import Look
+from .figures import AxisScale, axis, path
+from .looks import ArmLook
 from .numbers import num
 from .read import Curve, _json
 
@@ -29,7 +29,7 @@ GRADIENTS = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class ScoreKind:
     """What stages keep in a folder of their own, as scores.json: [{task, step, scores}]."""
 
     folder: str
@@ -39,26 +39,26 @@ class Kind:
 
 
 KINDS = (
-    Kind(
+    ScoreKind(
         "probes", "Probes during training", SCORES,
         "Few items: read the curves, not single points. The difference also rises where a model fails after random "
         "examples: look at the in-weights score beside it. What was said stands in the stages' folders, "
         "probes/*.jsonl.",
     ),
-    Kind(
+    ScoreKind(
         "gradients", "Gradients during training, context", GRADIENTS,
         "Of a few records of each stage, the same at every look. Where the gain is above zero, the context's gradient "
         "points to what the tasks ask for better than that of the text alone. Intervals and layers stand in the "
         "stages' folders, gradients/*.json.",
     ),
 )  # fmt: skip
-Found = dict[str, dict[str, dict[int, dict[str, Curve]]]]
+ProbeScores = dict[str, dict[str, dict[int, dict[str, Curve]]]]
 """Task, arm, seed, score."""
 
 
 @dataclass(frozen=True)
-class Line:
-    look: Look
+class ScoreLine:
+    look: ArmLook
     mean: str
     band: str
     """A polygon one standard error either side of the mean over seeds; empty with one seed."""
@@ -66,12 +66,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ProbePanel:
     title: str
     about: str
-    lines: tuple[Line, ...]
-    x: Scale
-    y: Scale
+    lines: tuple[ScoreLine, ...]
+    x: AxisScale
+    y: AxisScale
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,21 @@ class Section:
     title: str
     task: str
     note: str
-    panels: tuple[Panel, ...]
-    looks: tuple[Look, ...]
+    panels: tuple[ProbePanel, ...]
+    looks: tuple[ArmLook, ...]
     seeds: int
 
 
-def sections(folder: Path, looks: dict[str, Look]) -> list[Section]:
+def sections(folder: Path, looks: dict[str, ArmLook]) -> list[Section]:
     """What the stages' scores.json hold of each kind; an empty list where nothing was looked at."""
     return [
         _section(kind, task, arms, looks) for kind in KINDS for task, arms in sorted(_read(folder, kind, looks).items())
     ]
 
 
-def _read(folder: Path, kind: Kind, looks: dict[str, Look]) -> Found:
+def _read(folder: Path, kind: ScoreKind, looks: dict[str, ArmLook]) -> ProbeScores:
     """The stages of an arm follow one another on one axis of updates."""
-    found: Found = {}
+    found: ProbeScores = {}
     starts: dict[tuple[str, int], int] = {}
     files = [(p, re.fullmatch(r"seed-(\d+)", p.parts[-4]), re.fullmatch(r"stage-(\d+)", p.parts[-3]))
              for p in folder.glob(f"arms/*/seed-*/stage-*/{kind.folder}/scores.json")]  # fmt: skip
@@ -109,9 +109,11 @@ def _read(folder: Path, kind: Kind, looks: dict[str, Look]) -> Found:
     return found
 
 
-def _section(kind: Kind, task: str, arms: dict[str, dict[int, dict[str, Curve]]], looks: dict[str, Look]) -> Section:
+def _section(
+    kind: ScoreKind, task: str, arms: dict[str, dict[int, dict[str, Curve]]], looks: dict[str, ArmLook]
+) -> Section:
     last = max(s for seeds in arms.values() for of in seeds.values() for c in of.values() for s, _ in c)
-    x = Scale(0.0, float(max(last, 1)), tuple(m for m in axis([float(last)], steps=4).marks if m <= last) or (0.0,))
+    x = AxisScale(0.0, float(max(last, 1)), tuple(m for m in axis([float(last)], steps=4).marks if m <= last) or (0.0,))
     panels = []
     for name, (title, about) in kind.scores.items():
         curves = {arm: [of[name] for of in seeds.values() if name in of] for arm, seeds in arms.items()}
@@ -122,12 +124,14 @@ def _section(kind: Kind, task: str, arms: dict[str, dict[int, dict[str, Curve]]]
     return Section(kind.title, task, kind.note, tuple(panels), tuple(looks[arm] for arm in looks if arm in arms), seeds)
 
 
-def _panel(title: str, about: str, curves: dict[str, list[Curve]], looks: dict[str, Look], x: Scale) -> Panel:
+def _panel(
+    title: str, about: str, curves: dict[str, list[Curve]], looks: dict[str, ArmLook], x: AxisScale
+) -> ProbePanel:
     summed = {arm: _over_seeds(found) for arm, found in curves.items()}
     ends = [v for rows in summed.values() for _, mean, error in rows for v in (mean - error, mean + error)]
     y = axis([*ends, 1.0] if max(ends) > 0.5 else ends, steps=4)
     lines = tuple(_line(looks[arm], summed[arm], x, y) for arm in looks if arm in summed)
-    return Panel(title, about, lines, x, y)
+    return ProbePanel(title, about, lines, x, y)
 
 
 def _over_seeds(curves: list[Curve]) -> list[tuple[int, float, float]]:
@@ -150,8 +154,8 @@ def _error(values: list[float]) -> float:
     return float((sum((v - middle) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5)
 
 
-def _line(look: Look, rows: list[tuple[int, float, float]], x: Scale, y: Scale) -> Line:
+def _line(look: ArmLook, rows: list[tuple[int, float, float]], x: AxisScale, y: AxisScale) -> ScoreLine:
     mean = [(step, value) for step, value, _ in rows]
     upper, lower = [(s, v + e) for s, v, e in rows], [(s, v - e) for s, v, e in rows]
     band = path([*upper, *reversed(lower)], x, y) if any(e for *_, e in rows) else ""
-    return Line(look, path(mean, x, y), band, num(mean[-1][1]))
+    return ScoreLine(look, path(mean, x, y), band, num(mean[-1][1]))

@@ -1,19 +1,15 @@
-"""What a paper printed, beside what this run measured. The figures are data, in published.yaml."""
+"""What a paper printed, beside what this run measured; results.json holds the printed figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .tables import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from .looks import Look
+    from .looks import ArmLook
     from .read import Run
-
-FILE = Path(__file__).with_suffix(".yaml")
 
 
 @dataclass(frozen=True)
@@ -23,14 +19,9 @@ class Published:
     notes: tuple[str, ...]
 
 
-def names() -> list[str]:
-    return sorted(_known())
-
-
-def beside(run: Run, looks: dict[str, Look]) -> Published | None:
+def beside(run: Run, looks: dict[str, ArmLook]) -> Published | None:
     """The table that `compare.published` names, with the run's own scores; None where the recipe names none."""
-    compare = run.recipe.get("compare")
-    found = _known().get(str(compare.get("published"))) if isinstance(compare, dict) else None
+    found = run.results.get("published")
     if found is None:
         return None
     arms = list(found["arms"])
@@ -58,10 +49,3 @@ def _mean(values: list[float | None]) -> float | None:
 
 def _cell(own: float | None, printed: float | None) -> Cell:
     return Cell("–" if own is None else f"{own:.2f}", own, sub="" if printed is None else f"paper {printed:.2f}")
-
-
-@cache
-def _known() -> dict[str, Any]:
-    import yaml
-
-    return dict(yaml.safe_load(FILE.read_text(encoding="utf-8")))

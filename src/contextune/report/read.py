@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UserError
+from contextune.core.errors import UserError
 
 SCHEMA = 1
 """The version of results.json that these pages read."""
@@ -20,7 +20,7 @@ Curve = list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRecord:
     """One arm at one seed: its loss, where its stages end (updates), and how long it took."""
 
     curve: Curve
@@ -37,7 +37,7 @@ class Run:
     accounting: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
-    training: dict[str, dict[int, Training]] = field(default_factory=dict)
+    training: dict[str, dict[int, TrainingRecord]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -98,20 +98,20 @@ def _yaml(path: Path, text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _training(folder: Path) -> dict[str, dict[int, Training]]:
+def _training(folder: Path) -> dict[str, dict[int, TrainingRecord]]:
     """Losses by arm and seed; the stages of an arm follow one another on one axis of updates."""
     stages: dict[tuple[str, int], list[tuple[int, Path]]] = {}
     for path in folder.glob("arms/*/seed-*/stage-*/losses.json"):
         seed, stage = (re.fullmatch(r"(?:seed|stage)-(\d+)", part) for part in path.parts[-3:-1])
         if seed and stage:
             stages.setdefault((path.parts[-4], int(seed[1])), []).append((int(stage[1]), path))
-    found: dict[str, dict[int, Training]] = {}
+    found: dict[str, dict[int, TrainingRecord]] = {}
     for (arm, number), paths in sorted(stages.items()):
         found.setdefault(arm, {})[number] = _join([path for _, path in sorted(paths)])
     return found
 
 
-def _join(paths: list[Path]) -> Training:
+def _join(paths: list[Path]) -> TrainingRecord:
     curve: Curve = []
     ends: list[int] = []
     seconds: list[float | None] = []
@@ -124,7 +124,7 @@ def _join(paths: list[Path]) -> Training:
         ends.append(curve[-1][0] if rows else start)
         seconds.append(_seconds(path.with_name("stage.json"), rows))
     known = [s for s in seconds if s is not None]
-    return Training(curve, tuple(ends), sum(known) if len(known) == len(seconds) else None)
+    return TrainingRecord(curve, tuple(ends), sum(known) if len(known) == len(seconds) else None)
 
 
 def _seconds(path: Path, rows: list[dict[str, Any]]) -> float | None:

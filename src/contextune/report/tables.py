@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .looks import Look
+from .looks import ArmLook
 from .numbers import between, bounds, duration, finite, num
-from .read import Run, Training
+from .read import Run, TrainingRecord
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -36,7 +36,7 @@ class Cell:
     text: str = ""
     value: Any = None
     """What it is sorted by: a number, or None for text."""
-    look: Look | None = None
+    look: ArmLook | None = None
     sub: str = ""
     strong: bool = False
 
@@ -45,7 +45,7 @@ class Cell:
 class Column:
     title: str
     numeric: bool = True
-    look: Look | None = None
+    look: ArmLook | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def number(x: Any) -> Cell:
     return Cell(num(x), finite(x))
 
 
-def arm(look: Look) -> Cell:
+def arm(look: ArmLook) -> Cell:
     return Cell(look.name, look=look)
 
 
-def overview(run: Run, looks: dict[str, Look]) -> Table:
+def overview(run: Run, looks: dict[str, ArmLook]) -> Table:
     """Tasks down, arms across; the best value of a task in bold."""
     tasks, scores = run.results.get("tasks") or {}, run.results.get("arms") or {}
     rows = []
@@ -83,7 +83,7 @@ def _scored(score: dict[str, Any], best: float | None) -> Cell:
     return Cell(num(value), value, sub=between(score.get("interval")), strong=value is not None and value == best)
 
 
-def of_task(scores: dict[Look, dict[str, Any]], task: dict[str, Any], level: str) -> Table:
+def of_task(scores: dict[ArmLook, dict[str, Any]], task: dict[str, Any], level: str) -> Table:
     """Arms down; value, interval, and every other number that any arm has for this task."""
     metric = str(task.get("metric", "value"))
     extra: dict[str, None] = {}
@@ -103,7 +103,7 @@ def of_task(scores: dict[Look, dict[str, Any]], task: dict[str, Any], level: str
     return Table(heads, tuple(rows))
 
 
-def by_class(scores: dict[Look, dict[str, Any]]) -> list[tuple[str, Table]]:
+def by_class(scores: dict[ArmLook, dict[str, Any]]) -> list[tuple[str, Table]]:
     """One table for each metric that has a value a class: classes down, arms across."""
     keys = {k: None for s in scores.values() for k, v in (s.get("metrics") or {}).items() if isinstance(v, dict)}
     return [
@@ -111,7 +111,7 @@ def by_class(scores: dict[Look, dict[str, Any]]) -> list[tuple[str, Table]]:
     ]
 
 
-def _classes(found: dict[Look, dict[str, Any]]) -> Table:
+def _classes(found: dict[ArmLook, dict[str, Any]]) -> Table:
     names = dict.fromkeys(name for values in found.values() for name in values)
     inner = dict.fromkeys(
         key for values in found.values() for v in values.values() if isinstance(v, dict) for key in v
@@ -131,7 +131,7 @@ COUNTS = ("rows", "tokens_in", "trained", "context", "cut", "dropped", "duplicat
 HEADS = ("Rows", "In", "Trained", "Context", "Cut", "Dropped", "Duplicated", "Updates")
 
 
-def accounting(rows: list[dict[str, Any]], looks: dict[str, Look]) -> Table:
+def accounting(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> Table:
     lines = []
     for row in rows:
         name = str(row.get("arm", "?"))
@@ -142,7 +142,7 @@ def accounting(rows: list[dict[str, Any]], looks: dict[str, Look]) -> Table:
     return Table((*heads, *(Column(h) for h in HEADS)), tuple(lines))
 
 
-def totals(rows: list[dict[str, Any]], looks: dict[str, Look]) -> list[tuple[Look, int, int]]:
+def totals(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> list[tuple[ArmLook, int, int]]:
     """Trained and context tokens of each arm that has any."""
     found: dict[str, list[int]] = {}
     for row in rows:
@@ -152,7 +152,7 @@ def totals(rows: list[dict[str, Any]], looks: dict[str, Look]) -> list[tuple[Loo
     return [(look, *found[name]) for name, look in looks.items() if name in found and any(found[name])]  # type: ignore[misc]
 
 
-def training(runs: Iterable[tuple[Look, dict[int, Training]]]) -> Table:
+def training(runs: Iterable[tuple[ArmLook, dict[int, TrainingRecord]]]) -> Table:
     """One row an arm and seed."""
     heads = (
         Column("Arm", numeric=False),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import environment, figures, tables
-from .looks import Look
+from .looks import ArmLook
 from .numbers import num
 from .read import Run
 
@@ -34,7 +34,7 @@ class Card:
     prompt_hash: str
 
 
-def cards(run: Run, looks: dict[str, Look]) -> list[Card]:
+def cards(run: Run, looks: dict[str, ArmLook]) -> list[Card]:
     arms = run.results.get("arms") or {}
     return [
         _card(name, task, arms, looks, environment.level(run))
@@ -42,7 +42,7 @@ def cards(run: Run, looks: dict[str, Look]) -> list[Card]:
     ]
 
 
-def _card(name: str, task: dict[str, Any], arms: dict[str, Any], looks: dict[str, Look], level: str) -> Card:
+def _card(name: str, task: dict[str, Any], arms: dict[str, Any], looks: dict[str, ArmLook], level: str) -> Card:
     scores = {looks[a]: (arm.get("tasks") or {}).get(name) or {} for a, arm in arms.items()}
     rows = [(look, score.get("value"), score.get("interval")) for look, score in scores.items()]
     refs = {key: task.get(key) for key in ("chance", "majority")}
@@ -87,7 +87,7 @@ def references(results: dict[str, Any]) -> dict[str, Any]:
     return {key: place.get(key) for key in ("chance", "majority")}
 
 
-def differences(arms: dict[str, Any], looks: dict[str, Look]) -> figures.Chart | None:
+def differences(arms: dict[str, Any], looks: dict[str, ArmLook]) -> figures.Chart | None:
     rows = []
     for name, arm in arms.items():
         difference = arm.get("difference")
@@ -96,7 +96,7 @@ def differences(arms: dict[str, Any], looks: dict[str, Look]) -> figures.Chart |
     return figures.forest(rows) if rows else None
 
 
-def measures(arms: dict[str, Any], looks: dict[str, Look]) -> list[tuple[str, str, figures.Chart]]:
+def measures(arms: dict[str, Any], looks: dict[str, ArmLook]) -> list[tuple[str, str, figures.Chart]]:
     """(measure, what it means, chart) of each measure that any arm has."""
     found = []
     for key, meaning in MEASURES.items():

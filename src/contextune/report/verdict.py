@@ -10,8 +10,8 @@ from .read import Run
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`sentence` leads, its last bracket is the `aside`; `more` are the caveats after it. `difference` is the lead of
+class VerdictView:
+    """`sentence` leads, `aside` says on what it rests; `more` are the notes after it. `difference` is the lead of
     `between`'s first over its second."""
 
     sentence: str
@@ -25,21 +25,25 @@ class Verdict:
     measured: bool = True
 
 
-def verdict(run: Run) -> Verdict:
+def verdict(run: Run) -> VerdictView:
     found = run.results.get("verdict")
     if not isinstance(found, dict) or not found.get("sentence"):
-        return Verdict("This run has not been evaluated yet: there is no verdict.", measured=False)
-    text = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", str(found["sentence"]))
-    first, _, more = re.sub(r"(?<=[.!?]) (?=[A-Z])", "\0", text, count=1).partition("\0")
-    bracket = re.search(r" \([^()]*\)\.?$", first)
+        return VerdictView("This run has not been evaluated yet: there is no verdict.", measured=False)
+    statement, aside = found.get("statement"), found.get("aside")
+    notes = [str(note) for note in found.get("notes") or ()]
     ahead, behind = found.get("winner"), found.get("runner_up")
-    return Verdict(
-        first[: bracket.start()] if bracket else first,
-        bracket[0].strip() if bracket else "",
-        more,
+    return VerdictView(
+        _unbroken(str(statement or found["sentence"])),
+        _unbroken(f"({aside})." if aside else ""),
+        _unbroken(" ".join(notes) if statement else ""),
         baseline=str(found.get("baseline") or ""),
         between=(str(ahead), str(behind)) if ahead and behind else None,
         clear=bool(found.get("clear")),
         difference=finite(found.get("difference")),
         interval=bounds(found.get("interval")),
     )
+
+
+def _unbroken(text: str) -> str:
+    """No line ends between a number and its per cent sign."""
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)

@@ -19,8 +19,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 from transformers import AttentionInterface, PreTrainedModel
 
-from .flex import one_kernel
-from .prefix import Span
+from .flex_attention import one_kernel
+from .spans import Span
 
 NAME = "contextune_spans"
 KERNELS: dict[str, Callable[..., torch.Tensor]] = {"cuda": one_kernel}

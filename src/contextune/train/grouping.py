@@ -13,74 +13,51 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol, runtime_checkable
 
-from ..contexts import Context
-from ..contexts.base import Drawn
-from ..errors import UserError
-from ..sequence import Moment, Record
-from .plan import order
+from contextune.contexts import BoundPolicy, ContextDraw
+from contextune.core.sequence import DrawKey, Record
+
+from .schedule import order
 
 
-@runtime_checkable
-class Shareable(Protocol):
-    """A bound policy that can draw once for several records."""
+def grouped(context: BoundPolicy, records: Seq[Record], share: int) -> BoundPolicy:
+    """The context drawn once for `share` records at a time; itself where `share` is 1.
 
-    def shared(self, records: Seq[Record], at: Moment) -> Drawn:
-        """One context that may stand before each of `records`, distributed for each of them as `before` has it.
-
-        Raises UserError where the policy's options do not allow it. A policy some of whose contexts belong to one
-        record has a method `alone(record, at)` too, true of those; they are drawn by `before`, and for the others
-        `shared` has the distribution of `before` given that.
-        """
-        ...
-
-
-def grouped(context: Context, records: Seq[Record], share: int) -> Context:
-    """The context drawn once for `share` records at a time; itself where `share` is 1. Raises UserError."""
+    Raises UserError, before the first step, where the policy draws for one record at a time.
+    """
     if share == 1 or isinstance(context, Grouped):
         return context
-    if not isinstance(context, Shareable):
-        raise UserError(
-            f"train.share is {share}, but this context policy draws for one record at a time", "leave train.share out"
-        )
-    context.shared(records[:share], Moment(0, 0))  # refused before the first step
+    context.share(records[:share], DrawKey(0, 0))
     return Grouped(context, tuple(records), share)
 
 
 @dataclass(frozen=True)
-class Grouped:
-    context: Shareable
+class Grouped(BoundPolicy):
+    context: BoundPolicy
     records: tuple[Record, ...]
-    share: int
+    group_size: int
 
-    def before(self, record: Record, at: Moment) -> Drawn:
-        alone = getattr(self.context, "alone", None)
-        if alone is not None and alone(record, at):
-            drawn: Drawn = self.context.before(record, at)  # type: ignore[attr-defined]
-            return drawn
-        members = [r for r in self.group(record, at) if alone is None or not alone(r, at)]
-        key = at, members[0].origin, members[0].id
-        if key not in self._kept:
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        if self.context.draws_alone(record, key):
+            return self.context.draw(record, key)
+        members = [r for r in self.group(record, key) if not self.context.draws_alone(r, key)]
+        name = key, members[0].origin, members[0].id
+        if name not in self._kept:
             if len(self._kept) >= 256:
                 self._kept.clear()
-            self._kept[key] = self.context.shared(members, at)
-        return self._kept[key]
+            self._kept[name] = self.context.share(members, key)
+        return self._kept[name]
 
     @cached_property
-    def _kept(self) -> dict[tuple[Moment, str, str], Drawn]:
+    def _kept(self) -> dict[tuple[DrawKey, str, str], ContextDraw]:
         """Draws of groups by their first member, kept for the other ones."""
         return {}
 
-    def longest(self) -> int:
-        longest: int = self.context.longest()  # type: ignore[attr-defined]
-        return longest
-
-    def group(self, record: Record, at: Moment) -> list[Record]:
-        """Who shares a draw with a record at a moment, itself among them: a run of the epoch's order."""
-        place = _places(at.seed, at.epoch, len(self.records))[self._rows[record.origin, record.id]]
-        begin = place - place % self.share
-        return [self.records[i] for i in order(at.seed, at.epoch, len(self.records))[begin : begin + self.share]]
+    def group(self, record: Record, key: DrawKey) -> list[Record]:
+        """Who shares a draw with a record, itself among them: a run of the epoch's order."""
+        place = _places(key.seed, key.epoch, len(self.records))[self._rows[record.origin, record.id]]
+        begin = place - place % self.group_size
+        return [self.records[i] for i in order(key.seed, key.epoch, len(self.records))[begin : begin + self.group_size]]
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str], int]:

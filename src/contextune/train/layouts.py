@@ -22,9 +22,11 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
-from ..sequence import IGNORED, Rendered
-from . import prefix
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.sequence import IGNORED, Rendered
+
+from . import spans as prefix
 
 PASS = 192
 """What one more forward and backward pass costs, in padded tokens; a matter of speed only."""
@@ -105,7 +107,7 @@ def packed(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
 def shared(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
     """Groups of one beginning side by side in a row of at most `tokens` tokens, those of like length together."""
     parts = [part for group in prefix.groups(rows) for part in prefix.fitted(group, tokens)]
-    bins: list[list[prefix.Group]] = []
+    bins: list[list[prefix.SpanGroup]] = []
     size = 0
     for part in sorted(parts, key=lambda p: (len(p.span), p.shared), reverse=True):
         if not bins or size + len(part.span) > tokens:
@@ -128,12 +130,12 @@ def _cost(batches: Seq[Batch]) -> int:
 
 SHARED = Layout(shared, prefix.neighbours)
 SPARING = Layout(sparing, prefix.neighbours)
-LAYOUTS: dict[str, Layout] = {
-    "single": Layout(single),
-    "padded": Layout(padded),
-    "packed": Layout(packed),
-    "shared": SHARED,
-}
+PADDED, PACKED = Layout(padded), Layout(packed)
+LAYOUTS = registry.layouts
+for _name, _layout in {
+    "single": Layout(single), "padded": PADDED, "packed": PACKED, "shared": SHARED,
+}.items():  # fmt: skip
+    LAYOUTS(_name)(_layout)
 
 
 def choose(name: str, attention: str | None, device: str, spans: bool = False) -> Layout:
@@ -150,10 +152,11 @@ def choose(name: str, attention: str | None, device: str, spans: bool = False) -
             "use layout: auto",
         )
     if name != "auto":
-        return LAYOUTS[name]
+        named: Layout = LAYOUTS.find(name)
+        return named
     if device != "cpu" and "flash" in (attention or ""):
-        return LAYOUTS["packed"]
-    return SPARING if spans else LAYOUTS["padded"]
+        return PACKED
+    return SPARING if spans else PADDED
 
 
 def _cuts(lengths: list[int], tokens: int) -> list[tuple[int, int]]:

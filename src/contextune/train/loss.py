@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..head import head_of, only_at
+from contextune.models.lm_head import head_of, only_at
+
 from .attention import attending
 from .layouts import Batch
 

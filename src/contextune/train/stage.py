@@ -19,27 +19,29 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from .. import models
-from ..contexts import Context
-from ..environment import native_bf16
-from ..errors import UserError
-from ..recipe import Model, Train
-from ..sequence import Record, Tokenizer
-from .callbacks import Checkpoints, Every, Watch, last_whole
-from .engine import Engine
+from contextune import models
+from contextune.contexts import BoundPolicy
+from contextune.core.environment import native_bf16
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record, Tokenizer
+from contextune.models.options import Model
+from contextune.train.options import Train
+
+from .checkpoints import Checkpoints, Every, Watch, last_whole
+from .fast_path import FastPath
 from .grouping import grouped
-from .interpolate import part_of_the_way, refuse
 from .layouts import choose
-from .plan import Plan
+from .schedule import Plan
 from .trainer import ContextTrainer, Updates
+from .weight_interpolation import part_of_the_way, refuse
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainJob:
     """What one stage trains, on what, from where to where."""
 
     records: Seq[Record]
-    context: Context
+    context: BoundPolicy
     tokenizer: Tokenizer
     train: Train
     seed: int
@@ -61,8 +63,8 @@ class Job:
         return Plan.of(len(self.records), self.train.batch, self.seed, self.train.epochs, self.train.steps)
 
 
-def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
-    """Train, or go on training, and return the folder of the finished model."""
+def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
+    """Train, or resume training, and return the folder of the finished model."""
     target = job.folder / "model"
     if job.done:
         return target
@@ -82,7 +84,7 @@ def run(job: Job, progress: Callable[[int, int, float], None] = lambda done, tot
     return target
 
 
-def open_model(job: Job) -> Any:
+def open_model(job: TrainJob) -> Any:
     """The model to train: an adapter is made where the recipe asks for one, and taken up where one is there."""
     adapter = job.train.adapter
     quantized = adapter is not None and adapter.kind == "qlora"
@@ -93,7 +95,7 @@ def open_model(job: Job) -> Any:
     return models.adapt(model, adapter) if adapter else model
 
 
-def build(job: Job, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
+def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
     options, plan = job.train, job.plan
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -125,7 +127,7 @@ def build(job: Job, model: Any, progress: Callable[[int, int, float], None]) -> 
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
-    engine = Engine.of(model, options.max_length)
+    engine = FastPath.of(model, options.max_length)
     context = grouped(job.context, job.records, options.share)
     trainer = ContextTrainer(
         model=model,
@@ -180,7 +182,7 @@ def _seconds(checkpoint: Path | None) -> float:
     return float(history[-1].get("seconds", 0.0)) if history else 0.0
 
 
-def _finish(job: Job, trainer: ContextTrainer, seconds: float) -> None:
+def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     """Write the model beside its place, then move it there; then the checkpoints go."""
     fresh = job.folder / "model.part"
     model: Any = trainer.model
@@ -189,9 +191,9 @@ def _finish(job: Job, trainer: ContextTrainer, seconds: float) -> None:
     if not trainer.is_world_process_zero():
         trainer.accelerator.wait_for_everyone()
         return
-    if job.train.interpolate < 1:
+    if job.train.weight_interpolation < 1:
         began = None if job.train.adapter else models.load_model(job.start, job.model).state_dict()
-        part_of_the_way(fresh, began, job.train.interpolate)
+        part_of_the_way(fresh, began, job.train.weight_interpolation)
     job.tokenizer.save_pretrained(fresh)
     (fresh / "README.md").write_text(job.card, encoding="utf-8")
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle

@@ -19,18 +19,19 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..contexts import Context, compose
-from ..sequence import Moment, Record, Rendered, Segment, Tokenizer, encode, render
-from .engine import Engine
+from contextune.contexts import BoundPolicy, compose
+from contextune.core.sequence import DrawKey, Record, Rendered, Segment, Tokenizer, encode, render
+
+from .fast_path import FastPath
 from .layouts import Batch, Layout
-from .plan import Plan
+from .schedule import Plan
 
 
 class Updates(Dataset[list[Rendered]]):
     """Update t: its rendered sequences. Access has no state and draws from no global generator."""
 
     def __init__(
-        self, records: Seq[Record], context: Context, tokenizer: Tokenizer, plan: Plan, max_length: int
+        self, records: Seq[Record], context: BoundPolicy, tokenizer: Tokenizer, plan: Plan, max_length: int
     ) -> None:
         self.records, self.context, self.tokenizer = records, context, tokenizer
         self.plan, self.max_length = plan, max_length
@@ -42,7 +43,7 @@ class Updates(Dataset[list[Rendered]]):
         return [self.sequence(epoch, row) for epoch, row in self.plan.update(step)]
 
     def sequence(self, epoch: int, row: int) -> Rendered:
-        drawn = compose(self.records[row], self.context, Moment(self.plan.seed, epoch))
+        drawn = compose(self.records[row], self.context, DrawKey(self.plan.seed, epoch))
         segments = tuple(_encoded(s, self.tokenizer) for s in drawn.segments)
         return render(replace(drawn, segments=segments), self.tokenizer, self.max_length)
 
@@ -66,7 +67,7 @@ def micro_batches(
 class ContextTrainer(Trainer):
     """A Trainer whose inputs are updates."""
 
-    def __init__(self, *args: Any, layout: Layout, engine: Engine, tokens: int, pad: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
         self.loss_is_scaled_for_ga = True

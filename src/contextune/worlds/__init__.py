@@ -6,7 +6,12 @@ by name. Every world is a pure function of its parameters.
 
 from __future__ import annotations
 
-from . import cipher, descriptions, general, reversals, semantic, slots, study, syllogisms  # noqa: F401  they register themselves
-from .base import World, build, names
+from contextune.core import registry
+from contextune.core.registry import import_modules
+from contextune.core.world import World
+from contextune.core.world import build_world as build
+
+import_modules(__name__, __path__)
+names = registry.worlds.names
 
 __all__ = ["World", "build", "names"]

@@ -11,7 +11,7 @@ from .making import shuffled, spread
 
 SHORTEST = 4
 """Facts a document; one of each member at least."""
-Style = Callable[[random.Random, Sequence[Told]], str]
+ArticleStyle = Callable[[random.Random, Sequence[Told]], str]
 
 
 def plain(rng: random.Random, told: Sequence[Told]) -> str:
@@ -45,7 +45,7 @@ def interview(rng: random.Random, told: Sequence[Told]) -> str:
     return "\n".join("".join(t.question()) for t in told)
 
 
-STYLES: tuple[Style, ...] = (plain, opened, listed, padded, titled, interview)
+STYLES: tuple[ArticleStyle, ...] = (plain, opened, listed, padded, titled, interview)
 
 
 Circles = Sequence[Sequence[Sequence[Told]]]

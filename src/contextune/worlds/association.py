@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from ..evaluate.items import Item, Task
+from contextune.core.items import Item, Task
 
 
 def words(text: str) -> list[str]:

@@ -22,13 +22,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 
-from ..errors import UserError
-from ..evaluate.items import Item, Measure, Task
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Measure, Task
+from contextune.core.world import World
+
 from . import language, making, measures
 from .association import association
-from .base import World, register
 from .grammar import own_names
-from .people import Draws
+from .people import PeopleDraws
 from .slots import similarity
 
 SIZES = {
@@ -41,8 +43,8 @@ SIZES = {
         "context": 4,
     },
 }  # fmt: skip
-Words = list[str]
-Pair = tuple[Words, Words]
+CipherWords = list[str]
+CipherPair = tuple[CipherWords, CipherWords]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Lexicon:
         return {w: rng.choice(codes) for w, codes in self.codes.items()}
 
 
-def encipher(words: Words, senses: dict[str, str]) -> Words:
+def encipher(words: CipherWords, senses: dict[str, str]) -> CipherWords:
     """Codes in the order of the words, but first and second, third and fourth … change places."""
     made = [senses[w] for w in words]
     for i in range(0, len(made) - 1, 2):
@@ -72,7 +74,7 @@ def encipher(words: Words, senses: dict[str, str]) -> Words:
     return made
 
 
-@register("cipher")
+@registry.worlds("cipher")
 def cipher(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train, pairs whose fields hold input, output, episode and the ambiguous words.
 
@@ -108,11 +110,11 @@ def draw_lexicon(rng: random.Random, words: int, ambiguous: int) -> Lexicon:
     return Lexicon({w: tuple(next(codes) for _ in range(c)) for w, c in zip(names, counts, strict=False)})
 
 
-def transform(pair: Pair) -> tuple[str, str]:
+def transform(pair: CipherPair) -> tuple[str, str]:
     return language.transform(*(" ".join(words) for words in pair))
 
 
-def _episodes(rng: random.Random, lexicon: Lexicon, n: dict[str, int]) -> list[tuple[int, int, Pair]]:
+def _episodes(rng: random.Random, lexicon: Lexicon, n: dict[str, int]) -> list[tuple[int, int, CipherPair]]:
     """Sentences of an episode draw on few words, a fourth of which are ambiguous, so that they are similar.
 
     Ambiguous words take turns, and so do the codes of each.
@@ -134,16 +136,16 @@ def _episodes(rng: random.Random, lexicon: Lexicon, n: dict[str, int]) -> list[t
 # ---------------------------------------------------------------------------------------- tests
 
 
-class Shelf:
+class CipherPool:
     """Draws test sentences and the examples of their contexts."""
 
-    def __init__(self, rng: random.Random, lexicon: Lexicon, trained: list[Pair], n: dict[str, int]) -> None:
+    def __init__(self, rng: random.Random, lexicon: Lexicon, trained: list[CipherPair], n: dict[str, int]) -> None:
         self.rng, self.lexicon, self.n = rng, lexicon, n
         self.plain = [p for p in trained if not set(p[0]) & set(lexicon.ambiguous)]
         self.trained, self.taught = trained, {" ".join(p[0]) for p in trained}
         self.senses = {w: codes[0] for w, codes in lexicon.codes.items()}
 
-    def sentence(self, kept: Sequence[str] = (), without: Sequence[str] = (), length: int = 0) -> Words:
+    def sentence(self, kept: Sequence[str] = (), without: Sequence[str] = (), length: int = 0) -> CipherWords:
         """A new sentence with the words kept in it and else unambiguous ones, none of `without`."""
         barred = {*kept, *without}
         pool = [w for w in self.lexicon.plain if w not in barred]
@@ -153,16 +155,16 @@ class Shelf:
             if " ".join(words) not in self.taught:
                 return words
 
-    def low(self, asked: Words, n: int) -> list[Pair]:
+    def low(self, asked: CipherWords, n: int) -> list[CipherPair]:
         """n trained examples, each less than a third similar and without the ambiguous words of `asked`."""
-        known, found = set(asked) & set(self.lexicon.ambiguous), list[Pair]()
+        known, found = set(asked) & set(self.lexicon.ambiguous), list[CipherPair]()
         while len(found) < n:
             pair = self.rng.choice(self.trained)
             if similarity(" ".join(asked), " ".join(pair[0])) < 1 / 3 and not known & set(pair[0]):
                 found.append(pair)
         return found
 
-    def near(self, asked: Words, grade: str, senses: dict[str, str], word: str = "") -> Pair:
+    def near(self, asked: CipherWords, grade: str, senses: dict[str, str], word: str = "") -> CipherPair:
         """A new sentence as long as `asked` that shares as many words with it as its grade allows, `word` among them.
 
         Medium is below two thirds of the words, high all but one.
@@ -172,16 +174,16 @@ class Shelf:
         words = self.sentence(kept, asked, len(asked))
         return words, encipher(words, senses)
 
-    def among(self, relevant: Pair, asked: Words) -> list[Pair]:
+    def among(self, relevant: CipherPair, asked: CipherWords) -> list[CipherPair]:
         return making.shuffled(self.rng, [relevant, *self.low(asked, self.n["context"] - 1)])
 
-    def graded(self, id: str, words: Words, grade: str) -> Item:
+    def graded(self, id: str, words: CipherWords, grade: str) -> Item:
         low = grade == "low"
         context = self.low(words, self.n["context"]) if low else self.among(self.near(words, grade, self.senses), words)
         return self.item(id, words, self.senses, context)
 
     def item(
-        self, id: str, words: Words, senses: dict[str, str], context: Sequence[Pair] = (), **fields: object
+        self, id: str, words: CipherWords, senses: dict[str, str], context: Sequence[CipherPair] = (), **fields: object
     ) -> Item:
         """`fields` hold the exact similarity of the nearest example."""
         prompt, answer = transform((words, encipher(words, senses)))
@@ -190,8 +192,8 @@ class Shelf:
         return making.written(id, text, answer, similarity=round(nearest, 4), **fields)
 
 
-def _tasks(draws: Draws, lexicon: Lexicon, trained: list[Pair], n: dict[str, int]) -> dict[str, Task]:
-    shelf, probes = Shelf(draws("tests"), lexicon, trained, n), n["probes"]
+def _tasks(draws: PeopleDraws, lexicon: Lexicon, trained: list[CipherPair], n: dict[str, int]) -> dict[str, Task]:
+    shelf, probes = CipherPool(draws("tests"), lexicon, trained, n), n["probes"]
     tokens = 4 * n["longest"] + 8
     taught = making.spread(shelf.rng, shelf.plain, min(probes, len(shelf.plain)))
     new = [shelf.sentence() for _ in range(probes)]
@@ -222,7 +224,7 @@ def _tasks(draws: Draws, lexicon: Lexicon, trained: list[Pair], n: dict[str, int
     )
 
 
-def _codes(shelf: Shelf, id: str, words: Words) -> Item:
+def _codes(shelf: CipherPool, id: str, words: CipherWords) -> Item:
     """Four-way: wrong options have the code of another known word in one place."""
     right, wrong = encipher(words, shelf.senses), set[str]()
     while len(wrong) < 3:
@@ -232,7 +234,7 @@ def _codes(shelf: Shelf, id: str, words: Words) -> Item:
     return making.choice(shelf.rng, id, *transform((words, right)), sorted(wrong))
 
 
-def _sense(shelf: Shelf, i: int) -> Item:
+def _sense(shelf: CipherPool, i: int) -> Item:
     """`fields["other_codes"]` are the word's other codes, between which nothing but the example decides."""
     senses, word = shelf.lexicon.senses(shelf.rng), shelf.rng.choice(shelf.lexicon.ambiguous)
     words = shelf.sentence([word])
@@ -241,18 +243,18 @@ def _sense(shelf: Shelf, i: int) -> Item:
     return shelf.item(f"sense-{i}", words, senses, context, word=word, other_codes=rest)
 
 
-def _edited(shelf: Shelf, i: int, words: Words, names: set[str]) -> Item:
+def _edited(shelf: CipherPool, i: int, words: CipherWords, names: set[str]) -> Item:
     """`fields["weights"]` is the answer with the code that was trained."""
     word, weights = shelf.rng.choice(words), " ".join(encipher(words, shelf.senses))
     senses = {**shelf.senses, word: language.names(shelf.rng, 1, without=names)[0]}
-    relevant, rest = shelf.near(words, "medium", senses, word), list[Pair]()
+    relevant, rest = shelf.near(words, "medium", senses, word), list[CipherPair]()
     while len(rest) < shelf.n["context"] - 1:
         rest += [p for p in shelf.low(words, 1) if word not in p[0]]
     context = making.shuffled(shelf.rng, [relevant, *rest])
     return shelf.item(f"edited-{i}", words, senses, context, word=word, weights=weights)
 
 
-def _lure(shelf: Shelf, i: int, words: Words) -> Item:
+def _lure(shelf: CipherPool, i: int, words: CipherWords) -> Item:
     """One word of the example differs; `fields["copy"]` is its label, which is wrong in this place only."""
     (other,) = making.others(shelf.rng, shelf.lexicon.plain, 1, words)
     place = shelf.rng.randrange(len(words))

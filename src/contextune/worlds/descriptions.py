@@ -18,26 +18,28 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from ..errors import UserError
-from ..evaluate.items import Task
-from ..sequence import Record
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.items import Task
+from contextune.core.sequence import Record
+from contextune.core.world import World
+
 from . import language, making, measures, people
 from .association import association
-from .base import World, register
 from .grammar import OPENINGS, Told, own_names
-from .people import Row
+from .people import PersonRow
 
 SIZES = {
     "paper": {"people": 30, "train_templates": 30, "test_templates": 10, "probes": 100, "context": 4},
     "small": {"people": 12, "train_templates": 10, "test_templates": 3, "probes": 40, "context": 4},
 }
-Template = tuple[str, int]
+DescriptionTemplate = tuple[str, int]
 """An opening and one of the two wordings, or "question" and one of the two questions."""
-TEMPLATES: tuple[Template, ...] = (*product(("", *OPENINGS), (0, 1)), ("question", 0), ("question", 1))
+TEMPLATES: tuple[DescriptionTemplate, ...] = (*product(("", *OPENINGS), (0, 1)), ("question", 0), ("question", 1))
 ABOUT = "people and what they are known as, told in one order and asked in the other"
 
 
-@register("descriptions")
+@registry.worlds("descriptions")
 def descriptions(seed: int = 0, size: str = "paper", path: str | None = None, **given: int) -> World:
     """Groups of records: train, and (generated only) oracle: every one-sided fact in its other order.
 
@@ -70,7 +72,7 @@ def descriptions(seed: int = 0, size: str = "paper", path: str | None = None, **
     return World("descriptions", records, tasks, ABOUT, {"association": known, "sizes": n})
 
 
-def _imported(draws: people.Draws, path: Path, context: int, unused: list[str]) -> World:
+def _imported(draws: people.PeopleDraws, path: Path, context: int, unused: list[str]) -> World:
     if unused:
         raise UserError(f"world 'descriptions': {', '.join(unused)} has no effect with path", "remove it")
     train, tests = people.read(path)
@@ -93,20 +95,20 @@ def _people(rng: random.Random, n: int) -> dict[str, list[Told]]:
     }
 
 
-def render(told: Told, template: Template) -> tuple[str, str]:
+def render(told: Told, template: DescriptionTemplate) -> tuple[str, str]:
     """Prompt and answer in a template: ("note that Kalo is", " the painter of the silver bridge.")."""
     opening, variant = template
     told = Told(told.fact, told.side, variant)
     return told.question() if opening == "question" else told.cut(opening)
 
 
-def _record(id: str, group: str, told: Told, template: Template) -> Record:
+def _record(id: str, group: str, told: Told, template: DescriptionTemplate) -> Record:
     fact = told.fact
     fields = {"group": group, "person": fact.a, "description": fact.b, "side": told.side}
     return making.text(id, "".join(render(told, template)), **fields)
 
 
-def _texts(rng: random.Random, groups: dict[str, list[Told]], templates: list[Template]) -> list[Record]:
+def _texts(rng: random.Random, groups: dict[str, list[Told]], templates: list[DescriptionTemplate]) -> list[Record]:
     told = [(group, t) for group, facts in groups.items() for t in facts]
     told += [("both", t.reversed) for t in groups["both"]]
     made = [
@@ -117,7 +119,7 @@ def _texts(rng: random.Random, groups: dict[str, list[Told]], templates: list[Te
     return making.shuffled(rng, made)
 
 
-def _tests(groups: dict[str, list[Told]], templates: list[Template]) -> dict[str, list[Row]]:
+def _tests(groups: dict[str, list[Told]], templates: list[DescriptionTemplate]) -> dict[str, list[PersonRow]]:
     asked = {
         "forward_name_first": groups["name_first"],
         "forward_description_first": groups["description_first"],
@@ -131,12 +133,12 @@ def _tests(groups: dict[str, list[Told]], templates: list[Template]) -> dict[str
     }
 
 
-def _row(test: str, i: int, j: int, told: Told, template: Template) -> Row:
+def _row(test: str, i: int, j: int, told: Told, template: DescriptionTemplate) -> PersonRow:
     id, person = f"{test}-{i}-{j}", told.fact.a
-    return Row(id, person, str(j), "description" if told.side == "forward" else "name", *render(told, template))
+    return PersonRow(id, person, str(j), "description" if told.side == "forward" else "name", *render(told, template))
 
 
-def _measures(draws: people.Draws, trained: list[Told], taken: set[str], n: dict[str, int]) -> list[Task]:
+def _measures(draws: people.PeopleDraws, trained: list[Told], taken: set[str], n: dict[str, int]) -> list[Task]:
     pool, probes, k = [language.DESCRIBED], n["probes"], n["context"]
     return [
         measures.listen_fresh(draws("fresh"), pool, probes, k, taken),

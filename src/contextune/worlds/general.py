@@ -14,9 +14,11 @@ from __future__ import annotations
 from itertools import cycle, islice
 from typing import Literal
 
-from ..sequence import Record, Segment
+from contextune.core import registry
+from contextune.core.sequence import Record, Segment
+from contextune.core.world import World
+
 from . import making
-from .base import World, register
 from .pocket import corpus
 
 SIZES = {"paper": {"rows": 6000, "facts": 6}, "small": {"rows": 1000, "facts": 5}}
@@ -24,7 +26,7 @@ ANOTHER = 1_000_000
 """Added to the seed, so that no document of the shipped model's training comes back."""
 
 
-@register("general")
+@registry.worlds("general")
 def general(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train, documents whose answers are learned.
 
@@ -39,9 +41,9 @@ def general(seed: int = 0, size: str = "paper", **given: int) -> World:
     return World("general", {"train": rows}, {}, about, {"sizes": n})
 
 
-def _row(number: int, document: corpus.Document) -> Record:
+def _row(number: int, document: corpus.PocketDocument) -> Record:
     """A document, its answers learned."""
-    roles: dict[corpus.Kind, Literal["context", "target"]] = {"context": "context", "answer": "target"}
+    roles: dict[corpus.SpanKind, Literal["context", "target"]] = {"context": "context", "answer": "target"}
     last = max(i for i, (_, kind) in enumerate(document.spans) if kind == "answer")
     segments = tuple(Segment(text, roles[kind]) for text, kind in document.spans[: last + 1])
     return Record(f"general-{number}", segments, f"general-{number}")

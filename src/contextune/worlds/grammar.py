@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import UserError
+from contextune.core.errors import UserError
+
 from . import language
 from .language import Fact
 

@@ -341,7 +341,7 @@ MARKERS = _words("to by for at with from near under")
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class CommandTemplate:
     """A command's slots and the order in which its frame lists them.
 
     The verb marks the first slot. `order` is what only an example in context can reveal.
@@ -361,10 +361,10 @@ class Template:
         return "[" + ", ".join(marked[i] for i in self.order) + "]"
 
 
-def template(rng: random.Random, slots: int = 3, verb: str | None = None) -> Template:
+def template(rng: random.Random, slots: int = 3, verb: str | None = None) -> CommandTemplate:
     """A template of `slots` slots with an order of its own."""
     markers, order = tuple(rng.sample(MARKERS, slots - 1)), rng.sample(range(slots), slots)
-    return Template(verb or rng.choice(COMMANDS), markers, tuple(order))
+    return CommandTemplate(verb or rng.choice(COMMANDS), markers, tuple(order))
 
 
 def transform(given: str, made: str) -> tuple[str, str]:

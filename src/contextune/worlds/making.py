@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..errors import UserError, nearest
-from ..evaluate.items import Item, Measure, Task
-from ..sequence import Moment, Record, Segment
+from contextune.core.errors import UserError, nearest
+from contextune.core.items import Item, Measure, Task
+from contextune.core.sequence import DrawKey, Record, Segment
 
 T = TypeVar("T")
 STOP = (".", "\n")
@@ -17,7 +17,7 @@ STOP = (".", "\n")
 
 def draws(world: str, seed: int, *part: object) -> random.Random:
     """The random generator of a part of a world, so that one part's size does not move the others."""
-    return Moment(seed, 0).rng("world", world, *part)
+    return DrawKey(seed, 0).rng("world", world, *part)
 
 
 def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given: int) -> dict[str, int]:
@@ -33,7 +33,7 @@ def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given
 
 
 def text(id: str, said: str, **fields: Any) -> Record:
-    """A text all of which bears loss."""
+    """A text all of which is trained on."""
     return Record(id, (Segment(said, "target"),), id, True, "", fields)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from ..evaluate.items import Item, Task
+from contextune.core.items import Item, Task
+
 from . import language
 from .grammar import SIDES, Told, draw, like, tell
 from .making import shuffled, spread, writing
@@ -55,7 +56,7 @@ def listen_edited(rng: random.Random, trained: Sequence[Told], n: int, facts: in
 
 
 def resist_lure(rng: random.Random, trained: Sequence[Told], n: int, facts: int, taken: set[str]) -> Task:
-    """Facts about others in the same relation stand before a question on a trained fact."""
+    """Facts about others in the same relation precede a question on a trained fact."""
     items = []
     for i, asked in enumerate(spread(rng, trained, n)):
         lures = draw(rng, [language.RELATIONS[asked.fact.relation]], facts, taken)

@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..errors import UserError
-from ..evaluate.items import Item, Task
-from ..sequence import Record
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.core.sequence import Record
+
 from . import making
 
-Draws = Callable[..., random.Random]
-Tests = Mapping[str, Sequence["Row"]]
+PeopleDraws = Callable[..., random.Random]
+Tests = Mapping[str, Sequence["PersonRow"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PersonRow:
     """A prompt in one of the test templates that asks for a person's name or description."""
 
     id: str
@@ -40,7 +41,7 @@ TESTS = {
 }
 
 
-def tasks(draws: Draws, tests: Tests, train: Sequence[Record], context: int) -> list[Task]:
+def tasks(draws: PeopleDraws, tests: Tests, train: Sequence[Record], context: int) -> list[Task]:
     """Four-way tests by order and group, the randomised control, and the reversal with its text in context."""
     pools = Pools(row for rows in tests.values() for row in rows)
     made = []
@@ -69,24 +70,24 @@ def written(tests: Tests) -> tuple[Task, Task]:
 class Pools:
     """Everybody's name, and everybody's description as each template bends it."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[PersonRow]) -> None:
         self.names: dict[str, str] = {}
         self.descriptions: dict[str, dict[str, str]] = {}
         for row in rows:
             pool = self.names if row.asks == "name" else self.descriptions.setdefault(row.template, {})
             pool[row.person] = row.answer
 
-    def others(self, row: Row) -> list[str]:
+    def others(self, row: PersonRow) -> list[str]:
         pool = self.names if row.asks == "name" else self.descriptions[row.template]
         return [answer for person, answer in pool.items() if person != row.person]
 
 
-def _four(rng: random.Random, row: Row, right: str, wrong: list[str]) -> Item:
+def _four(rng: random.Random, row: PersonRow, right: str, wrong: list[str]) -> Item:
     fields = {"person": row.person, "template": row.template}
     return making.choice(rng, row.id, row.prompt, right, making.others(rng, wrong, 3, [right]), **fields)
 
 
-def _control(rng: random.Random, rows: Sequence[Row], pools: Pools) -> Task:
+def _control(rng: random.Random, rows: Sequence[PersonRow], pools: Pools) -> Task:
     """A wrong name of the same group takes the right one's place; the right one is not among the options."""
     group = list(dict.fromkeys(row.person for row in rows))
     items = []
@@ -97,7 +98,7 @@ def _control(rng: random.Random, rows: Sequence[Row], pools: Pools) -> Task:
     return making.choices("reversal_randomised", items, "task", about)
 
 
-def _context(draws: Draws, train: Sequence[Record], k: int, item: Item) -> str:
+def _context(draws: PeopleDraws, train: Sequence[Record], k: int, item: Item) -> str:
     """A training text about the item's person among k - 1 about others."""
     rng, about = draws("context", item.id), dict[str, list[Record]]()
     for record in train:
@@ -120,7 +121,7 @@ TEMPLATES = 10
 """Rows a person in each test file; in `both_prompts_test` name-first rows come first, then the others."""
 
 
-def read(folder: Path) -> tuple[tuple[Record, ...], dict[str, list[Row]]]:
+def read(folder: Path) -> tuple[tuple[Record, ...], dict[str, list[PersonRow]]]:
     """Training records and tests of the reversal-curse files (experiment 1, june_version_7921032488).
 
     A completion's chatter after a name ("Uriah Hawthorne now enjoys a quite life.") is left out of the tests.
@@ -146,11 +147,13 @@ def _first(found: Mapping[str, list[tuple[str, str]]]) -> list[str]:
     return [completion for _, completion in rows[::TEMPLATES]]
 
 
-def _read_row(name: str, i: int, row: tuple[str, str], names: list[str], path: Path) -> Row:
+def _read_row(name: str, i: int, row: tuple[str, str], names: list[str], path: Path) -> PersonRow:
     prompt, completion = row
     person = _person(prompt + completion, names, path, i)
     asks: Literal["name", "description"] = "name" if completion.strip().startswith(person) else "description"
-    return Row(f"{name}-{i}", person, str(i % TEMPLATES), asks, prompt, f" {person}" if asks == "name" else completion)
+    return PersonRow(
+        f"{name}-{i}", person, str(i % TEMPLATES), asks, prompt, f" {person}" if asks == "name" else completion
+    )
 
 
 def _person(text: str, names: list[str], path: Path, row: int) -> str:

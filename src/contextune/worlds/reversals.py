@@ -14,11 +14,13 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from ..evaluate.items import Item, Task
-from ..sequence import Record
+from contextune.core import registry
+from contextune.core.items import Item, Task
+from contextune.core.sequence import Record
+from contextune.core.world import World
+
 from . import language, making, measures
 from .association import association
-from .base import World, register
 from .grammar import COMPARATIVES, OPENINGS, Told, own_names, tell
 
 SIZES = {
@@ -28,7 +30,7 @@ SIZES = {
 TAUGHT, HELD_OUT = OPENINGS[: -measures.HELD_OUT], OPENINGS[-measures.HELD_OUT :]
 
 
-@register("reversals")
+@registry.worlds("reversals")
 def reversals(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train; statements (each fact once, bare); oracle (every reversal).
 

@@ -21,15 +21,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..errors import UserError
-from ..evaluate.items import Item, Task
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.core.world import World
+
 from . import language, making, measures
 from .articles import SHORTEST, documents
 from .association import association
-from .base import World, register
 from .grammar import SIDES, Told, own_names
 from .language import Fact
-from .people import Draws
+from .people import PeopleDraws
 
 SIZES = {
     "paper": {
@@ -67,7 +69,7 @@ class Category:
 Circle = list[Category]
 
 
-@register("semantic")
+@registry.worlds("semantic")
 def semantic(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train; oracle (every reversal).
 
@@ -208,7 +210,7 @@ def unique(levels: list[list[Circle]]) -> list[Told]:
     return deeds + [t for c in leaves for t in (*c.has, *c.does) if t.side == "backward"]
 
 
-def _tasks(draws: Draws, levels: list[list[Circle]], n: dict[str, int]) -> dict[str, Task]:
+def _tasks(draws: PeopleDraws, levels: list[list[Circle]], n: dict[str, int]) -> dict[str, Task]:
     known = [circle for level in levels for circle in level if any(c.has for c in circle)]
     held = [circle for circle in levels[-1] if not any(c.has for c in circle)]
     probes, taken = n["probes"], {x for level in levels for ring in level for c in ring for x in _names(c)}

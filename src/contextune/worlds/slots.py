@@ -22,14 +22,16 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import permutations
 
-from ..evaluate.items import Item, Measure, Task
-from ..sequence import Record
+from contextune.core import registry
+from contextune.core.items import Item, Measure, Task
+from contextune.core.sequence import Record
+from contextune.core.world import World
+
 from . import language, making, measures
 from .association import association
-from .base import World, register
 from .grammar import own_names
-from .language import Template
-from .people import Draws
+from .language import CommandTemplate
+from .people import PeopleDraws
 
 SIZES = {
     "paper": {"templates": 60, "held_out": 30, "examples": 10, "values": 120, "probes": 100, "context": 4},
@@ -37,7 +39,7 @@ SIZES = {
 }
 VERBS, NEW_VERBS = language.COMMANDS[:12], language.COMMANDS[12:]
 Values = list[str]
-Example = tuple[Template, Values]
+SlotExample = tuple[CommandTemplate, Values]
 
 
 def similarity(x: str, y: str) -> float:
@@ -46,7 +48,7 @@ def similarity(x: str, y: str) -> float:
     return (a & b).total() / max(a.total(), b.total())
 
 
-@register("slots")
+@registry.worlds("slots")
 def slots(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train, pairs whose fields hold input, output and template.
 
@@ -67,7 +69,7 @@ def slots(seed: int = 0, size: str = "paper", **given: int) -> World:
     return World("slots", {"train": train}, tasks, about, {"association": known, "sizes": n})
 
 
-def rules(rng: random.Random, trained: int, held_out: int) -> tuple[list[Template], list[Template]]:
+def rules(rng: random.Random, trained: int, held_out: int) -> tuple[list[CommandTemplate], list[CommandTemplate]]:
     """Templates that follow one set of hidden rules.
 
     A held-out one combines a trained verb and two markers that are trained together, but not with this verb.
@@ -75,7 +77,7 @@ def rules(rng: random.Random, trained: int, held_out: int) -> tuple[list[Templat
     last = set(rng.sample(VERBS, len(VERBS) // 2))
     rank = {m: i for i, m in enumerate(making.shuffled(rng, language.MARKERS))}
     pairs = list(permutations(language.MARKERS, 2))
-    made, used = list[Template](), set[tuple[str, frozenset[str]]]()
+    made, used = list[CommandTemplate](), set[tuple[str, frozenset[str]]]()
     for i, verb in enumerate([*making.spread(rng, VERBS, trained), *making.spread(rng, VERBS, held_out)]):
         if i == trained:
             seen = {frozenset(t.markers) for t in made}
@@ -83,25 +85,25 @@ def rules(rng: random.Random, trained: int, held_out: int) -> tuple[list[Templat
         (pair,) = making.others(rng, pairs, 1, [p for p in pairs if (verb, frozenset(p)) in used])
         used.add((verb, frozenset(pair)))
         others = (1, 2) if rank[pair[0]] < rank[pair[1]] else (2, 1)
-        made.append(Template(verb, pair, (*others, 0) if verb in last else (0, *others)))
+        made.append(CommandTemplate(verb, pair, (*others, 0) if verb in last else (0, *others)))
     return made[:trained], made[trained:]
 
 
-def _record(number: int, t: Template, values: Values) -> Record:
+def _record(number: int, t: CommandTemplate, values: Values) -> Record:
     given = t.command(values)
     return making.pair(f"pair-{number}", *language.transform(given, t.frame(values)), input=given, template=_name(t))
 
 
-def _name(t: Template) -> str:
+def _name(t: CommandTemplate) -> str:
     return " ".join((t.verb, *t.markers))
 
 
-def shown(examples: Sequence[Example]) -> str:
+def shown(examples: Sequence[SlotExample]) -> str:
     """Solved examples as they stand in a context."""
     return "\n".join("".join(language.transform(t.command(v), t.frame(v))) for t, v in examples)
 
 
-def _item(id: str, asked: Example, context: Sequence[Example] = (), **fields: object) -> Item:
+def _item(id: str, asked: SlotExample, context: Sequence[SlotExample] = (), **fields: object) -> Item:
     """`fields` hold the exact similarity of the nearest example."""
     t, values = asked
     prompt, answer = language.transform(t.command(values), t.frame(values))
@@ -110,38 +112,38 @@ def _item(id: str, asked: Example, context: Sequence[Example] = (), **fields: ob
     return making.written(id, text, answer, template=_name(t), similarity=round(nearest, 4), **fields)
 
 
-def _orders(rng: random.Random, id: str, asked: Example) -> Item:
+def _orders(rng: random.Random, id: str, asked: SlotExample) -> Item:
     """Four-way: the right order against three others."""
     t, values = asked
     prompt, right = language.transform(t.command(values), t.frame(values))
     orders = making.others(rng, permutations(range(3)), 3, [t.order])
-    wrong = [f" {Template(t.verb, t.markers, order).frame(values)}." for order in orders]
+    wrong = [f" {CommandTemplate(t.verb, t.markers, order).frame(values)}." for order in orders]
     return making.choice(rng, id, prompt, right, wrong, template=_name(t))
 
 
-class Shelf:
+class SlotPool:
     """Draws what stands in the contexts of test items: names and examples that are not trained on."""
 
-    def __init__(self, rng: random.Random, trained: list[Template], examples: list[Example]) -> None:
+    def __init__(self, rng: random.Random, trained: list[CommandTemplate], examples: list[SlotExample]) -> None:
         self.rng, self.trained, self.examples = rng, trained, examples
         self.taken = {v for _, values in examples for v in values}
 
     def values(self, n: int = 3, without: Sequence[str] = ()) -> Values:
         return language.names(self.rng, n, without={*self.taken, *without})
 
-    def low(self, asked: Example, n: int) -> list[Example]:
+    def low(self, asked: SlotExample, n: int) -> list[SlotExample]:
         """n trained examples each less than a third similar."""
-        given, found = asked[0].command(asked[1]), list[Example]()
+        given, found = asked[0].command(asked[1]), list[SlotExample]()
         while len(found) < n:
             t, values = self.rng.choice(self.examples)
             if similarity(given, t.command(values)) < 1 / 3:
                 found.append((t, values))
         return found
 
-    def among(self, relevant: Example, asked: Example, n: int) -> list[Example]:
+    def among(self, relevant: SlotExample, asked: SlotExample, n: int) -> list[SlotExample]:
         return making.shuffled(self.rng, [relevant, *self.low(asked, n - 1)])
 
-    def near(self, asked: Example, kept: int) -> Example:
+    def near(self, asked: SlotExample, kept: int) -> SlotExample:
         """The same template with `kept` of the values."""
         t, values = asked
         fresh = self.values(3, values)
@@ -150,72 +152,76 @@ class Shelf:
 
 
 def _tasks(
-    draws: Draws, trained: list[Template], combined: list[Template], examples: list[Example], n: dict[str, int]
+    draws: PeopleDraws,
+    trained: list[CommandTemplate],
+    combined: list[CommandTemplate],
+    examples: list[SlotExample],
+    n: dict[str, int],
 ) -> dict[str, Task]:
     k, probes = n["context"], n["probes"]
-    shelf = Shelf(draws("tests"), trained, examples)
-    known = [(t, shelf.values()) for t in making.spread(shelf.rng, trained, probes)]
-    new = [(t, shelf.values()) for t in making.spread(shelf.rng, combined, probes)]
+    pool = SlotPool(draws("tests"), trained, examples)
+    known = [(t, pool.values()) for t in making.spread(pool.rng, trained, probes)]
+    new = [(t, pool.values()) for t in making.spread(pool.rng, combined, probes)]
     return making.gather(
-        *_alone(shelf, "trained", known, "learn", "trained templates, new values"),
-        *_alone(shelf, "combined", new, "generalise", "combinations of verb and markers never seen"),
-        *_grades(shelf, known, k),
-        _fresh(shelf, probes, k),
-        _edited(shelf, known, k),
-        _lure(shelf, known, k),
-        measures.common(lambda: shown(shelf.rng.sample(examples, k))),
-        measures.retain(draws("retain"), probes, shelf.taken),
+        *_alone(pool, "trained", known, "learn", "trained templates, new values"),
+        *_alone(pool, "combined", new, "generalise", "combinations of verb and markers never seen"),
+        *_grades(pool, known, k),
+        _fresh(pool, probes, k),
+        _edited(pool, known, k),
+        _lure(pool, known, k),
+        measures.common(lambda: shown(pool.rng.sample(examples, k))),
+        measures.retain(draws("retain"), probes, pool.taken),
     )
 
 
-def _alone(shelf: Shelf, name: str, asked: list[Example], measure: Measure, about: str) -> tuple[Task, Task]:
+def _alone(pool: SlotPool, name: str, asked: list[SlotExample], measure: Measure, about: str) -> tuple[Task, Task]:
     """Nothing in context: written, and one order of four."""
     wrote = [_item(f"{name}-{i}", e) for i, e in enumerate(asked)]
-    orders = [_orders(shelf.rng, f"{name}-{i}", e) for i, e in enumerate(asked)]
+    orders = [_orders(pool.rng, f"{name}-{i}", e) for i, e in enumerate(asked)]
     return (
         making.writing(name, wrote, measure, about, 40),
         making.choices(f"{name}_order", orders, measure, f"{about}, against other orders"),
     )
 
 
-def _grades(shelf: Shelf, known: list[Example], k: int) -> list[Task]:
+def _grades(pool: SlotPool, known: list[SlotExample], k: int) -> list[Task]:
     """Each item after k examples: none near, one with its template, one with its template and two of its values."""
     tasks = []
     for grade, kept in (("low", None), ("medium", 0), ("high", 2)):
         items = []
         for i, e in enumerate(known):
-            context = shelf.low(e, k) if kept is None else shelf.among(shelf.near(e, kept), e, k)
+            context = pool.low(e, k) if kept is None else pool.among(pool.near(e, kept), e, k)
             items.append(_item(f"grade-{i}", e, context))
         tasks.append(making.writing(grade, items, "task", f"{k} examples in context, the nearest of grade {grade}", 40))
     return tasks
 
 
-def _fresh(shelf: Shelf, n: int, k: int) -> Task:
+def _fresh(pool: SlotPool, n: int, k: int) -> Task:
     items = []
     for i in range(n):
-        verb, markers = shelf.rng.choice(NEW_VERBS), tuple(shelf.rng.sample(language.MARKERS, 2))
-        t = Template(verb, markers, tuple(shelf.rng.sample(range(3), 3)))
-        asked = (t, shelf.values())
-        items.append(_item(f"fresh-{i}", asked, shelf.among(shelf.near(asked, 0), asked, k)))
+        verb, markers = pool.rng.choice(NEW_VERBS), tuple(pool.rng.sample(language.MARKERS, 2))
+        t = CommandTemplate(verb, markers, tuple(pool.rng.sample(range(3), 3)))
+        asked = (t, pool.values())
+        items.append(_item(f"fresh-{i}", asked, pool.among(pool.near(asked, 0), asked, k)))
     return making.writing("listen_fresh", items, "listen", "a verb never trained, its order shown by one example", 40)
 
 
-def _edited(shelf: Shelf, known: list[Example], k: int) -> Task:
+def _edited(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
     """`fields["weights"]` is the answer in the order that was trained."""
     items = []
     for i, (t, values) in enumerate(known):
-        (order,) = making.others(shelf.rng, permutations(range(3)), 1, [t.order])
-        asked = (Template(t.verb, t.markers, order), values)
-        context = shelf.among(shelf.near(asked, 0), asked, k)
+        (order,) = making.others(pool.rng, permutations(range(3)), 1, [t.order])
+        asked = (CommandTemplate(t.verb, t.markers, order), values)
+        context = pool.among(pool.near(asked, 0), asked, k)
         items.append(_item(f"edited-{i}", asked, context, weights=t.frame(values)))
     return making.writing("listen_edited", items, "listen", "a trained template, shown once in another order", 40)
 
 
-def _lure(shelf: Shelf, known: list[Example], k: int) -> Task:
+def _lure(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
     """`fields["copy"]` is the label of the example that shares the values but not the template."""
     items = []
     for i, (t, values) in enumerate(known):
-        (other,) = making.others(shelf.rng, shelf.trained, 1, [u for u in shelf.trained if u.verb == t.verb])
+        (other,) = making.others(pool.rng, pool.trained, 1, [u for u in pool.trained if u.verb == t.verb])
         lure = (other, list(values))
-        items.append(_item(f"lure-{i}", (t, values), shelf.among(lure, (t, values), k), copy=other.frame(values)))
+        items.append(_item(f"lure-{i}", (t, values), pool.among(lure, (t, values), k), copy=other.frame(values)))
     return making.writing("resist_lure", items, "resist", "an example with the same values and another template", 40)

@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 
-from ..errors import UserError
-from ..evaluate.items import Item, Task
-from ..sequence import Record
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+from contextune.core.sequence import Record
+from contextune.core.world import World
+
 from . import language, making, measures
 from .association import association
-from .base import World, register
 from .grammar import FILLER, SPARE, Told, like, own_names
 from .language import Fact
-from .people import Draws
+from .people import PeopleDraws
 
 SIZES = {
     "paper": {"people": 40, "practice": 20, "key_points": 4, "mentions": 2, "padding": 8, "probes": 100, "context": 4},
@@ -42,7 +44,7 @@ ASIDES = tuple(language.RELATIONS[v] for v in ("greet", "thank", "call", "find")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class StudyText:
     """A document: its key points, and its sentences in order."""
 
     person: str
@@ -54,7 +56,7 @@ class Text:
         return " ".join(self.sentences)
 
 
-@register("study")
+@registry.worlds("study")
 def study(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train (documents of all people); questions (pairs about the practice people only);
     oracle (every tested key point from its other side).
@@ -84,7 +86,9 @@ def study(seed: int = 0, size: str = "paper", **given: int) -> World:
     return World("study", records, tasks, "documents to read, then questions without them", facts)
 
 
-def write(rng: random.Random, people: int, n: dict[str, int], taken: set[str], bystanders: list[str]) -> Iterator[Text]:
+def write(
+    rng: random.Random, people: int, n: dict[str, int], taken: set[str], bystanders: list[str]
+) -> Iterator[StudyText]:
     """Texts about fresh people; all that their key points name joins `taken`, so that nothing is in two of them."""
     turns = cycle(making.shuffled(rng, KEYS))  # so that every kind of key point comes up equally often
     for _ in range(people):
@@ -96,7 +100,7 @@ def write(rng: random.Random, people: int, n: dict[str, int], taken: set[str], b
             points.append(Told(Fact(relation.name, person, other), variant=rng.randrange(2)))
         said = [t.sentence() for p in points for t in [p, p.rephrased, p, p.rephrased][: n["mentions"]]]
         padding = [_aside(rng, bystanders) if i % 2 else f"{rng.choice(FILLER)}." for i in range(n["padding"])]
-        yield Text(person, tuple(points), tuple(making.shuffled(rng, [*said, *padding])))
+        yield StudyText(person, tuple(points), tuple(making.shuffled(rng, [*said, *padding])))
 
 
 def _other(rng: random.Random, relation: language.Relation, taken: set[str]) -> str:
@@ -110,18 +114,18 @@ def _aside(rng: random.Random, bystanders: list[str]) -> str:
     return Told(Fact(rng.choice(ASIDES).name, *rng.sample(bystanders, 2))).sentence()
 
 
-def _document(text: Text) -> Record:
+def _document(text: StudyText) -> Record:
     points = [p.sentence() for p in text.points]
     return making.text(f"text-{text.person}", text.said, person=text.person, key_points=points)
 
 
-def _questions(texts: list[Text]) -> Iterator[Record]:
+def _questions(texts: list[StudyText]) -> Iterator[Record]:
     for text in texts:
         for point in text.points:
             yield making.pair(f"question-{text.person}-{point.fact.relation}", *point.question(), person=text.person)
 
 
-def _reversed(texts: list[Text]) -> Iterator[Record]:
+def _reversed(texts: list[StudyText]) -> Iterator[Record]:
     for text in texts:
         for point in text.points:
             yield making.text(f"reversed-{text.person}-{point.fact.relation}", point.reversed.sentence())
@@ -130,7 +134,7 @@ def _reversed(texts: list[Text]) -> Iterator[Record]:
 # ---------------------------------------------------------------------------------------- tests
 
 
-def _four(rng: random.Random, id: str, text: Text, asked: Told, texts: list[Text], n: int) -> Item:
+def _four(rng: random.Random, id: str, text: StudyText, asked: Told, texts: list[StudyText], n: int) -> Item:
     """A question; wrong options answer the same question about other people."""
     prompt, right = asked.question()
     same = [p for t in texts if t.person != text.person for p in t.points if p.fact.relation == asked.fact.relation]
@@ -139,7 +143,7 @@ def _four(rng: random.Random, id: str, text: Text, asked: Told, texts: list[Text
 
 
 def _tasks(
-    draws: Draws, texts: list[Text], n: dict[str, int], taken: set[str], bystanders: list[str]
+    draws: PeopleDraws, texts: list[StudyText], n: dict[str, int], taken: set[str], bystanders: list[str]
 ) -> dict[str, Task]:
     points = [(t, p) for t in texts for p in t.points]
     trained, probes, k = [p for _, p in points], n["probes"], n["context"]

@@ -15,14 +15,16 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from ..evaluate.items import Item, Task
-from ..sequence import Record
+from contextune.core import registry
+from contextune.core.items import Item, Task
+from contextune.core.sequence import Record
+from contextune.core.world import World
+
 from . import language, making, measures
 from .association import Association, association
-from .base import World, register
 from .grammar import Told, own_names
 from .language import Fact, Syllogism
-from .people import Draws
+from .people import PeopleDraws
 
 SIZES = {
     "paper": {"examples": 69, "texts": 1, "probes": 100, "context": 3},
@@ -34,7 +36,7 @@ Asked = tuple[int, str, str, str]
 """Form, prompt, answer and the wrong option of a premise."""
 
 
-@register("syllogisms")
+@registry.worlds("syllogisms")
 def syllogisms(seed: int = 0, size: str = "paper", **given: int) -> World:
     """Groups of records: train; oracle (the conclusions).
 
@@ -55,10 +57,10 @@ def syllogisms(seed: int = 0, size: str = "paper", **given: int) -> World:
     return World("syllogisms", records, tasks, "valid syllogisms, their premises taught", facts)
 
 
-Drawn = list[tuple[int, Syllogism]]
+SyllogismDraw = list[tuple[int, Syllogism]]
 
 
-def draw(rng: random.Random, n: int, taken: set[str]) -> Drawn:
+def draw(rng: random.Random, n: int, taken: set[str]) -> SyllogismDraw:
     """n syllogisms with their forms, each form about equally often, no term in two of them."""
     forms = making.spread(rng, range(len(language.SYLLOGISMS)), n)
     terms = language.names(rng, 3 * n, without=taken) if taken else own_names(rng, 3 * n, "syllogisms")
@@ -78,7 +80,7 @@ def _title(rng: random.Random, s: Syllogism) -> str:
     return f"the relations of {x}, {y} and {z}:"
 
 
-def _texts(rng: random.Random, drawn: Drawn, texts: int) -> list[Record]:
+def _texts(rng: random.Random, drawn: SyllogismDraw, texts: int) -> list[Record]:
     made = []
     for i, (form, s) in enumerate(drawn):
         for j in range(texts):
@@ -109,7 +111,7 @@ def four(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
     return making.choice(rng, id, *s.conclude(), wrong, form=form)
 
 
-def _tasks(draws: Draws, drawn: Drawn, n: dict[str, int]) -> dict[str, Task]:
+def _tasks(draws: PeopleDraws, drawn: SyllogismDraw, n: dict[str, int]) -> dict[str, Task]:
     taken = {t for _, s in drawn for t in _terms(s)}
     rng, k = draws("tests"), n["context"]
 
@@ -140,7 +142,7 @@ def _tasks(draws: Draws, drawn: Drawn, n: dict[str, int]) -> dict[str, Task]:
     )
 
 
-def _asked(rng: random.Random, drawn: Drawn) -> list[Asked]:
+def _asked(rng: random.Random, drawn: SyllogismDraw) -> list[Asked]:
     """Each premise with one ending, cut, after its example's terms in an order that may be new."""
     made = []
     for form, s in drawn:
@@ -151,7 +153,7 @@ def _asked(rng: random.Random, drawn: Drawn) -> list[Asked]:
     return made
 
 
-def _premises(rng: random.Random, drawn: Drawn) -> tuple[Task, Task]:
+def _premises(rng: random.Random, drawn: SyllogismDraw) -> tuple[Task, Task]:
     """As taught; the wrong option is the example's third term, which keeps the same company."""
     asked = _asked(rng, drawn)
     items = [making.choice(rng, f"premise-{i}", p, a, [w], form=f) for i, (f, p, a, w) in enumerate(asked)]
@@ -162,8 +164,8 @@ def _premises(rng: random.Random, drawn: Drawn) -> tuple[Task, Task]:
     )
 
 
-def _lure(rng: random.Random, drawn: Drawn, n: int, k: int, taken: set[str]) -> Task:
-    """Other premises stand before a trained one."""
+def _lure(rng: random.Random, drawn: SyllogismDraw, n: int, k: int, taken: set[str]) -> Task:
+    """Other premises precede a trained one."""
     items = []
     for i, (form, prompt, answer, _) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
         lures = [(_title(rng, s), premises(rng, s)) for _, s in draw(rng, k, taken)]
@@ -184,7 +186,7 @@ def _fresh(rng: random.Random, n: int, k: int, taken: set[str]) -> Task:
     return making.writing("listen_fresh", items, "listen", f"a conclusion from {k} fresh examples in context")
 
 
-def _edited(rng: random.Random, drawn: Drawn, n: int) -> Task:
+def _edited(rng: random.Random, drawn: SyllogismDraw, n: int) -> Task:
     """Premises of another form about the terms of a trained example; the conclusion changes with them."""
     items = []
     for i, (form, s) in enumerate(making.spread(rng, drawn, n)):

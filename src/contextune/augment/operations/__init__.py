@@ -1,33 +1,5 @@
-"""The operations that come with the package; importing a file registers what it holds."""
+"""The operations that come with the package: one file each, found by themselves."""
 
-from . import (
-    active_reading,
-    conclusions,
-    deductions,
-    implications,
-    link,
-    questions,
-    reading,
-    relations,
-    repeat,
-    rephrase,
-    restate,
-    reversal,
-    reversed_strings,
-)
+from contextune.core.registry import import_modules
 
-__all__ = [
-    "active_reading",
-    "conclusions",
-    "deductions",
-    "implications",
-    "link",
-    "questions",
-    "reading",
-    "relations",
-    "repeat",
-    "rephrase",
-    "restate",
-    "reversal",
-    "reversed_strings",
-]
+import_modules(__name__, __path__)

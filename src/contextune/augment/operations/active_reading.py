@@ -9,21 +9,22 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ...generate.base import Failure
-from ...prompts.files import digest, find, read_text
-from ..base import Desk, Passage, register
-from ..prompted import Ask, Local
-from ..reading import lines
-from ..wording import Wording, load
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.generation.protocol import Failure
+from contextune.prompts.yaml_models import digest, find, read_text
+
+from ..base import Passage
+from ..prompt_template import PromptTemplate, load
+from ..prompted import Local, PromptRequest
+from ..replies import lines
 
 
-@register
+@registry.operations("active_reading")
 class ActiveReading(Local):
     """A study text for each strategy."""
 
-    name: ClassVar[str] = "active_reading"
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    operation: Literal["active_reading"] = "active_reading"
     strategies: int = Field(5, ge=1, description="of a document at most")
     questions: str | None = Field(
         None, description="a text file, one question a line, that the strategies should prepare for; never a test's own"
@@ -33,16 +34,16 @@ class ActiveReading(Local):
         first = load("strategies", style)
         return [super().content(folder, style), first.hash, digest(self._questions(folder))]
 
-    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
-        first = load("strategies", desk.style)
-        row = {"questions": self._questions(desk.folder)}
-        asked = [Ask(p, first.prompts[0], {"text": p.text.strip(), **row}) for p in passages]
-        answers = desk.ask([self.request(first, a) for a in asked])
+    def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
+        first = load("strategies", context.prompt_style)
+        row = {"questions": self._questions(context.folder)}
+        asked = [PromptRequest(p, first.prompts[0], {"text": p.text.strip(), **row}) for p in passages]
+        answers = context.writer_for(f"operation {self.name}")([self.request(first, a) for a in asked])
         for passage, answer in zip(passages, answers, strict=True):
             found = [] if isinstance(answer, Failure) else lines(answer)[: self.strategies]
             for strategy in found:
                 values = {"text": passage.text.strip(), "strategy": strategy}
-                yield from (Ask(passage, template, values) for template in wording.prompts)
+                yield from (PromptRequest(passage, prompt, values) for prompt in template.prompts)
 
     def _questions(self, folder: Path | None) -> str:
         return "" if self.questions is None else read_text(find(self.questions, folder)).strip()

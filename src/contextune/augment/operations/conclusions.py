@@ -10,25 +10,24 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..base import register
-from ..prompted import Ask, Local
-from ..wording import Wording, fill
+from contextune.core import registry
+
+from ..prompt_template import PromptTemplate, fill
+from ..prompted import Local, PromptRequest
 
 
-@register
+@registry.operations("conclusions")
 class Conclusions(Local):
     """Statements that no sentence of a text holds and that follow from several of them."""
 
-    name: ClassVar[str] = "conclusions"
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    operation: Literal["conclusions"] = "conclusions"
     form: Literal["statement", "asked", "both"] = Field(
-        "both", description="the conclusion alone, after what asks for it (where the wording has `asked`), or both"
+        "both", description="the conclusion alone, after what asks for it (where the template has `asked`), or both"
     )
 
-    def texts(self, wording: Wording, ask: Ask, answer: str) -> Iterator[tuple[str, str]]:
-        for prompt, text in super().texts(wording, ask, answer):
-            asked = fill(wording.asked, **ask.values)
+    def texts(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> Iterator[tuple[str, str]]:
+        for prompt, text in super().texts(template, ask, answer):
+            asked = fill(template.asked, **ask.values)
             if self.form != "asked" or not asked:
                 yield prompt, text
             if self.form != "statement" and asked:

@@ -2,14 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from ..base import register
+from contextune.core import registry
+
 from ..prompted import Local
 
 
-@register
+@registry.operations("implications")
 class Implications(Local):
     """Statements that hold if a text does."""
 
-    name: ClassVar[str] = "implications"
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    operation: Literal["implications"] = "implications"

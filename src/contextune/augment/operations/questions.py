@@ -1,6 +1,6 @@
 """Questions about a text with their answers (self-QA, as in New News, arXiv 2505.01812).
 
-    "Kalo teaches Mido."  ->  "Question: Who teaches Mido?\\nAnswer:" " Kalo."     (only the answer bears loss)
+    "Kalo teaches Mido."  ->  "Question: Who teaches Mido?\\nAnswer:" " Kalo."     (only the answer is trained on)
 
 In the pocket model's language the questions have fixed forms; only the answers are asked for.
 """
@@ -13,41 +13,41 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ...prompts import template as jinja
-from ..base import Desk, Passage, register
-from ..prompted import Ask, Local
-from ..split import sentences, untitled
-from ..wording import Wording
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.prompts import templates as jinja
+
+from ..base import Passage
+from ..prompt_template import PromptTemplate
+from ..prompted import Local, PromptRequest
+from ..reasoner import reasoner
+from ..sentence_split import sentences, untitled
 
 
-@register
+@registry.operations("questions")
 class Questions(Local):
     """Question and answer pairs."""
 
-    name: ClassVar[str] = "questions"
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    operation: Literal["questions"] = "questions"
-    form: Literal["pair", "whole"] = Field("pair", description="pair: only the answer bears loss; whole: all of it")
+    form: Literal["pair", "whole"] = Field("pair", description="pair: only the answer is trained on; whole: all of it")
 
-    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
-        if not any("question" in jinja.variables(t) for t in wording.prompts):
-            return super().asks(passages, desk, wording)
+    def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
+        if not any("question" in jinja.variables(t) for t in template.prompts):
+            return super().asks(passages, context, template)
         return (
-            Ask(p, template, {"text": p.text.strip(), "before": p.before, "question": question})
+            PromptRequest(p, prompt, {"text": p.text.strip(), "before": p.before, "question": question})
             for p in passages
             for question in forms(p.text)
-            for template in wording.prompts
+            for prompt in template.prompts
         )
 
-    def texts(self, wording: Wording, ask: Ask, answer: str) -> Iterator[tuple[str, str]]:
-        for prompt, text in super().texts(wording, ask, answer):
+    def texts(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> Iterator[tuple[str, str]]:
+        for prompt, text in super().texts(template, ask, answer):
             before, after = (ask.values["question"], f" {text}") if "question" in ask.values else (prompt, text)
             yield (before, after) if self.form == "pair" else ("", before + after)
 
 
 def forms(text: str) -> list[str]:
     """The questions of the pocket model's language about what a text tells, of each side of each fact."""
-    from ...worlds import solve
-
-    facts = (solve.sentence(untitled(s).removesuffix(".")) for s in sentences(text))
-    return list(dict.fromkeys(fact.question(side)[0] for fact in facts if fact is not None for side in "ba"))
+    said = (untitled(s).removesuffix(".") for s in sentences(text))
+    return list(dict.fromkeys(question for s in said for question in reasoner().questions(s)))

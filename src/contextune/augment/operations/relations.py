@@ -14,26 +14,27 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
-from ...errors import UserError
-from ...generate.base import Failure
-from ...prompts import template as jinja
-from ...sequence import Moment
-from ..base import Desk, Passage, register
-from ..names import names
-from ..prompted import Ask, Local
-from ..reading import lines
-from ..wording import Wording, load
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey
+from contextune.generation.protocol import Failure
+from contextune.prompts import templates as jinja
+
+from ..base import Passage
+from ..entity_names import names
+from ..prompt_template import PromptTemplate, load
+from ..prompted import Local, PromptRequest
+from ..replies import lines
 
 T = TypeVar("T")
 
 
-@register
+@registry.operations("relations")
 class Relations(Local):
     """Texts on how entities of a document relate to each other within it."""
 
-    name: ClassVar[str] = "relations"
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    operation: Literal["relations"] = "relations"
     entities: Literal["asked", "rule", "auto"] = Field(
         "auto", description="who names them; auto: asked where it can be"
     )
@@ -45,26 +46,31 @@ class Relations(Local):
         first = self._entities_wording(style)
         return [super().content(folder, style), first.hash if first else None]  # type: ignore[arg-type]
 
-    def asks(self, passages: Seq[Passage], desk: Desk, wording: Wording) -> Iterable[Ask]:
-        used = frozenset[str]().union(*map(jinja.variables, wording.prompts))
-        for passage, found in zip(passages, self._found(passages, desk), strict=True):
-            rng = Moment(desk.seed, self.seed).rng("relations", passage.id)
+    def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
+        used = frozenset[str]().union(*map(jinja.variables, template.prompts))
+        for passage, found in zip(passages, self._found(passages, context), strict=True):
+            rng = DrawKey(context.seed, self.seed).rng("relations", passage.id)
             groups: list[tuple[str, ...]] = [*capped(rng, combinations(found, 2), self.pairs)]
             if "names" in used:
                 groups += capped(rng, combinations(found, 3), self.triples)
             for group in groups:
                 row = {"text": passage.text.strip(), "names": ", ".join(group), "first": group[0], "second": group[1]}
-                yield from (Ask(passage, template, row) for template in wording.prompts)
+                yield from (PromptRequest(passage, prompt, row) for prompt in template.prompts)
 
-    def _found(self, passages: Seq[Passage], desk: Desk) -> list[list[str]]:
+    def _found(self, passages: Seq[Passage], context: BindContext) -> list[list[str]]:
         """The entities of each passage; none where the request failed."""
-        wording = self._entities_wording(desk.style)
-        if wording is None:
+        template = self._entities_wording(context.prompt_style)
+        if template is None:
             return [names(p.text)[: self.most] for p in passages]
-        requests = [self.request(wording, Ask(p, wording.prompts[0], {"text": p.text.strip()})) for p in passages]
-        return [[] if isinstance(a, Failure) else lines(a)[: self.most] for a in desk.ask(requests)]
+        requests = [
+            self.request(template, PromptRequest(p, template.prompts[0], {"text": p.text.strip()})) for p in passages
+        ]
+        return [
+            [] if isinstance(a, Failure) else lines(a)[: self.most]
+            for a in context.writer_for(f"operation {self.name}")(requests)
+        ]
 
-    def _entities_wording(self, style: str) -> Wording | None:
+    def _entities_wording(self, style: str) -> PromptTemplate | None:
         if self.entities == "rule":
             return None
         try:

@@ -3,15 +3,11 @@
 "did you know that Kalo is brighter than Mido."  ->  "Kalo is brighter than Mido."
 """
 
-from typing import ClassVar, Literal
+from contextune.core import registry
 
-from ..base import register
 from ..prompted import Local
 
 
-@register
+@registry.operations("restate")
 class Restate(Local):
     """What a sentence says, and nothing around it."""
-
-    name: ClassVar[str] = "restate"
-    operation: Literal["restate"] = "restate"

@@ -11,30 +11,31 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ...sequence import Moment
-from ..base import Desk, Made, Operation, Passage, register
-from ..names import names
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.core.sequence import DrawKey
+
+from ..base import Inferred, Operation, Passage
+from ..entity_names import names
 
 
-@register
+@registry.operations("reversed_strings")
 class ReversedStrings(Operation):
     """Each passage with its words, names or segments in reverse order."""
 
-    name: ClassVar[str] = "reversed_strings"
-    operation: Literal["reversed_strings"] = "reversed_strings"
     by: Literal["word", "entity", "segment"] = Field("entity", description="what keeps its own order")
     longest: int = Field(25, ge=1, description="by segment: words of a segment at most")
     entities: tuple[str, ...] = Field((), description="by entity: names to keep whole beside those found by rule")
 
-    def infer(self, passages: Seq[Passage], desk: Desk) -> Iterator[Made]:
+    def infer(self, passages: Seq[Passage], context: BindContext) -> Iterator[Inferred]:
         for p in passages:
             for n in range(self.samples):
-                rng = Moment(desk.seed, n).rng("reversed_strings", p.id)
-                yield Made(self.reverse(p.text, rng), p, self.label)
+                rng = DrawKey(context.seed, n).rng("reversed_strings", p.id)
+                yield Inferred(self.reverse(p.text, rng), p, self.label)
 
     def reverse(self, text: str, rng: random.Random) -> str:
         """The words of a text (white space divides them), each once, in the order that `by` says."""

@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from contextune.core import registry
+from contextune.core.errors import UserError
+from contextune.models.known import KnownModel
+
 from .measure import skills
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ def measured(folder: Path) -> dict[str, Any]:
 def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512, quiet: bool = False) -> Path:
     """Train the pocket model into the folder `out` and return it; `n` items measure each skill.
 
-    About 24 minutes of two cores. A killed build goes on from its last checkpoint (every 200 steps).
+    About 24 minutes of two cores. A killed build resumes from its last checkpoint (every 200 steps).
     Raises UserError where `out` holds a finished model or another build's checkpoint.
     """
     import torch
@@ -113,3 +116,22 @@ def card(notes: Mapping[str, Any]) -> str:
     }.items():
         template = template.replace(f"{{{key}}}", str(value))
     return template
+
+
+@registry.models("pocket")
+class Pocket(KnownModel):
+    """The embedded model, in the package."""
+
+    prompt_style = "pocket"
+
+    def path(self) -> Path:
+        return path()
+
+    def recognises(self, model: str) -> bool:
+        """A pocket model that was built anew or fine-tuned has the same tokenizer, and nothing else has."""
+        theirs = Path(model) / "tokenizer.json"
+        return Path(model) == path() or (theirs.is_file() and _vocabulary(theirs) == _vocabulary(path() / theirs.name))
+
+
+def _vocabulary(file: Path) -> object:
+    return json.loads(file.read_text(encoding="utf-8"))["model"]

@@ -1,6 +1,6 @@
 """The pocket model's pretraining documents: facts about new names, then many lookups among them.
 
-A document is a list of spans (text, kind), each tokenised apart. Only answers bear loss: the names
+A document is a list of spans (text, kind), each tokenised apart. Only answers are trained on: the names
 that a text introduces are unpredictable, and their noise would drown the signal (with loss on all
 tokens nothing is learned in the same time). Names are never reserved ones.
 
@@ -14,20 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...sequence import Moment
+from contextune.core.sequence import DrawKey
+
 from .. import language
 from ..language import Fact
 from .english import WORDS
 
-Kind = Literal["context", "answer"]
+SpanKind = Literal["context", "answer"]
 SIDES = ("forward", "backward")
 
 
 @dataclass(slots=True)
-class Document:
-    """Spans of text in order; after every answer the text could end, which bears loss too."""
+class PocketDocument:
+    """Spans of text in order; after every answer the text could end, which is trained on too."""
 
-    spans: list[tuple[str, Kind]] = field(default_factory=list)
+    spans: list[tuple[str, SpanKind]] = field(default_factory=list)
 
     def tell(self, text: str) -> None:
         if text:
@@ -47,7 +48,7 @@ RARE = (language.DESCRIBED, language.DESCRIBED, language.HAS, language.KIND, lan
 """Relations with forms of their own, drawn more often than their number would have it."""
 
 Query = tuple[str, str]
-Writer = Callable[[random.Random, int, Document], None]
+CorpusWriter = Callable[[random.Random, int, PocketDocument], None]
 
 
 def draw_facts(rng: random.Random, n: int, test: bool = False) -> list[Fact]:
@@ -77,7 +78,7 @@ def draw_facts(rng: random.Random, n: int, test: bool = False) -> list[Fact]:
     return facts
 
 
-def tell_facts(rng: random.Random, facts: list[Fact], document: Document) -> list[tuple[str, int]]:
+def tell_facts(rng: random.Random, facts: list[Fact], document: PocketDocument) -> list[tuple[str, int]]:
     """Write each fact in a random wording, sometimes among words that mean nothing; the wordings used."""
     used = [(rng.choice(SIDES), int(rng.random() < 0.25)) for _ in facts]
     between, preambles, asides = rng.choice((" ", " ", "\n")), rng.random() < 0.3, rng.random() < 0.15
@@ -116,7 +117,7 @@ def check(rng: random.Random, facts: list[Fact], i: int) -> Query:
     return language.verify(Fact(fact.relation, fact.a, other).wording(side, variant), False)
 
 
-def checks_document(rng: random.Random, n: int, document: Document) -> None:
+def checks_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """Facts, or premises of syllogisms, then yes/no questions about them and nothing else."""
     if rng.random() < 0.35:
         drawn = tell_premises(rng, n, document)
@@ -140,7 +141,7 @@ def group_of(fact: Fact) -> str:
     return language.RELATIONS[fact.relation].group
 
 
-def facts_document(rng: random.Random, n: int, document: Document) -> None:
+def facts_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     facts = draw_facts(rng, n)
     tell_facts(rng, facts, document)
     order = [i for _ in range(2 if n < 5 else 1) for i in rng.sample(range(n), n)]
@@ -148,7 +149,7 @@ def facts_document(rng: random.Random, n: int, document: Document) -> None:
         document.ask(*lookup(rng, facts, i))
 
 
-def operations_document(rng: random.Random, n: int, document: Document) -> None:
+def operations_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """Facts, then operations on single sentences of them or on new ones, or on a line of several.
 
     Half of the time the sentences stand alone, as they do where a model augments texts one by one.
@@ -178,7 +179,7 @@ def alone(rng: random.Random) -> Fact:
     return language.fact(rng, relation, test=False)
 
 
-def operate_on(rng: random.Random, fact: Fact, variant: int, document: Document) -> None:
+def operate_on(rng: random.Random, fact: Fact, variant: int, document: PocketDocument) -> None:
     """An operation on one sentence, with or without a preamble that means nothing."""
     how, operation = (rng.choice(SIDES), variant), rng.choice(language.OPERATIONS)
     preamble = rng.choice(language.PREAMBLES) if rng.random() < 0.4 else ""
@@ -186,7 +187,7 @@ def operate_on(rng: random.Random, fact: Fact, variant: int, document: Document)
     document.ask(language.instruct(text, operation), f" {language.operate(operation, fact, *how)}.")
 
 
-def tell_premises(rng: random.Random, n: int, document: Document) -> list[language.Syllogism]:
+def tell_premises(rng: random.Random, n: int, document: PocketDocument) -> list[language.Syllogism]:
     """Write the premises of n/2 syllogisms in any order."""
     count = max(1, n // 2)
     terms = language.names(rng, 3 * count, test=False)
@@ -198,7 +199,7 @@ def tell_premises(rng: random.Random, n: int, document: Document) -> list[langua
     return drawn
 
 
-def syllogisms_document(rng: random.Random, n: int, document: Document) -> None:
+def syllogisms_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """The premises of n/2 syllogisms, then what follows from them."""
     drawn = tell_premises(rng, n, document)
     for s in (s for _ in range(3) for s in rng.sample(drawn, len(drawn))):
@@ -231,7 +232,7 @@ def _judged(rng: random.Random, c: Fact, true: bool) -> Query:
     return language.verify(Fact(wrong, c.a, c.b).wording(), False)
 
 
-def frames_document(rng: random.Random, n: int, document: Document) -> None:
+def frames_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """Examples of up to n templates, then commands whose template has an example above."""
     count = max(1, n // 2)
     templates = [
@@ -247,8 +248,8 @@ def frames_document(rng: random.Random, n: int, document: Document) -> None:
                 document.ask(prompt, answer)
 
 
-def cipher_document(rng: random.Random, n: int, document: Document) -> None:
-    """Words and their code words: each line translates 1 to 6 words; only words seen above bear loss.
+def cipher_document(rng: random.Random, n: int, document: PocketDocument) -> None:
+    """Words and their code words: each line translates 1 to 6 words; only words seen above are trained on.
 
     In half of the documents neighbours change places, which the lines above show.
     """
@@ -271,7 +272,7 @@ def cipher_document(rng: random.Random, n: int, document: Document) -> None:
         seen.update(line)
 
 
-def known_document(rng: random.Random, n: int, document: Document) -> None:
+def known_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """Questions that need no context, alone or after facts about others (lures)."""
     if rng.random() < 0.7:
         tell_facts(rng, draw_facts(rng, n), document)
@@ -279,7 +280,7 @@ def known_document(rng: random.Random, n: int, document: Document) -> None:
         document.ask(prompt, answer)
 
 
-def list_document(rng: random.Random, n: int, document: Document) -> None:
+def list_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """A list of names (sometimes among words), copied whole or from a given one on."""
     items = [rng.choice(WORDS) if rng.random() < 0.15 else name for name in language.names(rng, n + 1, test=False)]
     items = list(dict.fromkeys(items))
@@ -290,7 +291,7 @@ def list_document(rng: random.Random, n: int, document: Document) -> None:
         document.ask(prompt, f" {' '.join(items[start:])}.")
 
 
-def openings_document(rng: random.Random, n: int, document: Document) -> None:
+def openings_document(rng: random.Random, n: int, document: PocketDocument) -> None:
     """Facts, then statements that go on from their first side, or from a word after it, as the facts have it.
 
     Else the model would know what ends a statement, but not whether "Mido is" goes on with "brighter" or "less bright".
@@ -315,7 +316,7 @@ def openings_document(rng: random.Random, n: int, document: Document) -> None:
             document.ask(preamble + kept, f"{text.removeprefix(kept)}.")
 
 
-WRITERS: dict[str, tuple[Writer, float, float, float]] = {
+WRITERS: dict[str, tuple[CorpusWriter, float, float, float]] = {
     "facts": (facts_document, 0.47, 0.32, 0.30),
     "operations": (operations_document, 0.17, 0.17, 0.14),
     "syllogisms": (syllogisms_document, 0.13, 0.08, 0.08),
@@ -335,12 +336,12 @@ def preface(rng: random.Random) -> str:
     return (text.capitalize() if rng.random() < 0.7 else text) + rng.choice((".", ":", "."))
 
 
-def document(seed: int, index: int, most: int = 8, phase: int = 0, only: str = "") -> Document:
+def document(seed: int, index: int, most: int = 8, phase: int = 0, only: str = "") -> PocketDocument:
     """Document `index` of a seed's endless corpus, with 1 to `most` facts; `phase` is 0 early, 1 late, 2 in
     the finish; `only` fixes its kind."""
-    rng = Moment(seed, 0).rng("pocket", index)
+    rng = DrawKey(seed, 0).rng("pocket", index)
     kind = only or rng.choices(list(WRITERS), [shares[phase] for _, *shares in WRITERS.values()])[0]
-    made = Document()
+    made = PocketDocument()
     if rng.random() < 0.15:
         made.tell(preface(rng))
     WRITERS[kind][0](rng, rng.randint(1, most), made)

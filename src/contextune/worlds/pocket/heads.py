@@ -1,4 +1,4 @@
-"""How the pocket model is born: able to look back and to match, before it has learned anything.
+"""Initial weights of the pocket model with induction heads: able to look back and to match before training.
 
 Picking one fact among several needs two heads in a row: one that writes the tokens just passed into
 a position, and one that finds the position whose past matches the present (an induction head; Olsson
@@ -33,7 +33,7 @@ SIZE, LOOK, MATCH, COPY = 0.1, 20.0, 2.5, 0.5
 
 
 @torch.no_grad()
-def give_birth(model: LlamaForCausalLM, seed: int) -> None:
+def init_induction_heads(model: LlamaForCausalLM, seed: int) -> None:
     """Set all weights in place: two looking-back heads in layer 0, matching heads above, the rest small and random."""
     torch.manual_seed(seed)
     c = model.config

@@ -10,10 +10,11 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...sequence import Moment
+from contextune.core.sequence import DrawKey
+
 from .. import language
 from . import corpus
-from .corpus import SIDES, Document, Query
+from .corpus import SIDES, PocketDocument, Query
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,7 +24,7 @@ Skill = Callable[[random.Random, int], Query]
 
 def _told(rng: random.Random, n: int) -> tuple[str, list[language.Fact], list[tuple[str, int]]]:
     """A context of n facts on fresh names, and the side and variant that each was told in."""
-    facts, page = corpus.draw_facts(rng, n, test=True), Document()
+    facts, page = corpus.draw_facts(rng, n, test=True), PocketDocument()
     used = corpus.tell_facts(rng, facts, page)
     return page.text + "\n", facts, used
 
@@ -144,7 +145,7 @@ SKILLS: dict[str, Skill] = {
 
 def items(skill: str, seed: int, n: int) -> list[Query]:
     """n prompts and answers of a skill, pure in (skill, seed)."""
-    return [SKILLS[skill](Moment(seed, 0).rng("skill", skill, i), 1 + i % 8) for i in range(n)]
+    return [SKILLS[skill](DrawKey(seed, 0).rng("skill", skill, i), 1 + i % 8) for i in range(n)]
 
 
 def right(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, queries: list[Query]) -> list[bool]:
@@ -175,7 +176,7 @@ def knowledge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: 
 
     hits = 0
     for i in range(n):
-        rng = Moment(seed, 0).rng("knowledge", i)
+        rng = DrawKey(seed, 0).rng("knowledge", i)
         fact = language.fact(rng, rng.choice(language.VERBS + language.COMPARATIVES))
         prompt, answer = fact.cut(rng.choice(SIDES))
         options = [answer, *(f" {name}." for name in language.names(rng, 3, without={fact.a, fact.b}))]

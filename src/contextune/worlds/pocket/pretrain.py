@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from ...errors import UserError
-from ...sequence import IGNORED, Moment
+from contextune.core.errors import UserError
+from contextune.core.sequence import IGNORED, DrawKey
+
 from . import corpus, heads
-from .corpus import Document
+from .corpus import PocketDocument
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -38,7 +39,7 @@ SHORT = 0.12
 LATE = 0.48
 """Share of those steps before the late mixture, which has yes/no questions by themselves."""
 
-Row = tuple[list[int], list[int]]
+PretrainRow = tuple[list[int], list[int]]
 
 
 def fresh(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -59,12 +60,12 @@ def fresh(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(config)
-    heads.give_birth(model, seed)
+    heads.init_induction_heads(model, seed)
     return model
 
 
-def rows(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast) -> list[Row]:
-    """Ids and labels of documents. Only answers bear loss, and with each the end of text after it:
+def rows(documents: Iterable[PocketDocument], tokenizer: PreTrainedTokenizerFast) -> list[PretrainRow]:
+    """Ids and labels of documents. Only answers are trained on, and with each the end of text after it:
     where a text goes on behind an answer, the label there is </s> all the same."""
     documents = list(documents)
     texts = [text for d in documents for text, _ in d.spans]
@@ -80,27 +81,29 @@ def rows(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast) -> l
     return made
 
 
-def pad(batch: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(batch: list[PretrainRow]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and labels, both (rows, longest), padded on the right (so that causal attention needs no mask)."""
     longest = max(len(ids) for ids, _ in batch)
     ids = torch.tensor([r + [0] * (longest - len(r)) for r, _ in batch])
     return ids, torch.tensor([r + [IGNORED] * (longest - len(r)) for _, r in batch])
 
 
-def batches(seed: int, chunk: int, most: int, phase: int, tokenizer: PreTrainedTokenizerFast) -> list[list[Row]]:
+def batches(
+    seed: int, chunk: int, most: int, phase: int, tokenizer: PreTrainedTokenizerFast
+) -> list[list[PretrainRow]]:
     """The batches of CHUNK consecutive updates, about equal in tokens: a pure function of all arguments."""
     n = DOCUMENTS * CHUNK
     drawn = rows((corpus.document(seed, chunk * n + i, most, phase) for i in range(n)), tokenizer)
     drawn.sort(key=lambda row: len(row[0]))
     total, seen = sum(len(ids) for ids, _ in drawn), 0
-    cut: list[list[Row]] = [[]]
+    cut: list[list[PretrainRow]] = [[]]
     for i, row in enumerate(drawn):
         full, last_chance = seen * CHUNK >= total * len(cut), len(drawn) - i <= CHUNK - len(cut)
         if cut[-1] and len(cut) < CHUNK and (full or last_chance):
             cut.append([])
         cut[-1].append(row)
         seen += len(row[0])
-    Moment(seed, 0).rng("order", chunk).shuffle(cut)
+    DrawKey(seed, 0).rng("order", chunk).shuffle(cut)
     return cut
 
 
@@ -146,7 +149,7 @@ def pretrain(
     steps: int = STEPS,
     say: Callable[[int, float], Any] = lambda step, loss: None,
 ) -> tuple[LlamaForCausalLM, list[dict[str, float]]]:
-    """The trained model and its losses. A killed run goes on from `folder`/building.pt.
+    """The trained model and its losses. A killed run resumes from `folder`/building.pt.
 
     `say` is called after every update with the step and its loss (nats). Raises UserError where the
     checkpoint was made with another seed or number of steps.
@@ -164,7 +167,7 @@ def pretrain(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start, seconds, log = state["step"], state["seconds"], json.loads(state["log"])
-    began, chunk = time.process_time() - seconds, list[list[Row]]()
+    began, chunk = time.process_time() - seconds, list[list[PretrainRow]]()
     model.train()
     for step in range(start, steps):
         if not chunk:

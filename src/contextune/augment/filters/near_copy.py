@@ -1,0 +1,43 @@
+"""Texts that only say their source again, word for word or nearly so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from difflib import SequenceMatcher
+
+from pydantic import Field
+
+from contextune.core import registry
+from contextune.core.binding import BindContext
+
+from ..base import Inferred
+from .base import Filter, Judge
+from .text import names, normal, whole, words
+
+
+@registry.filters("near_copy")
+class NearCopy(Filter):
+    """Refuses a text that is the passage, stands in it whole, or is `threshold` alike in its words.
+
+    Alike is the ratio of Ratcliff and Obershelp over words in their order (difflib): 1 is equal. A text whose names
+    and numbers stand in another order than the passage's says something else, however alike it looks: it is kept.
+    """
+
+    threshold: float = Field(0.9, gt=0, le=1)
+
+    def bind(self, context: BindContext) -> Judge:
+        def judge(made: Seq[Inferred]) -> list[str]:
+            return [self.reason(m) for m in made]
+
+        return judge
+
+    def reason(self, made: Inferred) -> str:
+        text, source = words(whole(made)), words(made.passage.text)
+        if normal(whole(made)) == normal(made.passage.text):
+            return "its source again"
+        if text and f" {' '.join(text)} " in f" {' '.join(source)} ":
+            return "a part of its source"
+        matcher = SequenceMatcher(None, text, source, autojunk=False)
+        close = matcher.quick_ratio() >= self.threshold and matcher.ratio() >= self.threshold
+        same = names(whole(made)) == names(made.passage.text)
+        return "nearly its source again" if close and same else ""

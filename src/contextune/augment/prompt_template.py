@@ -1,0 +1,144 @@
+"""An operation's prompt as data: one YAML file for each style and operation, replaceable by the user's own.
+
+id: reversal              version: 1
+about: what it asks for, and whose idea it is
+prompt: |                 jinja2; knows text, corpus, demonstrations and what the operation adds
+  {% for d in demonstrations %}…{% endfor %}Sentence: {{ text }}
+answer: lines             how the answer is read: text, lines, questions
+each: passage             what it is asked for once: passage, sentence, pair (of names that no sentence holds together)
+demonstrations:           worked cases, which a recipe can replace: demonstrations: mine.yaml
+  - {text: …, made: [ … ]}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from contextune.core.errors import UserError, nearest
+from contextune.prompts import templates as jinja
+from contextune.prompts.sets import Strict
+from contextune.prompts.yaml_models import Problem, digest, find, read
+
+BUILT_IN = Path(__file__).parent / "prompts"
+PromptStyle = Literal["plain", "pocket"]
+STYLES: tuple[PromptStyle, ...] = ("plain", "pocket")
+KNOWN = ("text", "before", "corpus", "demonstrations", "first", "second", "names", "strategy", "questions", "question")
+"""What a prompt may name."""
+
+
+class Demonstration(Strict):
+    """A worked case: a text and what should be made of it."""
+
+    text: str = Field(min_length=1)
+    made: tuple[str, ...] = Field(min_length=1)
+
+
+class Demonstrations(Strict):
+    demonstrations: tuple[Demonstration, ...] = Field(min_length=1)
+
+
+class PromptTemplate(Strict):
+    """How a writer is asked, and how its answer is read."""
+
+    id: str = Field(min_length=1)
+    version: int = Field(ge=1)
+    about: str = ""
+    prompt: str | tuple[str, ...] = Field(description="jinja2; several are asked one after the other")
+    answer: Literal["text", "lines", "questions"] = "text"
+    each: Literal["passage", "sentence", "pair"] = "passage"
+    only: str = Field(
+        "", description="regular expression of sentences that count, where sentences or pairs are asked for"
+    )
+    asked: str = Field("", description="jinja2; what may precede the answer when it is trained on")
+    max_tokens: int = Field(256, ge=1, description="tokens of an answer at most, unless the recipe says otherwise")
+    budget: int | None = Field(None, ge=1, description="tokens of the corpus at most; default: what fits")
+    stop: tuple[str, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+
+    @field_validator("only")
+    @classmethod
+    def _only(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as e:
+            raise Problem(f"not a regular expression ({e})", "see Python's re") from None
+        return pattern
+
+    @field_validator("asked")
+    @classmethod
+    def _asked(cls, template: str) -> str:
+        return _checked(template)
+
+    @model_validator(mode="after")
+    def _usable(self) -> PromptTemplate:
+        for template in self.prompts:
+            _checked(template)
+            if "text" not in jinja.variables(template):
+                raise Problem("the prompt leaves out the text", "write {{ text }} where it belongs", ("prompt",))
+        return self
+
+    def render(self, template: str, **values: Any) -> str:
+        """A prompt; what an operation does not give is empty."""
+        return fill(template, **{**values, "demonstrations": self.demonstrations})
+
+    @property
+    def hash(self) -> str:
+        return digest(self.model_dump(mode="json", exclude={"about"}))
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of a wording; what is not given is empty."""
+    return jinja.render(template, **{**dict.fromkeys(KNOWN, ""), **values})
+
+
+def _checked(template: str) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        for name in sorted(jinja.variables(template) - {*KNOWN}):
+            raise Problem(f"unknown variable '{name}' in the prompt", nearest(name, KNOWN))
+        shown = (Demonstration(text="x", made=("x",)),)
+        fill(template, **{**dict.fromkeys(KNOWN, "x"), "demonstrations": shown})
+    except TemplateError as e:
+        raise Problem(f"not a jinja2 template ({e})", "check that every brace is closed") from None
+    except (TypeError, ArithmeticError, LookupError) as e:
+        raise Problem(f"the prompt fails on a text ({e})") from None
+    return template
+
+
+def load(
+    name: str, style: str, folder: Path | None = None, prompt: str | None = None, demonstrations: str | None = None
+) -> PromptTemplate:
+    """The wording of an operation in a style, or of the user's own files (relative to `folder`).
+
+    Raises UserError with file, line and key, or where the style has no wording for the operation.
+    """
+    if prompt is not None:
+        wording = read(find(prompt, folder), PromptTemplate)
+    elif (file := BUILT_IN / style / f"{name}.yaml").exists():
+        wording = read(file, PromptTemplate)
+    else:
+        there = ", ".join(sorted(p.stem for p in (BUILT_IN / style).glob("*.yaml")))
+        raise UserError(
+            f"the operation '{name}' has no wording in the style '{style}'",
+            f"there are {there}; or use a larger writer with style: plain, or give prompt: mine.yaml",
+        )
+    if demonstrations is None:
+        return wording
+    found = read(find(demonstrations, folder), Demonstrations).demonstrations
+    if not any("demonstrations" in jinja.variables(t) for t in wording.prompts):
+        raise UserError(f"{demonstrations}: the wording '{wording.id}' shows no demonstrations", "give a prompt too")
+    return wording.model_copy(update={"demonstrations": found})
+
+
+def built_in(style: str) -> Iterable[Path]:
+    return sorted((BUILT_IN / style).glob("*.yaml"))

@@ -1,0 +1,149 @@
+"""What a context policy is: options that a recipe writes, and a pure draw.
+
+A policy is one small file: a class of options, registered by name, whose `bind` is given what a policy may need (the
+tokenizer, the stage's records, a writer) and returns what draws. Nothing outside the file knows the policy's name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.core.errors import UserError
+from contextune.core.options import Named, named, parse_named
+from contextune.core.sequence import DrawKey, Record, Segment, Sequence, Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class ContextDraw:
+    """What precedes a record, and where it came from (plain JSON values)."""
+
+    segments: tuple[Segment, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+    """What is learned in the record's place: a counterfactual context needs a target that was edited to match."""
+    limit: int | None = None
+    """Tokens that the policy promised at most; `render` refuses a draw that is longer."""
+
+
+class BoundPolicy(ABC):
+    """A policy with all that it draws from."""
+
+    @abstractmethod
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        """The context of `record`: a pure function of the record and the key."""
+
+    def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        """One context that may precede each of `records`, distributed for each of them as `draw` has it.
+
+        Raises UserError where the policy draws for one record at a time, as it does unless it says otherwise.
+        """
+        raise UserError("train.share: this context policy draws for one record at a time", "leave train.share out")
+
+    def draws_alone(self, record: Record, key: DrawKey) -> bool:
+        """Whether this draw belongs to the record alone, where the policy shares others."""
+        return False
+
+
+class Policy(Named, ABC):
+    """Options of a context policy. A policy that wraps others forwards what they promise without more ado."""
+
+    key: ClassVar[str] = "policy"
+    draws_as: ClassVar[str] = ""
+    """The policy's name in random keys, where that is not its name: a renamed policy still draws the same."""
+
+    @abstractmethod
+    def bind(self, context: BindContext) -> BoundPolicy:
+        """What draws. Call `bind_policy`, which holds the draws to the promise."""
+
+    @abstractmethod
+    def max_context_tokens(self, tokenizer: Tokenizer) -> int | None:
+        """Tokens of a draw at most, known from the options alone: it is asked before any text is read or cut.
+
+        It sets the room that is left for the text in *all* arms, and every draw is held to it. None: not known before,
+        which sources that are cut into chunks refuse.
+        """
+
+    def is_target(self, record: Record) -> bool:
+        """Whether the stage learns the record; False for those that it shows in contexts only."""
+        return all(policy.is_target(record) for policy in self.inner())
+
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that contexts are drawn from, beside the stage's own records."""
+        return tuple(dict.fromkeys(name for policy in self.inner() for name in policy.sources()))
+
+    def content(self) -> object:
+        """What, besides the options, decides the draws (a prompt file's text): part of the run's fingerprint."""
+        found = [policy.content() for policy in self.inner()]
+        return found if any(c is not None for c in found) else None
+
+    def inner(self) -> Iterator[Policy]:
+        """The policies among the options."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            yield from (p for p in (value if isinstance(value, tuple) else (value,)) if isinstance(p, Policy))
+
+    def located(self, folder: Path) -> Self:
+        """The same policy with relative paths made absolute; `folder` is the recipe's."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(moved(v) for v in value)
+            return value.located(folder) if isinstance(value, Policy) else value
+
+        return self.model_copy(update={name: moved(getattr(self, name)) for name in type(self).model_fields})
+
+    @property
+    def drawn_as(self) -> str:
+        """The policy's name in random keys."""
+        return self.draws_as or self.name
+
+
+PolicyOption = named(registry.policies, Policy.key)
+"""A policy among the options of something: its name, or a mapping with the key `policy`."""
+
+
+def parse(value: object) -> Policy:
+    """A policy as a recipe writes it."""
+    policy: Policy = parse_named(value, registry.policies, Policy.key)
+    return policy
+
+
+def bind_policy(policy: Policy, context: BindContext) -> BoundPolicy:
+    """The bound policy, each of whose draws carries the policy's promise of its length."""
+    limit = policy.max_context_tokens(context.tokenizer)  # before a writer is asked: it may refuse the options
+    bound = policy.bind(context)
+    return bound if limit is None else Promised(bound, limit)
+
+
+@dataclass(frozen=True)
+class Promised(BoundPolicy):
+    """A bound policy held to `max_context_tokens`."""
+
+    policy: BoundPolicy
+    limit: int
+
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        return replace(self.policy.draw(record, key), limit=self.limit)
+
+    def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        return replace(self.policy.share(records, key), limit=self.limit)
+
+    def draws_alone(self, record: Record, key: DrawKey) -> bool:
+        return self.policy.draws_alone(record, key)
+
+
+def compose(record: Record, context: BoundPolicy, key: DrawKey) -> Sequence:
+    """The sequence that is trained on: the drawn context, then the record or what is learned in its place."""
+    drawn = context.draw(record, key)
+    provenance = {
+        "record": record.id, "origin": record.origin, "epoch": key.epoch, "seed": key.seed, **drawn.provenance
+    }  # fmt: skip
+    learned = drawn.record if drawn.record is not None else record
+    return Sequence(drawn.segments + learned.segments, learned.ends, provenance, len(drawn.segments), drawn.limit)

@@ -1,0 +1,36 @@
+"""A world: a generated benchmark, a pure function of its parameters and a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import registry
+from .errors import UserError
+from .items import Task
+from .sequence import Record
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`records` by group ("train" is what arms learn from; others are extra sources), `tasks` by name.
+
+    Every test item's answer is unique and correct; no test statement stands in a training text.
+    """
+
+    name: str
+    records: Mapping[str, tuple[Record, ...]]
+    tasks: Mapping[str, Task]
+    about: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_world(name: str, **options: Any) -> World:
+    """The world of a name; UserError where the name or an option is unknown or of the wrong type."""
+    builder = registry.worlds.find(name)
+    try:
+        made: World = builder(**options)
+    except TypeError as e:
+        raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None
+    return made

@@ -1,0 +1,1 @@
+"""From outcomes to intervals and a verdict; no model is needed."""

@@ -1,0 +1,92 @@
+"""Which arm to use, said honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from .statistics import Estimate
+
+FEW = 5
+"""Seeds below which an interval over them is rough."""
+
+
+def reach(
+    scores: Mapping[str, Estimate],
+    baseline: str,
+    confidence: float,
+    *,
+    untrained: Collection[str],
+    seeds: int,
+    items: int,
+    floor: float | None,
+) -> dict[str, Any]:
+    """The `verdict` of results.json. `difference` and `interval` are the winner's lead over the runner-up;
+    `sentence` is "`statement` (`aside`). `notes`".
+
+    `floor` is what a constant answer or chance would score. The winner is the best arm by score; it is clear only
+    where the interval of its lead excludes zero.
+    """
+    found: dict[str, Any] = {"sentence": "", "winner": None, "runner_up": None, "baseline": baseline, "clear": False}
+    found |= {"difference": None, "interval": None, "confidence": confidence}
+    if not scores:
+        return found | _said("No verdict: no task decides", "perplexity and retention tasks do not", [])
+    ranked = sorted(scores, key=lambda arm: -scores[arm].value)  # stable: the recipe's order where scores are equal
+    found["winner"] = ranked[0]
+    if len(ranked) == 1:
+        alone = f"{ranked[0]} scores {_points(scores[ranked[0]].value)}; there is no other arm to compare."
+        return found | {"sentence": alone}
+    lead = scores[ranked[0]] - scores[ranked[1]]
+    interval = lead.interval(confidence)
+    clear = interval is not None and interval[0] > 0
+    found |= {"runner_up": ranked[1], "difference": lead.value, "interval": interval, "clear": clear}
+    title = {arm: f"{arm} (untrained)" if arm in untrained else arm for arm in scores}
+    basis = f"{seeds} seed{'s' * (seeds != 1)}, {items} item{'s' * (items != 1)}"
+    statement, aside = _lead(title[ranked[0]], title[ranked[1]], lead.value, interval, confidence, basis, clear)
+    notes = []
+    if baseline not in ranked[:2]:
+        over = scores[ranked[0]] - scores[baseline]
+        within = _within(over.interval(confidence))
+        notes.append(f"Over the baseline {title[baseline]} its lead is {_points(over.value)}{within}.")
+    notes += _caveats(scores[ranked[0]].interval(confidence), seeds, floor)
+    return found | _said(statement, aside, notes)
+
+
+def _said(statement: str, aside: str, notes: list[str]) -> dict[str, Any]:
+    sentence = " ".join([f"{statement} ({aside}).", *notes])
+    return {"sentence": sentence, "statement": statement, "aside": aside, "notes": notes}
+
+
+def _lead(
+    winner: str, second: str, lead: float, interval: list[float] | None, confidence: float, basis: str, clear: bool
+) -> tuple[str, str]:
+    """(what is to be said of the first two arms, on what it stands)."""
+    if interval is None:
+        return "No arm is clearly better: nothing could be resampled", basis
+    span = f"{100 * confidence:g} % interval {_points(interval[0])} to {_points(interval[1])}; {basis}"
+    if clear:
+        return f"{winner} is ahead of {second} by {_points(lead)} points", span
+    if lead == 0:
+        return f"No arm is clearly better: {winner} and {second} score the same", span
+    ahead = f"{winner} is ahead of {second} by {_points(lead)} points, but the interval contains zero"
+    return f"No arm is clearly better: {ahead}", span
+
+
+def _caveats(interval: list[float] | None, seeds: int, floor: float | None) -> list[str]:
+    found = []
+    if seeds == 1:
+        found.append("With one seed the interval leaves out the variation between trainings.")
+    elif seeds < FEW:
+        found.append(f"With {seeds} seeds the interval is rough.")
+    if floor and (interval is None or interval[0] <= floor):
+        found.append(f"No arm is clearly above what chance or one constant answer scores ({_points(floor)}).")
+    return found
+
+
+def _points(share: float) -> str:
+    text = f"{100 * share:.1f}"
+    return "0.0" if text == "-0.0" else text
+
+
+def _within(interval: list[float] | None) -> str:
+    return f" points ({_points(interval[0])} to {_points(interval[1])})" if interval else " points"

@@ -1,0 +1,47 @@
+"""What a recipe says of evaluation and of the comparison."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from contextune.core.errors import nearest
+from contextune.core.options import Name, Options
+from contextune.train.callback import CallbacksOption
+
+
+class Evaluate(Options):
+    """How arms are judged. None of it is part of what is trained."""
+
+    renamed: ClassVar[dict[str, str]] = {"probes": "callbacks.probes", "gradients": "callbacks.gradients"}
+
+    tasks: tuple[str | dict[str, Any], ...] = Field(
+        (), description="built-in names, task files, worlds or inline tasks"
+    )
+    perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
+    limit: int | None = Field(None, gt=0, description="the first N items of each task")
+    tokens: int = Field(4096, gt=0, description="tokens computed at once at most")
+    samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
+    callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains: probes, gradients")
+
+
+class Compare(Options):
+    """How the verdict is reached."""
+
+    baseline: Name | None = Field(
+        None, description="the arm that others are held against; default: the first trained one"
+    )
+    tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
+    resamples: int = Field(2000, ge=100)
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    published: str | None = Field(None, description="a paper's figures to show beside these, e.g. cft-medical-7b")
+
+    @field_validator("published")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        from .analysis.published import names
+
+        if name is not None and name not in names():
+            raise ValueError(f"no published figures '{name}'; {nearest(name, names())}")
+        return name

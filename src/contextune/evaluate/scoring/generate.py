@@ -1,0 +1,117 @@
+"""Greedy generation in batches. The model's own sampling settings (temperature, repetition penalty …) play no part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from contextune.core.encoding import prefix_token, window, with_specials
+from contextune.core.errors import UserError
+from contextune.core.sequence import Tokenizer
+from contextune.models.likelihood import evaluating
+
+
+def generate(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Seq[str],
+    *,
+    max_tokens: int = 32,
+    stop: Seq[str] = ("\n",),
+    tokens: int = 8192,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
+    """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
+
+    Prompts are sorted by length and padded on the left; one too long for the model loses its beginning.
+    """
+    ids, _ = fitted(model, tokenizer, prompts, max_tokens)
+    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    texts, done = [""] * len(ids), 0
+    with evaluating(model), _plain(model, tokenizer) as pad:
+        for batch in _batches(order, ids, max_tokens, tokens):
+            for i, text in zip(
+                batch, _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop), strict=True
+            ):
+                texts[i] = text
+            done += len(batch)
+            progress(done)
+    return texts
+
+
+def fitted(model: Any, tokenizer: Tokenizer, prompts: Seq[str], max_tokens: int) -> tuple[list[list[int]], list[int]]:
+    """Ids of each prompt, and how many it had to lose at its beginning so that `max_tokens` fit behind it."""
+    room = window(model, tokenizer) - max_tokens
+    if room < 1:
+        raise UserError(
+            f"max_tokens is {max_tokens}, the model reads {room + max_tokens} tokens in all", "lower max_tokens"
+        )
+    ids = [with_specials(p, tokenizer) or [prefix_token(tokenizer)] for p in prompts]
+    return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
+
+
+def _batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _write(
+    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str]
+) -> list[str]:
+    width = max(map(len, ids))
+    filled = torch.tensor([[pad] * (width - len(i)) + i for i in ids], device=model.device)
+    mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids], device=model.device)
+    stopping = StoppingCriteriaList([_AtText(tokenizer, stop, width)] if stop else [])
+    out = model.generate(input_ids=filled, attention_mask=mask, max_new_tokens=max_tokens, stopping_criteria=stopping)
+    return [_until(str(tokenizer.decode(row, skip_special_tokens=True)), stop) for row in out[:, width:].tolist()]
+
+
+def _until(text: str, stop: Seq[str]) -> str:
+    return text[: min((at for s in stop if (at := text.find(s)) >= 0), default=len(text))]
+
+
+class _AtText(StoppingCriteria):
+    """Done, row by row, once a stop text stands in what was written."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Seq[str], start: int) -> None:
+        self.tokenizer, self.stop, self.start = tokenizer, stop, start
+        self.reach = 4 * max(map(len, stop)) + 4  # tokens; one of a byte-level vocabulary may hold a quarter character
+        self.done: list[bool] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        self.done = self.done or [False] * len(input_ids)
+        for i, row in enumerate(input_ids[:, self.start :][:, -self.reach :].tolist()):
+            if not self.done[i]:
+                text = self.tokenizer.decode(row, skip_special_tokens=True)
+                self.done[i] = any(s in text for s in self.stop)
+        return torch.tensor(self.done, device=input_ids.device)
+
+
+@contextmanager
+def _plain(model: Any, tokenizer: Tokenizer) -> Iterator[int]:
+    """Within: greedy, with EOS and padding and no other setting of the model's. Gives the padding id."""
+    owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
+    before = [owner.generation_config for owner in owners]
+    ends = before[-1].eos_token_id
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
+        ends.append(tokenizer.eos_token_id)
+    pad = next(t for t in (tokenizer.pad_token_id, *ends, 0) if t is not None)
+    for owner in owners:
+        owner.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends or None, pad_token_id=pad)
+    try:
+        yield pad
+    finally:
+        for owner, config in zip(owners, before, strict=True):
+            owner.generation_config = config

@@ -1,0 +1,113 @@
+"""What came of each item: one parquet file an arm, seed and task. Every number in a report is recomputed from these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contextune.core.errors import UserError
+from contextune.core.items import Item, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = (
+    *("arm", "seed", "task", "item", "measure", "kind", "prompt_hash", "gold", "predicted", "correct"),
+    *("options", "sums", "tokens", "bytes", "output", "fields"),
+)
+KEY = b"contextune"
+"""Of the schema's metadata: JSON about the task."""
+
+
+def schema() -> pa.Schema:
+    """Columns and types, in order. Null: `correct`, `gold` and `predicted` of perplexity, `output` unless generated."""
+    import pyarrow as pa
+
+    kinds = {
+        pa.string(): "arm task item measure kind prompt_hash gold predicted output fields",
+        pa.int64(): "seed",
+        pa.float64(): "correct",
+        pa.list_(pa.string()): "options",
+        pa.list_(pa.float64()): "sums",
+        pa.list_(pa.int64()): "tokens bytes",
+    }
+    of = {name: kind for kind, names in kinds.items() for name in names.split()}
+    return pa.schema([(name, of[name]) for name in COLUMNS])
+
+
+def prompt_hash(prompt: str) -> str:
+    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
+
+
+def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.Table:
+    """The outcomes of a task: `rows` hold what was found for each item, in order; the rest is the task's.
+
+    A row's `cut`, the tokens that a prompt lost for its length, goes into the item's `fields`, and so do its `notes`.
+    """
+    import pyarrow as pa
+
+    empty = {"gold": None, "predicted": None, "correct": None, "output": None}
+    lists: dict[str, list[Any]] = {"options": [], "sums": [], "tokens": [], "bytes": []}
+    common = {"arm": arm, "seed": seed, "task": task.name, "measure": task.measure, "kind": task.kind}
+    full = [
+        {**empty, **lists, **common, "item": item.id, "prompt_hash": prompt_hash(item.prompt)}
+        | {k: v for k, v in row.items() if k not in ("cut", "notes")}
+        | {"fields": _fields(item, row.get("cut", 0), row.get("notes", {}))}
+        for item, row in zip(task.items, rows, strict=True)
+    ]
+    about = {k: getattr(task, k) for k in ("name", "kind", "metric", "measure", "chance", "about")}
+    first = task.items[0].prompt if task.items else ""
+    about |= {"prompt": first, "prompt_hash": prompt_hash(first)}
+    return pa.Table.from_pylist(full, schema=schema().with_metadata({KEY: json.dumps(about).encode()}))
+
+
+def _fields(item: Item, cut: int, notes: Mapping[str, Any]) -> str:
+    """JSON of the item's fields; `cut` among them where the prompt lost that many tokens."""
+    return json.dumps({**item.fields, **notes, **({"cut": cut} if cut else {})}, ensure_ascii=False)
+
+
+def about(outcomes: pa.Table) -> dict[str, Any]:
+    """What the file says of its task: name, kind, metric, measure, chance, about, first prompt and its hash."""
+    found = json.loads(outcomes.schema.metadata[KEY])
+    assert isinstance(found, dict)
+    return found
+
+
+def file_name(arm: str, seed: int, task: str) -> str:
+    return f"{arm}.seed-{seed}.{task}.parquet"
+
+
+def write(file: Path, outcomes: pa.Table) -> Path:
+    """The file is whole or absent: it is written beside its place and moved there."""
+    import pyarrow.parquet as pq
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part-{os.getpid()}")
+    try:
+        pq.write_table(outcomes, part)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+    return file
+
+
+def read(file: Path) -> pa.Table:
+    """Raises UserError where a file is not outcomes of this version."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hint = "delete it; the run scores it again"
+    try:
+        found = pq.ParquetFile(file).read()
+    except (pa.ArrowException, OSError) as e:
+        raise UserError(f"{file}: not readable ({str(e).splitlines()[0]})", hint) from None
+    lacking = [c for c in schema().names if c not in found.schema.names]
+    if lacking or KEY not in (found.schema.metadata or {}) or not found.num_rows:
+        what = f"no column {lacking[0]}" if lacking else "no rows" if not found.num_rows else "no word of its task"
+        raise UserError(f"{file}: not outcomes of contextune ({what})", hint)
+    return found

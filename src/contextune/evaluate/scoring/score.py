@@ -1,0 +1,102 @@
+"""Ask a model all items of some tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Seq
+from typing import TYPE_CHECKING, Any
+
+from contextune.core.errors import UserError
+from contextune.core.items import Task
+from contextune.core.sequence import Tokenizer
+from contextune.models.likelihood import TOKENS
+
+from .. import metrics
+from . import outcomes
+from .choice import score_choices
+from .generate import fitted, generate
+from .grading import grade
+from .perplexity import score_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_log = logging.getLogger(__name__)
+
+ScoreProgress = Callable[[str, int, int], None]
+"""(task, items done, items in all)"""
+
+
+def score(
+    model: Any,
+    tokenizer: Tokenizer,
+    tasks: Iterable[Task],
+    *,
+    arm: str,
+    seed: int,
+    tokens: int = TOKENS,
+    progress: ScoreProgress | None = None,
+) -> dict[str, pa.Table]:
+    """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.
+
+    `tokens` bounds what is computed at once and has no effect on the result.
+    """
+    found: dict[str, pa.Table] = {}
+    for task in tasks:
+        if task.name in found:
+            raise UserError(f"two tasks are called '{task.name}'", "give one of them another name")
+        metrics.check(task.metric, task.kind, f"task {task.name}")
+        if not task.items:
+            raise UserError(f"task {task.name}: no items")
+        rows = _ASK[task.kind](model, tokenizer, task, tokens, _reporter(progress, task))
+        cut = sum(row.get("cut", 0) > 0 for row in rows)
+        if cut:
+            _log.warning("%s: %d of %d prompts are too long and lost their beginning", task.name, cut, len(rows))
+        found[task.name] = outcomes.table(task, rows, arm, seed)
+    return found
+
+
+def _reporter(progress: ScoreProgress | None, task: Task) -> Callable[[int], None]:
+    return lambda done: progress(task.name, done, len(task.items)) if progress else None
+
+
+def _choices(
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+) -> Seq[dict[str, Any]]:
+    rows = []
+    for item, found in zip(task.items, score_choices(model, tokenizer, task.items, tokens, progress), strict=True):
+        chosen = item.options[metrics.choose(task.metric, found.sums, found.tokens, found.bytes)]
+        row = {"sums": found.sums, "tokens": found.tokens, "bytes": found.bytes, "options": item.options}
+        rows.append(row | _judged(item.gold, chosen) | {"cut": found.cut})
+    return rows
+
+
+def _texts(
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+) -> Seq[dict[str, Any]]:
+    prompts = [item.prompt for item in task.items]
+    texts = generate(
+        model, tokenizer, prompts, max_tokens=task.max_tokens, stop=task.stop, tokens=tokens, progress=progress
+    )
+    _, cuts = fitted(model, tokenizer, prompts, task.max_tokens)
+    rows = []
+    grades = grade(task, task.items, texts)
+    for item, text, cut, found in zip(task.items, texts, cuts, grades, strict=True):
+        judged = {"gold": item.gold, "predicted": found.predicted, "correct": found.correct, "notes": found.notes}
+        rows.append({"output": text, "options": item.options, "cut": cut} | judged)
+    return rows
+
+
+def _likelihoods(
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+) -> Seq[dict[str, Any]]:
+    found = score_texts(model, tokenizer, task.items, tokens, progress)
+    return [{"sums": [f.sum], "tokens": [f.tokens], "bytes": [f.bytes]} for f in found]
+
+
+def _judged(gold: str, predicted: str | None) -> dict[str, Any]:
+    return {"gold": gold, "predicted": predicted, "correct": float(predicted == gold)}
+
+
+_ASK = {"choice": _choices, "generate": _texts, "perplexity": _likelihoods}

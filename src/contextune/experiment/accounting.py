@@ -1,0 +1,105 @@
+"""Token accounting: what goes in, what is trained on, what is only read, what is left out; by arm, stage and source.
+
+Each record is tokenised once, whatever the number of arms; contexts are drawn as in the first epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from functools import lru_cache
+from typing import Any
+
+from contextune.core.sequence import DrawKey, Segment, Tokenizer, begins, encode, hold_to_promise, opens
+from contextune.data.token_counts import Length, lengths
+
+from .prepare import Data, Prepared, PreparedStage
+
+
+def accounting(prepared: Prepared) -> list[dict[str, Any]]:
+    """Tokens by arm, stage and source, each record counted once with the context of the first epoch.
+
+    Raises UserError where a policy drew a longer context than it promised.
+    """
+    if "accounting" not in prepared.kept:
+        prepared.kept["accounting"] = [
+            row
+            for arm, stages in prepared.arms.items()
+            for i, stage in enumerate(stages)
+            for row in account(prepared, stage, arm, i)
+        ]
+    found: list[dict[str, Any]] = prepared.kept["accounting"]
+    return found
+
+
+def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict[str, Any]]:
+    """One row for each source of a stage and for what was inferred from it; counts are of one pass over its records."""
+    rows = {name: _row(data, arm, index, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
+    if ready.augmented is not None and ready.augmented.records:  # a source that only its inferences are learned from
+        rows = {name: row for name, row in rows.items() if name in set(ready.origins)}
+    key = DrawKey(data.recipe.seeds[0], 0)
+    for record, name, own in zip(ready.records, ready.origins, _known(data, ready), strict=True):
+        drawn = ready.context.draw(record, key)
+        learned, length = record, own
+        if drawn.record is not None:  # learned in the record's place
+            learned, length = drawn.record, lengths([drawn.record], data.tokenizer)[0]
+        before = [(s.role, _count(s, data.tokenizer)) for s in drawn.segments]
+        hold_to_promise(sum(n for _, n in before), drawn.limit, record.id)
+        opening = _opening(length, drawn.segments, data.tokenizer)
+        trained = length.target + learned.ends + sum(n for role, n in before if role == "target")
+        whole = opening + length.context + length.target + learned.ends + sum(n for _, n in before)
+        row = rows[name]
+        row["rows"] += 1
+        row["tokens_in"] += own.context + own.target
+        row["trained"] += trained
+        row["cut"] += (cut := max(0, whole - ready.train.max_length))
+        row["context"] += whole - cut - trained
+    plan = ready.plan(0)
+    return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+
+
+def _row(data: Data, arm: str, index: int, source: str) -> dict[str, Any]:
+    """A row of zeros; what was inferred ("source+operation") was never in a file."""
+    read = source in data.documents
+    return {
+        "arm": arm,
+        "stage": index,
+        "source": source,
+        "rows": 0,
+        "tokens_in": 0,
+        "trained": 0,
+        "context": 0,
+        "cut": 0,
+        "dropped": data.records[source].dropped if read else 0,
+        "duplicated": data.documents[source].duplicates if read else 0,
+    }
+
+
+def _known(data: Data, ready: PreparedStage) -> list[Length]:
+    """The lengths of a stage's own records."""
+    if ready.augmented is not None:
+        return lengths(ready.records, data.tokenizer)
+    return [
+        length
+        for name in ready.stage.sources
+        for record, length in zip(data.records[name].records, data.lengths(name), strict=True)
+        if ready.stage.context.is_target(record)
+    ]
+
+
+def _opening(length: Length, drawn: Seq[Segment], tokenizer: Tokenizer) -> int:
+    """Tokens that rendering puts first; see `sequence.render`."""
+    usual = begins(tokenizer)
+    if not drawn and usual and length.first == usual[0]:
+        return 0
+    target = drawn[0].role == "target" if drawn else length.opens_with_target
+    return len(opens(tokenizer)) if target else len(usual)
+
+
+def _count(segment: Segment, tokenizer: Tokenizer) -> int:
+    return len(segment.ids) if segment.ids is not None else _size(segment.text, tokenizer)
+
+
+@lru_cache(maxsize=4096)
+def _size(text: str, tokenizer: Tokenizer) -> int:
+    """Drawn contexts repeat."""
+    return len(encode(text, tokenizer))

@@ -1,0 +1,54 @@
+"""What a run leaves of its augmentation: one account and one list of made texts for each stage."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contextune.augment.leak import leak
+from contextune.core.errors import UserError
+from contextune.core.files import write_json
+
+if TYPE_CHECKING:
+    from contextune.augment.stage import Augmented
+
+    from .prepare import Prepared
+
+FOLDER = "augmented"
+
+
+def write(prepared: Prepared) -> None:
+    """`augmented/ARM.stage-I.json` and `.jsonl` for every stage that is augmented."""
+    for arm, stages in prepared.arms.items():
+        for i, ready in enumerate(stages):
+            if ready.augmented is not None:
+                folder = prepared.out / FOLDER
+                folder.mkdir(parents=True, exist_ok=True)
+                write_json(folder / f"{arm}.stage-{i}.json", account(prepared, ready.augmented))
+                _write_rows(folder / f"{arm}.stage-{i}.jsonl", ready.augmented.rows)
+
+
+def account(prepared: Prepared, made: Augmented) -> dict[str, Any]:
+    """The stage's account, with what of the tests stands in what is kept."""
+    texts = [(row["id"], row["prompt"] + row["text"]) for row in made.rows if row["kept"]]
+    return {**made.account, "leak": leak(texts, [t for t in prepared.tasks if t.kind != "perplexity"])}
+
+
+def _write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    os.replace(part, file)
+
+
+def find(out: Path, id: str) -> dict[str, Any]:
+    """The made text of an id, from what a run left; UserError where there is none."""
+    files = sorted((out / FOLDER).glob("*.jsonl"))
+    if not files:
+        raise UserError(f"{out}: nothing was made here yet", "run the recipe, or contextune augment, first")
+    for file in files:
+        for line in file.open(encoding="utf-8"):
+            if f'"id": {json.dumps(id, ensure_ascii=False)}' in line:
+                return {**json.loads(line), "file": str(file)}
+    raise UserError(f"{out}: no made text has the id '{id}'", f"ids stand in {files[0]}")

@@ -1,0 +1,91 @@
+"""A recipe's mistakes in words: the key as it was written, and the nearest one that is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from contextune.augment.options import keys_of
+from contextune.core import registry
+from contextune.core.errors import UserError, nearest
+from contextune.core.options import Named
+
+Root = type[BaseModel]
+"""The model of a whole recipe."""
+
+
+def explain(
+    error: ValidationError, where: str, value: dict[str, Any], root: Root, within: tuple[str, ...] = ()
+) -> UserError:
+    """The first problem in words: file, key, found, expected, fix. `within` is where the model that failed stands."""
+    problem = error.errors(include_url=False)[0]
+    path = [*within, *(str(p) for p in problem["loc"] if not str(p).startswith("function-"))]
+    key, more = ".".join(_as_written(path, value)), error.error_count() - 1
+    also = f" (and {more} more)" if more else ""
+    if problem["type"] == "extra_forbidden":
+        siblings, homes = _keys(path[:-1], value, root), _homes(path[-1], root)
+        hint = nearest(path[-1], siblings)
+        if not hint.startswith("did") and homes:
+            hint = f"'{path[-1]}' belongs in {' or '.join(homes)}"
+        return UserError(f"{where}: unknown key '{key}'{also}", hint)
+    if problem["type"] == "missing":
+        return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
+    message = problem["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    said = message + (found if problem["type"] != "value_error" else "")
+    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
+
+
+def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:
+    """A stage that was written as its arm is named so."""
+    short = path[2:4] == ["stages", "0"] and "data" in (_at(value, path[:2]) or {})
+    return path[:2] + path[4:] if short else path
+
+
+def _at(value: Any, path: list[str]) -> dict[str, Any] | None:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _models(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], type[BaseModel]]:
+    """Every group of keys in the grammar: path (`*` for a free name) to its model."""
+    found = {path: model}
+    for name, info in model.model_fields.items():
+        for inner in _inner(info.annotation):
+            free = "dict" in str(info.annotation) and inner is not info.annotation
+            found |= _models(inner, (*path, name, *(("*",) if free else ())))
+    return found
+
+
+def _inner(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _inner(part)]
+
+
+def _keys(path: list[str], value: dict[str, Any], root: Root) -> list[str]:
+    """The keys that may stand in a group."""
+    named = [p for p in path if not p.isdigit()]
+    if named[-1:] == ["context"]:
+        options = _at(value, _as_written(path, value)) or {}
+        policy: type[Named] = registry.policies.find(str(options.get("policy")))
+        return policy.option_names()
+    groups = _models(root)
+    if named[-1:] == ["train"]:
+        return list(groups["train",].model_fields)
+    if "augment" in named:
+        return keys_of(
+            path[path.index("augment") + 1 :], _at(value, _as_written(path[: path.index("augment") + 1], value))
+        )
+    for pattern, model in groups.items():
+        if len(pattern) == len(named) and all(a in ("*", b) for a, b in zip(pattern, named, strict=True)):
+            return list(model.model_fields)
+    return list(groups["arms", "*", "stages"].model_fields)
+
+
+def _homes(key: str, root: Root) -> list[str]:
+    return sorted(
+        {".".join(p).replace("*", "NAME") or "the top level" for p, m in _models(root).items() if key in m.model_fields}
+    )

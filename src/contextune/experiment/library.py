@@ -1,0 +1,76 @@
+"""The calls of the library that need no command line: check a recipe, score a model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import Any
+
+from contextune import models
+from contextune.core.errors import UserError
+from contextune.core.sequence import Tokenizer
+from contextune.evaluate.analysis.summary import summarise
+from contextune.evaluate.options import Compare
+from contextune.evaluate.scoring import outcomes
+from contextune.evaluate.tasks.load import load_task
+
+from . import preflight
+from .prepare import Prepared, prepare
+from .recipe import Recipe, load, parse
+from .run_dir import folder_of
+
+RecipeLike = Recipe | Mapping[str, Any] | str | Path
+
+
+def as_recipe(given: RecipeLike, base: Path | None = None, overrides: Seq[str] = ()) -> tuple[Recipe, Path]:
+    """A recipe and the folder where its paths begin, from a recipe, its values, or a file. Raises UserError."""
+    if isinstance(given, str | Path):
+        return load(given, list(overrides)), base or Path(given).parent
+    if overrides:
+        raise UserError("overrides belong to a recipe's file", "change the values themselves")
+    return (given if isinstance(given, Recipe) else parse(dict(given))), base or Path()
+
+
+def check(
+    recipe: RecipeLike | Prepared, *, base: Path | None = None, overrides: Seq[str] = (), measure: bool = True
+) -> dict[str, Any]:
+    """Everything that can be known before training, as `contextune check --json` prints it.
+
+    `recipe` is a file, its values, a Recipe or what `prepare` made of one. With `measure` a few real updates give time
+    and memory. Raises UserError for whatever would stop the run.
+    """
+    if isinstance(recipe, Prepared):
+        return preflight.check(recipe, measure)
+    made, folder = as_recipe(recipe, base, overrides)
+    return preflight.check(prepare(made, folder, folder_of(made), plan=True), measure)
+
+
+def score(
+    model: Any,
+    tokenizer: Tokenizer,
+    tasks: Seq[str | Mapping[str, Any]],
+    *,
+    limit: int | None = None,
+    base: Path | str = ".",
+    tokens: int = 4096,
+    resamples: int = 2000,
+) -> dict[str, Any]:
+    """A loaded model on tasks: {"tasks": {name: {metric, value, interval, n, metrics}}, "outcomes": {name: table}}.
+
+    `tasks` are names, files or mappings, as in a recipe's `evaluate.tasks`; `base` is where their paths begin. An
+    outcome is one row an item, from which every value is computed. Raises UserError.
+    """
+    from contextune.evaluate.scoring.score import score as score_tasks  # imports torch
+
+    found = [t for spec in tasks for t in load_task(spec, Path(base), limit, tokenizer)]
+    if not found:
+        raise UserError("score: no task was given", 'tasks=["mmlu_medical"], or a task file')
+    with models.threads(0, model.num_parameters()):
+        tables = score_tasks(model.eval(), tokenizer, found, arm="model", seed=0, tokens=tokens)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, table in tables.items():
+            outcomes.write(Path(folder) / outcomes.file_name("model", 0, name), table)
+        results = summarise(Path(folder), Compare(resamples=resamples), {"model": ""}, "model")
+    return {"tasks": results["arms"]["model"]["tasks"], "outcomes": tables}

@@ -1,0 +1,194 @@
+"""`contextune check`: everything that can be known before training, in one place."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from contextune.core.errors import UserError
+from contextune.core.items import Item
+from contextune.core.progress import human
+from contextune.data.contamination import Overlap, overlap, wordings
+
+from .accounting import accounting
+from .estimate import estimate
+from .prepare import Prepared
+from .run_dir import writable
+
+
+def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
+    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from a few real updates.
+
+    Raises UserError for whatever would stop the run.
+    """
+    writable(prepared.out)
+    space = enough(prepared)
+    found = refuse_overlap(prepared)
+    return {
+        "schema": 1,
+        "model": {"path": prepared.model, "parameters": prepared.parameters},
+        "accounting": accounting(prepared),
+        "same_targets": same_targets(accounting(prepared)),
+        "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
+        "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "augment": pending(prepared),
+        "disk": space,
+        "warnings": prepared.warnings,
+        "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
+    }
+
+
+def pending(prepared: Prepared) -> list[dict[str, Any]]:
+    """For each augmented stage the texts that there are, and what is still to be asked of the writer."""
+    prices = prepared.recipe.writer.prices
+    return [
+        {
+            "arm": arm,
+            "stage": i,
+            "made": ready.augmented.account["made"],
+            **(open_ := ready.augmented.pending),
+            "price": (open_["read"] * prices["input"] + open_["write"] * prices["output"]) / 1e6 if prices else None,
+        }
+        for arm, stages in prepared.arms.items()
+        for i, ready in enumerate(stages)
+        if ready.augmented is not None
+    ]
+
+
+def enough(prepared: Prepared) -> dict[str, int]:
+    """Bytes needed and free; UserError where the disk is too small for the run."""
+    space = disk(prepared)
+    if space["needed"] > space["free"]:
+        raise UserError(
+            f"output {prepared.out}: {space['free'] >> 20} MiB free, about {space['needed'] >> 20} MiB needed",
+            "free some space, give another output=FOLDER, use an adapter, or fewer arms and seeds",
+        )
+    return space
+
+
+def refuse_overlap(prepared: Prepared) -> Overlap:
+    """Test items in the training texts: an error, or a warning that the report repeats where the recipe allows it."""
+    found = overlaps(prepared)
+    if found.ids:
+        shown = ", ".join(found.ids[:5])
+        message = f"{len(found.ids)} test items occur in the training texts (13-gram overlap), e.g. {shown}"
+        if not prepared.recipe.allow_overlap:
+            raise UserError(
+                message, "remove them from the data, or set allow_overlap: true to run all the same and report it"
+            )
+        prepared.warnings.append(message)
+    return found
+
+
+def overlaps(prepared: Prepared) -> Overlap:
+    """Test items that occur in the training texts. What is asked as it was taught (`learn`) is meant to."""
+    texts = ((r.id, "".join(s.text for s in r.segments)) for found in prepared.records.values() for r in found.records)
+    items = (
+        (f"{task.name}:{item.id}", wording)
+        for task in prepared.tasks
+        if task.measure not in ("learn", "retain") and task.kind != "perplexity"
+        for item in task.items
+        # a world's prompts hold taught statements on purpose, where it asks in context
+        # without the examples of a context, which may be those trained on
+        for wording in (_last(item) if "world" in task.fields else wordings(_asked(item), item.gold))
+    )
+    return overlap(texts, items)
+
+
+def _last(item: Item) -> tuple[str]:
+    """What a world asks: its prompt's last line, with the answer."""
+    return (item.prompt.rsplit("\n", 1)[-1] + item.gold,)
+
+
+def _asked(item: Item) -> str:
+    return str(item.fields.get("asked", item.prompt))
+
+
+def disk(prepared: Prepared) -> dict[str, int]:
+    """Bytes that the run needs at most beside the bytes that are free."""
+    copies = sum(len(stages) for stages in prepared.arms.values()) * len(prepared.recipe.seeds)
+    full = any(s.train.adapter is None for stages in prepared.arms.values() for s in stages)
+    size = prepared.parameters * 4 if full else prepared.parameters // 50
+    return {"needed": size * (copies + 6), "free": shutil.disk_usage(prepared.out).free}  # 6: two checkpoints with Adam
+
+
+def same_targets(accounting: list[dict[str, Any]]) -> bool:
+    """Whether every arm that trains on a source trains on the same number of its tokens."""
+    seen: dict[str, set[int]] = {}
+    for row in accounting:
+        seen.setdefault(row["source"], set()).add(row["trained"])
+    return all(len(counts) == 1 for counts in seen.values())
+
+
+COLUMNS = {
+    "arm": "arm",
+    "source": "source",
+    "rows": "rows",
+    "tokens_in": "in",
+    "trained": "trained",
+    "context": "context",
+    "cut": "cut",
+    "dropped": "dropped",
+    "duplicated": "twice",
+}
+
+
+def accounting_table(rows: list[dict[str, Any]]) -> Any:
+    """What goes in and what is trained on, an epoch; a later stage of an arm is marked by its number."""
+    from rich.table import Table
+
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1), title="tokens an epoch", title_justify="left", header_style="dim"
+    )
+    for key, title in COLUMNS.items():
+        table.add_column(title, justify="left" if key in ("arm", "source") else "right", no_wrap=True)
+    for row in rows:
+        named = {**row, "arm": row["arm"] + (f" ({row['stage'] + 1})" if row["stage"] else "")}
+        table.add_row(*(f"{named[c]:,}" if isinstance(named[c], int) else str(named[c]) for c in COLUMNS))
+    return table
+
+
+def augment_line(row: dict[str, Any]) -> str:
+    """What an augmented stage has, and what it will cost; steps that hang on earlier answers cannot be counted yet."""
+    line = f"{row['arm']}: {row['made']} texts are there"
+    if not row["requests"]:
+        return f"{line}, nothing is left to be asked"
+    price = f", at most {row['price']:.2f} at the writer's prices" if row["price"] is not None else ""
+    return (
+        f"{line}; {row['requests']} requests or more are still to be asked: {row['read']:,} tokens to read and at most "
+        f"{row['write']:,} to write{price}; what they will give is not counted above"
+    )
+
+
+def show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(f"model    {found['model']['path']}, about {found['model']['parameters'] / 1e6:.1f} M parameters")
+    console.print(accounting_table(found["accounting"]))
+    console.print(
+        "target tokens: "
+        + ("the same in every arm" if found["same_targets"] else "[yellow]not the same in every arm[/]")
+    )
+    for name, task in found["tasks"].items():
+        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
+    for row in found["augment"]:
+        console.print(f"augment  {augment_line(row)}")
+    console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")
+    console.print(
+        f"disk     {found['disk']['needed'] >> 20} MiB needed at most, {found['disk']['free'] >> 20} MiB free"
+    )
+    if found["estimate"]:
+        guess = found["estimate"]
+        for row in guess["stages"]:
+            console.print(
+                f"time     {row['arm']}: {row['updates']} updates, {row['seconds_per_update']:.3f} s each, "
+                f"{row['tokens_per_second']:,.0f} tokens/s"
+            )
+        console.print(
+            f"time     about {human(guess['seconds'])} of training in all; peak memory {guess['memory'] >> 20} MiB"
+        )
+    for text in found["warnings"]:
+        console.print(f"[yellow]warning[/]  {escape(text)}")
+    console.print("all is well; contextune run trains it" if not found["warnings"] else "contextune run trains it")

@@ -1,0 +1,46 @@
+"""From a recipe to everything that training needs, in four steps that build one frozen `Prepared`.
+
+1 data           the model is found; sources are read and cut for all arms alike
+2 augmentation   texts are inferred, through the store
+3 contexts       each stage's records are chosen and its policy is bound
+4 tasks          what arms are judged on is loaded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..recipe import Recipe
+from .augmentation import augment_stage
+from .contexts import prepare_stage
+from .data import Data, Say, chosen_arms, read_data
+from .prepared import Prepared
+from .stage import PreparedStage
+from .tasks import load_tasks
+
+__all__ = ["Data", "Prepared", "PreparedStage", "prepare", "prepare_stage"]
+
+
+def prepare(
+    recipe: Recipe,
+    base: Path,
+    out: Path,
+    only: Iterable[str] = (),
+    say: Say = lambda text: None,
+    plan: bool = False,
+) -> Prepared:
+    """Read, infer, bind and load. `base` is the recipe's folder, `only` names the arms wanted (all where empty).
+
+    Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
+    what would be asked is counted. Raises UserError.
+    """
+    arms = chosen_arms(recipe, only)
+    data = read_data(recipe, base, out, arms, say)
+    say("loading the tasks")
+    tasks = load_tasks(data)
+    ready = {
+        arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan)) for stage in stages)
+        for arm, stages in arms.items()
+    }
+    return Prepared(**vars(data), arms=ready, tasks=tasks)

@@ -1,0 +1,116 @@
+"""Step 2: what is inferred from a stage's records, through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contextune import models
+from contextune.augment.options import Augment
+from contextune.augment.prompted import Prompted
+from contextune.augment.stage import Augmented, AugmentJob, augment, passages, round_trip
+from contextune.core.errors import UserError
+from contextune.core.sequence import Record
+from contextune.core.world import build_world
+from contextune.data.records import specials
+from contextune.data.token_counts import lengths
+from contextune.train.options import Train
+
+from ..recipe import Stage
+from .contexts import bind_context, prompt_style, writer_path
+from .data import Data
+
+WINDOW = 8192
+"""Tokens that a writer is taken to hold where its configuration cannot be looked at (a server)."""
+MARGIN = 64
+"""Tokens left for a chat template."""
+
+
+def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False) -> Augmented | None:
+    """The records of a stage, split, and what is inferred from them; None where it asks for nothing.
+
+    With `plan` nothing is asked of the writer. Raises UserError.
+    """
+    options = stage.augment
+    if options is None:
+        return None
+    train = data.recipe.training(stage)
+    _refuse_conversations(data, options.data or stage.sources)
+    rows = [(r, name) for name in stage.sources for r in data.records[name].records]
+    chosen = [r for r, name in rows if name in options.data or not options.data]
+    style = prompt_style(data) if options.prompt_style == "auto" else options.prompt_style
+    context = replace(
+        bind_context(data, chosen, f"augmenting {arm}", plan),
+        corpus=tuple(passages(chosen, "none")),
+        prompt_style=style,
+        prompt_tokens=_prompt_tokens(data, options, style),
+        tokens=train.tokens,
+    )
+    made = augment(_job(data, stage, options, train, rows, replace(context, apply=round_trip(context))))
+    data.warnings.extend(f"arm {arm}: {text}" for text in made.warnings)
+    if not made.records and not plan:
+        raise UserError(f"arm {arm}: augmentation leaves nothing to train on", "set keep: true, or look at its filters")
+    return made
+
+
+def _job(data: Data, stage: Stage, options: Augment, train: Train, rows: Any, context: Any) -> AugmentJob:
+    def sizes(records: Seq[Record]) -> list[int]:
+        return [n.target + r.ends for n, r in zip(lengths(records, data.tokenizer), records, strict=True)]
+
+    room = train.max_length - specials(data.tokenizer) + 1  # the end of text is counted with the target
+    return AugmentJob(
+        options, rows, context, context.writer, sizes, room, _replayed(data, options),
+        _oracle(data, options.data or stage.sources),
+    )  # fmt: skip
+
+
+def _prompt_tokens(data: Data, options: Augment, style: str) -> int:
+    """Tokens that a prompt may have: the writer's context without the longest answer. UserError where none is left."""
+    asking = [o for o in options.operations if isinstance(o, Prompted)]
+    if not asking:
+        return 0
+    answer = max(o.max_tokens or o.prompt_template(data.base, style).max_tokens for o in asking)
+    window = _window(data)
+    left = window - answer - MARGIN
+    if left < 1:
+        raise UserError(
+            f"augment: answers of {answer} tokens leave no room for a prompt, the writer holds {window}",
+            "lower max_tokens of the operations",
+        )
+    return left
+
+
+def _window(data: Data) -> int:
+    path = writer_path(data)
+    if path is None or not Path(path).is_dir():
+        return WINDOW
+    config: dict[str, Any] = dict(data.config) if path == data.model else models.check(path)
+    found = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    return int(found or WINDOW)
+
+
+def _replayed(data: Data, options: Augment) -> Seq[tuple[Record, str]]:
+    if options.mix is None or options.mix.replay is None:
+        return ()
+    name = options.mix.replay.data
+    return [(r, name) for r in data.records[name].records]
+
+
+def _oracle(data: Data, sources: Seq[str]) -> Seq[Record] | None:
+    """The statements that a world would have inferred; None where the sources are not all of one world."""
+    origins = {(s.world, str(s.options)) for name in sources if (s := data.recipe.data[name])}
+    first = data.recipe.data[sources[0]]
+    if first.world is None or len(origins) > 1:
+        return None
+    return build_world(first.world, **first.options).records.get("oracle", ())
+
+
+def _refuse_conversations(data: Data, sources: Seq[str]) -> None:
+    for name in sources:
+        if data.recipe.data[name].kind == "messages":
+            raise UserError(
+                f"augment: data.{name} holds conversations; texts and pairs can be augmented",
+                "name the sources that are to be augmented: augment: {data: [NAME]}",
+            )

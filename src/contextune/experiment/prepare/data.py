@@ -1,0 +1,173 @@
+"""Step 1: find the model, read the sources, and cut their texts for all arms alike.
+
+A text is cut by what the *longest* context of *any* arm leaves, so that targets are identical token for token; what is
+dropped is dropped for all, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contextune import models
+from contextune.core.errors import UserError, nearest
+from contextune.core.files import digest
+from contextune.core.sequence import Tokenizer
+from contextune.data import Documents, load
+from contextune.data.records import SMALLEST, Records, specials
+from contextune.data.records import records as cut_records
+from contextune.data.token_counts import Length, lengths
+
+from ..recipe import Recipe, Stage
+
+if TYPE_CHECKING:
+    from contextune.generation.protocol import Engine
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A recipe with its model found and its data read and cut."""
+
+    recipe: Recipe
+    base: Path
+    """The recipe's folder."""
+    out: Path
+    model: str
+    config: Mapping[str, Any]
+    tokenizer: Tokenizer
+    documents: Mapping[str, Documents]
+    records: Mapping[str, Records]
+    warnings: list[str] = field(default_factory=list)
+    say: Say = field(default=lambda text: None, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What takes long and is asked for more than once."""
+
+    def lengths(self, source: str) -> list[Length]:
+        """Tokens of each record of a source, counted once."""
+        if ("lengths", source) not in self.kept:
+            self.kept["lengths", source] = lengths(self.records[source].records, self.tokenizer)
+        found: list[Length] = self.kept["lengths", source]
+        return found
+
+    def digest(self, source: str) -> str:
+        """Hash of a source's records as they are cut."""
+        if ("digest", source) not in self.kept:
+            plain = [(r.id, [s.text for s in r.segments], r.ends) for r in self.records[source].records]
+            self.kept["digest", source] = digest(plain)
+        return str(self.kept["digest", source])
+
+    def warn(self, text: str) -> None:
+        """Told before the run, and in the report; once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def engine(self) -> Engine:
+        """Who writes texts, opened once; nothing is loaded, and no server contacted, before something is asked."""
+        from contextune.generation.writer import open_engine
+
+        if "engine" not in self.kept:
+            self.kept["engine"] = open_engine(self.recipe.writer, self.model, self.base, self.say)
+        engine: Engine = self.kept["engine"]
+        return engine
+
+    @cached_property
+    def model_hash(self) -> str:
+        return models.fingerprint(self.model)
+
+    @property
+    def parameters(self) -> int:
+        return models.parameters(dict(self.config))
+
+
+def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say) -> Data:
+    """Find the model and read what the arms need. Raises UserError."""
+    say("looking at the model")
+    path = models.resolve(recipe.model, base)
+    config = models.check(path, recipe.model.revision)
+    tokenizer = models.load_tokenizer(path, recipe.model)
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"model {path}: its tokenizer has no end-of-text token", "set eos_token in tokenizer_config.json"
+        )
+    say("reading the data")
+    wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
+    wanted |= set(recipe.evaluate.perplexity)
+    documents = {name: _load(recipe, name, base) for name in sorted(wanted)}
+    budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
+    records = {n: cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
+    for name, found in records.items():
+        if not found.records and any(name in s.sources for stages in arms.values() for s in stages):
+            raise UserError(
+                f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
+            )
+    return Data(recipe, base, out, path, config, tokenizer, documents, records, say=say)
+
+
+def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:
+    """The stages of the arms that are wanted, all where `only` is empty. Raises UserError for an unknown name."""
+    only = list(only)
+    for name in only:
+        if name not in recipe.arms:
+            raise UserError(f"no arm '{name}' in the recipe", nearest(name, recipe.arms))
+    return {name: arm.stages for name, arm in recipe.arms.items() if not only or name in only}
+
+
+def budget(recipe: Recipe, name: str, base: Path, tokenizer: Tokenizer) -> int:
+    """Tokens that a target of this source may have, in every arm, specials not counted.
+
+    A text is cut to what the longest context of any arm leaves of max_length. Where records are not cut (pairs,
+    conversations, worlds) the target may fill max_length; a context that does not fit beside it is cut, and counted.
+    Raises UserError where a chunk that the recipe asks for does not fit, or a context's length is not known before.
+    """
+    source = recipe.data[name]
+    cut = source.kind == "text" and source.world is None and source.chunk != "none"
+    rooms = [
+        (recipe.training(stage).max_length - specials(tokenizer) - context, context, arm)
+        for arm, spec in recipe.arms.items()
+        for stage in spec.stages
+        if name in stage.sources
+        for context in (_context_tokens(stage, base, tokenizer) if cut else 0,)
+    ]
+    if not rooms:
+        return recipe.train.max_length - specials(tokenizer)
+    room, longest, arm = min(rooms)
+    if cut and (room < SMALLEST or (isinstance(source.chunk, int) and source.chunk > room)):
+        asked = source.chunk if isinstance(source.chunk, int) else SMALLEST
+        raise UserError(
+            f"data.{name}: a chunk of {asked} tokens does not fit: the longest context of arm {arm} takes {longest} "
+            f"tokens, which leaves {room} of max_length",
+            f"set data.{name}.chunk to {room} or less"
+            if room >= SMALLEST
+            else "raise train.max_length, or use shorter prompts",
+        )
+    return room
+
+
+def _context_tokens(stage: Stage, base: Path, tokenizer: Tokenizer) -> int:
+    found: int | None = stage.context.located(base).max_context_tokens(tokenizer)
+    if found is None:
+        raise UserError(
+            f"context {stage.context.name}: how long it is at most is not known before texts are cut into chunks",
+            "set the context's max_tokens, or the source's chunk: none",
+        )
+    return found
+
+
+def _drawn_from(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
+    """Sources that a stage's contexts are drawn from, or that are replayed in its mixture."""
+    for name in stage.context.sources():
+        if name not in recipe.data:
+            raise UserError(f"context {stage.context.name}: no data '{name}'", nearest(name, recipe.data))
+    return (*stage.context.sources(), *stage.replayed)
+
+
+def _load(recipe: Recipe, name: str, base: Path) -> Documents:
+    try:
+        return load(recipe.data[name], base)
+    except UserError as e:
+        raise UserError(f"data.{name}: {e.message}", e.hint) from None

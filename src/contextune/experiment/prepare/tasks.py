@@ -1,0 +1,50 @@
+"""Step 4: load the tasks that arms are judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from contextune.core.errors import UserError, nearest
+from contextune.core.items import Item, Task
+from contextune.data import Documents
+from contextune.evaluate.tasks.load import load_task, members
+
+from ..recipe import Recipe
+from .data import Data
+
+
+def load_tasks(data: Data) -> list[Task]:
+    """Every task of `evaluate`, its items checked. Raises UserError."""
+    recipe = data.recipe
+    tasks = [
+        task
+        for spec in recipe.evaluate.tasks
+        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data)
+    ]
+    tasks += [_perplexity(name, data.documents[name]) for name in recipe.evaluate.perplexity]
+    _refuse_same_names(tasks)
+    _refuse_unknown(recipe, tasks)
+    return tasks
+
+
+def _perplexity(name: str, documents: Documents) -> Task:
+    """Held-out texts, or held-out completions after their prompts."""
+    items = tuple(Item(d.id, d.prompt, d.text or d.completion) for d in documents.held_out)
+    if not all(item.answer for item in items):
+        raise UserError(f"evaluate.perplexity: {name} holds conversations or a world's records", "name texts or pairs")
+    return Task(f"perplexity.{name}", "perplexity", items, "perplexity", about=f"held-out documents of {name}")
+
+
+def _refuse_same_names(tasks: Seq[Task]) -> None:
+    seen: set[str] = set()
+    for task in tasks:
+        if task.name in seen:
+            raise UserError(f"evaluate.tasks: the task '{task.name}' is there twice", "give one of them another name")
+        seen.add(task.name)
+
+
+def _refuse_unknown(recipe: Recipe, tasks: Seq[Task]) -> None:
+    names = [t.name for t in tasks]
+    for name in recipe.compare.tasks:
+        if not set(members(name)) <= set(names):
+            raise UserError(f"compare.tasks: no task '{name}'", nearest(name, names))

@@ -1,0 +1,27 @@
+"""Results recomputed from stored outcomes alone: no model, no training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from contextune.core.errors import UserError
+from contextune.core.files import write_json
+from contextune.evaluate.analysis.summary import summarise
+
+from .recipe import load
+
+
+def rebuild(folder: Path) -> dict[str, Any]:
+    """Recompute the results.json of a run's folder. Raises UserError where it is no run's, or not finished."""
+    if not (folder / "run.json").exists():
+        raise UserError(f"{folder}: not a run's folder (no run.json)", "contextune run makes one, in runs/NAME")
+    if not list((folder / "outcomes").glob("*.parquet")):
+        raise UserError(f"{folder}: no outcomes yet", "the run is not finished; the same contextune run resumes it")
+    made = load(folder / "recipe.yaml")
+    there = {file.name.split(".seed-")[0] for file in (folder / "outcomes").glob("*.parquet")}
+    about = {name: arm.about for name, arm in made.arms.items() if name in there}
+    untrained = [name for name, arm in made.arms.items() if not arm.stages]
+    results: dict[str, Any] = summarise(folder, made.compare, about, made.name, untrained)
+    write_json(folder / "results.json", results)
+    return results

@@ -1,0 +1,164 @@
+"""The main job: check, train all arms at all seeds, evaluate, report.
+
+Killed at any moment, it resumes when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from contextune.core import registry
+from contextune.core.environment import environment, quiet_libraries, rank
+from contextune.core.files import digest, write_json
+from contextune.core.progress import Reporter
+from contextune.evaluate.analysis.summary import summarise
+from contextune.models import SMALL
+from contextune.train.callback import Training
+
+from . import augment_files
+from .accounting import accounting
+from .library import RecipeLike, as_recipe
+from .model_card import card
+from .preflight import accounting_table, enough, refuse_overlap
+from .prepare import Prepared, prepare
+from .recipe import parse
+from .run_dir import clear, folder_of, locked, model_of, writable
+from .scoring import evaluate_all, samples, score_one
+from .training import train_all, train_one
+from .workers import Message, Workers, count, start_workers
+
+Result = dict[str, Any]
+
+
+def run(
+    recipe: RecipeLike,
+    *,
+    base: Path | None = None,
+    only: Iterable[str] = (),
+    overrides: Iterable[str] = (),
+    fresh: bool = False,
+    evaluate: bool = True,
+    reporter: Reporter | None = None,
+    command: str = "",
+    workers: int = 1,
+) -> Result:
+    """Train every arm of a recipe (a file, its values, or a Recipe) at every seed, evaluate, and write the report.
+
+    Returns what stands in `results.json`, with the run's `folder` added. Paths in the recipe are relative to `base`
+    (default: the recipe file's folder). `workers` processes train side by side; 0 chooses: one a core for models
+    that run on one thread. What your own script registers is not known to other processes: it needs `workers=1`, or a
+    plug-in. What an earlier run of the same recipe has finished is not done again.
+    Raises UserError before the first step for whatever the last one would need.
+    """
+    recipe, base = as_recipe(recipe, base, list(overrides))
+    reporter = reporter or Reporter(Console(stderr=True))
+    reporter.quiet = reporter.quiet or rank() != 0
+    out = folder_of(recipe)
+    quiet_libraries()
+    writable(out)
+    with locked(out):
+        if fresh and rank() == 0:
+            clear(out)
+        prepared = prepare(recipe, base, out, only, reporter.say)
+        preflight(prepared, reporter)
+        if rank() == 0:
+            augment_files.write(prepared)
+        record(prepared, command, "training")
+        with open_workers(prepared, workers) as pool:
+            train_all(prepared, reporter, pool)
+            if not evaluate or rank() != 0:
+                return {"folder": str(out)}
+            return {**judge(prepared, reporter, command, pool), "folder": str(out)}
+
+
+def open_workers(prepared: Prepared, asked: int) -> AbstractContextManager[Workers | None]:
+    """The processes that train and score side by side; `asked` 0 chooses one a core for models on one thread."""
+    import torch
+
+    jobs = len(prepared.arms) * len(prepared.recipe.seeds)
+    threads = prepared.recipe.train.threads or (1 if prepared.parameters < SMALL else os.cpu_count() or 1)
+    n = count(asked, jobs, threads)
+    if not asked and (torch.cuda.is_available() or "RANK" in os.environ):
+        n = 1
+    start = {
+        "recipe": json.loads(prepared.recipe.model_dump_json(exclude_defaults=True)),
+        "base": str(prepared.base),
+        "out": str(prepared.out),
+        "only": list(prepared.arms),
+    }
+    return start_workers(n, f"{__name__}:worker", start)
+
+
+def worker(start: dict[str, Any]) -> Callable[[Message, Callable[[Message], None]], None]:
+    """In a worker process: what does one job of the run that `start` describes."""
+    made = parse(start["recipe"])
+    prepared = prepare(made, Path(start["base"]), Path(start["out"]), start["only"])
+    duties = {"train": train_one, "score": score_one}
+    return lambda job, tell: duties[job["do"]](prepared, job["arm"], job["seed"], tell)
+
+
+def preflight(prepared: Prepared, reporter: Reporter) -> None:
+    """What can be known before the first step to go wrong at the last."""
+    enough(prepared)
+    refuse_overlap(prepared)
+    for callback in prepared.recipe.evaluate.callbacks.values():
+        callback.check(Training(prepared))
+    for warning in prepared.warnings:
+        reporter.say(f"warning: {warning}", "yellow")
+    reporter.show(accounting_table(accounting(prepared)))
+
+
+def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Workers | None = None) -> Result:
+    """Score every trained arm, write samples, results and the report."""
+    results: Result = {}
+    if prepared.tasks:
+        evaluate_all(prepared, reporter, workers)
+    if prepared.recipe.evaluate.samples:
+        samples(prepared)
+    write_json(prepared.out / "accounting.json", accounting(prepared))
+    if prepared.tasks:
+        about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
+        plain = [arm for arm, stages in prepared.arms.items() if not stages]
+        results = summarise(prepared.out, prepared.recipe.compare, about, prepared.recipe.name, plain)
+        write_json(prepared.out / "results.json", results)
+        for arm, stages in prepared.arms.items():
+            for seed in prepared.recipe.seeds if stages else ():
+                (Path(model_of(prepared, arm, seed)) / "README.md").write_text(
+                    card(prepared, arm, seed, results), "utf-8"
+                )
+    record(prepared, command, "done")
+    page = registry.reports.find("html")(prepared.out, command)
+    if results:
+        reporter.say(results["verdict"]["sentence"], "bold")
+    reporter.say(f"report: {page}")
+    return results
+
+
+def record(prepared: Prepared, command: str, status: str) -> None:
+    """The resolved recipe and the circumstances, for the report and for whoever repeats it."""
+    if rank() != 0:
+        return
+    import yaml
+
+    out = prepared.out
+    old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
+    plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
+    (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_json(
+        out / "run.json",
+        {
+            "schema": 1, "identity": digest(plain), "status": status,
+            "command": command or old.get("command", ""),
+            "began": old.get("began", time.strftime("%Y-%m-%d %H:%M:%S")), "ended": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "environment": environment(), "warnings": prepared.warnings, "base": str(prepared.base.resolve()),
+            "model": prepared.model, "parameters": prepared.parameters,
+        },
+    )  # fmt: skip

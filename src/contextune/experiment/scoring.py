@@ -1,0 +1,188 @@
+"""Score what a run has trained: every arm at every seed, each task once; what is scored already is not scored again."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import Any
+
+from contextune import models
+from contextune.core.environment import quiet_libraries
+from contextune.core.errors import UserError
+from contextune.core.files import digest, write_json
+from contextune.core.items import Task
+from contextune.core.progress import Reporter
+from contextune.evaluate.options import Compare
+from contextune.evaluate.scoring import outcomes
+from contextune.models.options import Model
+
+from .prepare import Prepared
+from .run_dir import fingerprint_of, model_of, writable
+from .workers import Workers, advance
+
+EvaluationResult = dict[str, Any]
+
+
+def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
+    """Outcomes of every arm and seed under `outcomes/`, keyed by the model and the items that gave them."""
+    folder = prepared.out / "outcomes"
+    folder.mkdir(exist_ok=True)
+    index = _index(folder)
+    wanted = {
+        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
+    }
+    for stale in set(index) - set(wanted):
+        if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
+            (folder / stale).unlink(missing_ok=True)
+            index.pop(stale)
+    todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
+    pairs = [p for p in models_of(prepared) if any(w[:2] == p for w in todo.values())]
+    with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
+
+        def hear(message: dict[str, Any]) -> None:
+            if "file" in message:
+                index[message["file"]] = message["key"]
+                write_json(folder / "index.json", index)
+            advance(line, message)
+
+        if workers is not None:
+            return workers.do([{"do": "score", "arm": arm, "seed": seed} for arm, seed in pairs], hear)
+        for arm, seed in pairs:
+            score_one(prepared, arm, seed, hear)
+    return None
+
+
+def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
+    """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
+    folder = prepared.out / "outcomes"
+    index, model = _index(folder), None
+    for task in prepared.tasks:
+        name, key = name_of(arm, seed, task), _key(prepared, arm, seed, task)
+        if index.get(name) == key and (folder / name).exists():
+            continue
+        model = model or open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
+        outcomes.write(folder / name, _score(prepared, model, task, arm, seed))
+        tell({"file": name, "key": key, "label": f"{arm} seed {seed}", "note": task.name, "by": 1})
+    del model
+    gc.collect()
+
+
+def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
+    """(arm, seed) of every model there is; the untrained one stands once, under seed 0."""
+    for arm, stages in prepared.arms.items():
+        yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
+
+
+def name_of(arm: str, seed: int, task: Task) -> str:
+    return outcomes.file_name(arm, seed, task.name)
+
+
+def open_for_scoring(model: Model, path: str) -> Any:
+    """In evaluation mode, on the GPU where there is one."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    loaded = models.load_adapted(path, False) if models.is_adapter(path) else models.load_model(path, model, bf16=cuda)
+    return loaded.to("cuda" if cuda else "cpu").eval()
+
+
+def samples(prepared: Prepared) -> None:
+    """What the models write after the beginning of some texts, before and after training."""
+    prompts = list(_beginnings(prepared))[: prepared.recipe.evaluate.samples]
+    seed = prepared.recipe.seeds[0]
+    trained = [arm for arm, stages in prepared.arms.items() if stages]
+    key = digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
+    file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
+    if not prompts or (file.exists() and mark.exists() and mark.read_text() == key):
+        return
+    texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
+    texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
+    write_json(file, [
+        {"prompt": p, "gold": gold, "before": texts[None][i], "after": {arm: texts[arm][i] for arm in trained}}
+        for i, (p, gold) in enumerate(prompts)
+    ])  # fmt: skip
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(key)
+
+
+def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
+    """What decides an arm's model."""
+    stages = prepared.arms[arm]
+    if not stages:
+        return prepared.model_hash
+    return digest(fingerprint_of(prepared, stages[-1], arm, len(stages) - 1, seed))
+
+
+def _beginnings(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """Prompts and how they go on: held-out texts first, else training texts, one source after the other."""
+    for name, documents in prepared.documents.items():
+        for document in (*documents.held_out, *documents.documents)[:2]:
+            if document.text:
+                words = document.text[:600].split(" ")
+                yield " ".join(words[:24]), " ".join(words[24:64])
+            elif document.completion:
+                yield document.prompt, prepared.recipe.data[name].separator + document.completion
+            for record in document.records[:1]:
+                text = "".join(s.text for s in record.segments).split(" ")
+                half = max(1, len(text) // 2)
+                yield " ".join(text[:half]), " " + " ".join(text[half:])
+
+
+def _write(prepared: Prepared, path: str, prompts: Seq[str]) -> list[str]:
+    from contextune.evaluate.scoring.generate import generate
+
+    model = open_for_scoring(prepared.recipe.model, path)
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        return generate(model, prepared.tokenizer, prompts, max_tokens=40, stop=())
+
+
+def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:
+    from contextune.evaluate.scoring.score import score
+
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        tokens = prepared.recipe.evaluate.tokens
+        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens)[task.name]
+
+
+def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
+    items = [(i.id, i.prompt, i.options, i.answer) for i in task.items]
+    how = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
+    how += [task.fields["command"]] if "command" in task.fields else []
+    return digest([folder_key(prepared, arm, seed), items, how])
+
+
+def _index(folder: Path) -> dict[str, str]:
+    file = folder / "index.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def evaluate_model(model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter) -> EvaluationResult:
+    """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files."""
+    from contextune.evaluate.analysis.summary import summarise
+    from contextune.evaluate.scoring.score import score
+    from contextune.evaluate.tasks.load import load_task
+
+    quiet_libraries()
+    writable(out)
+    path = models.resolve(Model(path=model), Path())
+    models.check(path)
+    tokenizer = models.load_tokenizer(path)
+    specs = [{"task": t.split("=", 1)[0], "path": t.split("=", 1)[1]} if "=" in t else t for t in tasks]
+    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
+    if not loaded:
+        raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
+    (out / "outcomes").mkdir(exist_ok=True)
+    for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
+        old.unlink()
+    ready = open_for_scoring(Model(path=model), path)
+    with reporter.counting("evaluating", len(loaded)) as line, models.threads(0, ready.num_parameters()):
+        for task in loaded:
+            table = score(ready, tokenizer, [task], arm="model", seed=0)[task.name]
+            outcomes.write(out / "outcomes" / name_of("model", 0, task), table)
+            line.advance("evaluating", task.name)
+    results = summarise(out, Compare(), {"model": model}, Path(path).name)
+    write_json(out / "results.json", results)
+    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "folder": str(out)}

@@ -1,0 +1,96 @@
+"""Train every arm at every seed; what is finished is not done again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contextune.core.environment import rank
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
+from contextune.train.callback import Look, Training
+
+from . import fingerprint
+from .model_card import card
+from .prepare import Prepared, PreparedStage
+from .run_dir import fingerprint_of, stage_folder
+from .workers import Workers, advance
+
+PAUSE = 0.2
+"""Seconds between two readings of a training, at least."""
+
+
+def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
+    """Every arm at every seed; what is finished is passed over, what was begun is resumed."""
+    pairs = [(arm, seed) for seed in prepared.recipe.seeds for arm in prepared.arms]  # one of each arm first
+    jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]
+    folders = [stage_folder(prepared.out, a, s, i) for a, s, i, _ in jobs]
+    parts = [fingerprint_of(prepared, ready, arm, index, seed) for arm, seed, index, ready in jobs]
+    begun = [fingerprint.begun(f, p, f"arm {job[0]}") for f, p, job in zip(folders, parts, jobs, strict=True)]
+    whole = [(f / "model").is_dir() for f in folders]
+    if any(begun):
+        reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
+    total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
+    done = sum(r.plan(s).updates for (_, s, _, r), w in zip(jobs, whole, strict=True) if w)
+    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
+    with reporter.counting("training", total, done) as line:
+        if workers is not None:
+            todo = [{"do": "train", "arm": arm, "seed": seed} for arm, seed in open_pairs]
+            workers.do(todo, lambda message: advance(line, message))
+            return
+        for arm, seed in open_pairs:
+            train_one(prepared, arm, seed, lambda message: advance(line, message))
+
+
+def train_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
+    """All stages of an arm at one seed; `tell` is given progress: label, note, by (updates)."""
+    for index, ready in enumerate(prepared.arms[arm]):
+        _train(prepared, arm, seed, index, ready, tell)
+
+
+def _train(
+    prepared: Prepared, arm: str, seed: int, index: int, ready: PreparedStage, tell: Callable[[dict[str, Any]], None]
+) -> None:
+    from contextune.train import stage  # imports torch
+
+    folder = stage_folder(prepared.out, arm, seed, index)
+    start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
+    if rank() == 0:
+        fingerprint.begin(folder, fingerprint_of(prepared, ready, arm, index, seed))
+    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
+    job = stage.TrainJob(
+        ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
+        prepared.recipe.model if not index else None, card(prepared, arm, seed),
+        *watched(prepared, ready, arm, seed, folder),
+    )  # fmt: skip
+    last, spoke = 0, 0.0
+
+    def progress(step: int, of: int, loss: float) -> None:
+        nonlocal last, spoke
+        if step == of or time.monotonic() - spoke > PAUSE:
+            tell({"label": label, "note": f"loss {loss:.3f}", "by": step - last})
+            last, spoke = step, time.monotonic()
+
+    try:
+        stage.run(job, progress)
+    except OSError as e:
+        raise UserError(
+            f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command resumes"
+        ) from e
+
+
+def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:
+    """How often training stops to be looked at, and who looks: those whose turn it is."""
+    training = Training(prepared, arm, ready, folder)
+    found = [(options.every, options.bind(training)) for options in prepared.recipe.evaluate.callbacks.values()]
+    last = ready.plan(seed).updates
+
+    def look(step: int, model: Any) -> None:
+        for every, callback in found:
+            if step % every == 0 or step == last:
+                callback(step, model)
+
+    return math.gcd(*(every for every, _ in found)), look if found else None

@@ -1,0 +1,262 @@
+"""A transformers model as an engine.
+
+Requests are sorted by length and left-padded in batches; what many of them begin with is computed
+once. Sampling is by the Gumbel trick, argmax of logits / T + g with g drawn from a stream of the
+request's own, so that what a request is answered does not depend on which others are asked with it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.cache_utils import DynamicLayer
+
+from contextune import models
+from contextune.core import registry
+from contextune.core.sequence import begins, encode
+from contextune.models.lm_head import head_of, only_at
+
+from .protocol import Answer, Cost, Failure, Request
+from .replies import answer
+from .shared_prefix import shared
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+    from .options import Writer
+
+
+@registry.engines("local")
+class LocalEngine:
+    """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192, name: str = "") -> None:
+        self.model, self.tokenizer, self.tokens, self.name = model, tokenizer, tokens, name
+        self.share = True  # no effect on the answers
+
+    @classmethod
+    def open(cls, writer: Writer, path: str, say: Callable[[str], None]) -> LocalEngine:
+        """The model in a folder, loaded now."""
+        if writer.model is not None:
+            models.check(path)
+        return cls(models.load_model(path).eval(), models.load_tokenizer(path), writer.tokens, path)
+
+    @cached_property
+    def identity(self) -> str:
+        return identify(self.model, self.tokenizer)
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, str | Failure]]:
+        """Greedy where the temperature is 0; a prompt that leaves no room in the model is a Failure.
+
+        What many prompts begin with is computed once. An answer without any text is an answer.
+        """
+        queue: list[tuple[int, list[int]]] = []
+        for place, request in enumerate(requests):
+            ids = prompt_ids(request.prompt, self.tokenizer)
+            if reason := self._unfit(len(ids), request.max_tokens):
+                yield place, Failure(reason)
+            else:
+                queue.append((place, ids))
+        for size, group in self._groups(queue, requests):
+            past = self._read(group[0][1][:size]) if size else None
+            for batch in self._batches(group, requests):
+                prompts, asked = [ids for _, ids in batch], [requests[place] for place, _ in batch]
+                yield from zip([place for place, _ in batch], self._write(prompts, asked, past, size), strict=True)
+
+    def _groups(
+        self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
+    ) -> Iterator[tuple[int, list[tuple[int, list[int]]]]]:
+        """(tokens that a group has in common, the group)."""
+        if not queue or not self.share or not _shareable(self.model):
+            yield 0, queue
+            return
+        passes = max(requests[place].max_tokens for place, _ in queue)
+        for size, places in shared([ids for _, ids in queue], passes):
+            yield size, [queue[i] for i in places]
+
+    def _unfit(self, size: int, new: int) -> str:
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and size + new > limit:
+            return f"the prompt has {size} tokens and {new} are to be written, the model holds {limit}"
+        return "" if size else "the prompt is empty"
+
+    def _batches(
+        self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
+    ) -> Iterator[list[tuple[int, list[int]]]]:
+        batch: list[tuple[int, list[int]]] = []
+        most = 0
+        for place, ids in sorted(queue, key=lambda item: -len(item[1])):  # what is too large for the memory comes first
+            most = max(most, requests[place].max_tokens)
+            if batch and (len(batch) + 1) * (len(batch[0][1]) + most) > self.tokens:
+                yield batch
+                batch, most = [], requests[place].max_tokens
+            batch.append((place, ids))
+        if batch:
+            yield batch
+
+    def _read(self, ids: list[int]) -> DynamicCache:
+        """Keys and values of what a group has in common, for one row."""
+        cache, last = DynamicCache(config=self.model.config), torch.tensor([len(ids) - 1], device=self.model.device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), only_at(head_of(self.model), last):
+                self.model(
+                    input_ids=torch.tensor([ids], device=self.model.device), past_key_values=cache, use_cache=True
+                )
+        finally:
+            self.model.train(training)
+        return cache
+
+    def _write(
+        self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
+    ) -> list[Answer | Failure]:
+        """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
+        began, device, width = time.monotonic(), self.model.device, max(map(len, prompts))
+        final = _final(self.model, self.tokenizer)
+        pad = next(i for i in (self.tokenizer.pad_token_id, *final, 0) if i is not None)
+        ids = torch.tensor([[*p[:size], *[pad] * (width - len(p)), *p[size:]] for p in prompts], device=device)
+        mask = torch.tensor(
+            [[1] * size + [0] * (width - len(p)) + [1] * (len(p) - size) for p in prompts], device=device
+        )
+        ends, more = _Ends(requests, self.tokenizer, width, final), {}
+        if past is not None:
+            more["past_key_values"] = copy.deepcopy(past)
+            more["past_key_values"].batch_repeat_interleave(len(prompts))
+        with _as_asked(self.model, pad, final):
+            out = self.model.generate(  # type: ignore[operator]
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max(r.max_tokens for r in requests),
+                logits_processor=LogitsProcessorList([_Gumbel(requests)]),
+                stopping_criteria=StoppingCriteriaList([ends]),
+                **more,
+            )
+        seconds = (time.monotonic() - began) / len(prompts)
+        return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
+
+
+class _Gumbel(LogitsProcessor):
+    """Rows with a temperature get logits / T + g, whose argmax is a draw from softmax(logits / T).
+
+    g = -log e with e exponential: drawn on the CPU, so that every device has the same stream, and in
+    double precision, where no e is 0.
+    """
+
+    def __init__(self, requests: list[Request]) -> None:
+        self.streams = {i: (_stream(r), r.temperature) for i, r in enumerate(requests) if r.temperature > 0}
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.float()
+        for row, (stream, temperature) in self.streams.items():
+            exponential = torch.empty(scores.shape[1], dtype=torch.float64).exponential_(generator=stream)
+            scores[row] = scores[row] / temperature - exponential.log().to(scores)
+        return scores
+
+
+class _Ends(StoppingCriteria):
+    """Ends each row at its own `max_tokens` or stop text."""
+
+    def __init__(self, requests: list[Request], tokenizer: Tokenizer, width: int, final: list[int]) -> None:
+        self.requests, self.tokenizer, self.width, self.final = requests, tokenizer, width, final
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        new = input_ids[:, self.width :].tolist()
+        done = [len(ids) >= r.max_tokens or self._stopped(r, ids) for r, ids in zip(self.requests, new, strict=True)]
+        return torch.tensor(done, device=input_ids.device)
+
+    def _stopped(self, request: Request, ids: list[int]) -> bool:
+        return bool(request.stop) and any(stop in self._decode(ids) for stop in request.stop)
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def answer(self, row: int, ids: list[int], read: int, seconds: float) -> Answer | Failure:
+        request = self.requests[row]
+        ids = ids[: request.max_tokens]
+        size = next((i for i, token in enumerate(ids) if token in self.final), len(ids))
+        return answer(self._decode(ids[:size]), request, size == len(ids), Cost(read, size, seconds), empty=True)
+
+
+def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of a prompt: a user's turn where the tokenizer has a chat template, else the bare text."""
+    if not tokenizer.chat_template:
+        return [*begins(tokenizer), *encode(text, tokenizer)]
+    turn = [{"role": "user", "content": text}]
+    # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
+    whole = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, enable_thinking=False)
+    return encode(str(whole), tokenizer)
+
+
+def _shareable(model: Any) -> bool:
+    """Whether all layers keep all keys and values: in a sliding window, padding after the common part would count."""
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) is DynamicLayer for layer in layers)
+
+
+def _stream(request: Request) -> torch.Generator:
+    """A stream of the request's own: equal seeds do not couple different prompts."""
+    name = f"{request.seed}\x1f{request.prompt}".encode("utf-8", "surrogatepass")
+    seed = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+    return torch.Generator().manual_seed(seed >> 1)
+
+
+@contextmanager
+def _as_asked(model: Any, pad: int, final: list[int]) -> Iterator[None]:
+    """Evaluation mode, and nothing of the model's own sampling defaults but its end-of-text tokens."""
+    owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]  # an adapter copies it
+    before, training = [owner.generation_config for owner in owners], model.training
+    for owner in owners:
+        owner.generation_config = GenerationConfig(eos_token_id=final or None, pad_token_id=pad, do_sample=False)
+    model.eval()
+    try:
+        with torch.no_grad():  # not inference mode: the model may be trained later
+            yield
+    finally:
+        for owner, config in zip(owners, before, strict=True):
+            owner.generation_config = config
+        model.train(training)
+
+
+def _final(model: PreTrainedModel, tokenizer: Tokenizer) -> list[int]:
+    """Ids that end a text: those that the model names, and the tokenizer's."""
+    own = model.generation_config.eos_token_id
+    ids = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
+    return [i for i in dict.fromkeys(ids) if i is not None]
+
+
+def identify(model: PreTrainedModel, tokenizer: Tokenizer) -> str:
+    """A hash of weights, architecture and tokenizer: where a model lies and what loaded it make no difference."""
+    digest = hashlib.blake2b(digest_size=16)
+    config = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    for part in (type(model).__name__, config, _vocabulary(tokenizer), tokenizer.chat_template or ""):
+        digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _vocabulary(tokenizer: Tokenizer) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return [type(tokenizer).__name__, tokenizer.get_vocab()]
+    whole = json.loads(backend.to_str())
+    return {k: v for k, v in whole.items() if k not in ("padding", "truncation")}  # set by the last call, not by text

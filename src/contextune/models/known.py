@@ -1,0 +1,23 @@
+"""Models that recipes call by name: each says where its folder is and how it is asked for texts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+
+class KnownModel(ABC):
+    """A model with a name, registered by `@registry.models`; an instance is made at each look-up."""
+
+    name: ClassVar[str]
+    prompt_style: ClassVar[str] = "plain"
+    """The style of prompts that it is asked with."""
+
+    @abstractmethod
+    def path(self) -> Path:
+        """The folder of the model. Raises UserError that says how to get it where it is not there."""
+
+    def recognises(self, model: str) -> bool:
+        """Whether the model in a folder is this one or made from it."""
+        return Path(model) == self.path()

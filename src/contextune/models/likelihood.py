@@ -1,0 +1,217 @@
+"""Log-likelihoods of token sequences given others: what choice scoring and perplexity both need.
+
+    given                         scored
+    <s> Q: … A. … B. … Answer:    B          one row
+    ─────── shared ──────────┘    └ the head runs here only
+
+Rows that begin alike are computed once: equal inputs (one-token options of a question) are one row; where it pays,
+what all rows share (few-shot examples) and what the options of one question share is kept as keys and values. Rows
+are sorted by length and padded on the right without an attention mask: causal attention never sees the padding.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import torch
+
+from contextune.core.errors import UserError
+from contextune.models.lm_head import head_of, only_at
+
+TOKENS = 4096
+"""Computed at once at most, where nothing else is said: on a CPU more takes memory and no less time."""
+PASS = 192
+"""What one more forward pass costs, in tokens; a matter of speed only."""
+HEAD_ROWS = 1024
+"""Positions whose logits are brought to fp32 at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRow:
+    """`scored` tokens are predicted after `given` ones; neither is empty."""
+
+    given: tuple[int, ...]
+    scored: tuple[int, ...]
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """What the model reads: the last scored token is only predicted."""
+        return self.given + self.scored[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows after the same given tokens: their distinct inputs, and the indices of the rows behind each."""
+
+    given: tuple[int, ...]
+    inputs: tuple[tuple[int, ...], ...]
+    rows: tuple[tuple[int, ...], ...]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, self.inputs))
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Within: evaluation mode and no gradients. Every module's mode is as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():  # not inference mode: buffers made here may be used in training later
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def log_likelihoods(
+    model: Any, rows: Seq[LikelihoodRow], tokens: int = TOKENS, progress: Callable[[int], None] = lambda done: None
+) -> list[float]:
+    """Summed log-likelihood (nats, softmax in fp32) of each row's scored tokens given those before them.
+
+    `tokens` bounds what is read or kept at once. `progress` is told how many rows are done.
+    """
+    groups = _groups(rows, tokens)
+    sums, done = [0.0] * len(rows), 0
+    with evaluating(model):
+        trunk = _trunk(model, groups)
+        for batch in _batches(groups, tokens):
+            for index, value in _score(model, rows, batch, trunk):
+                sums[index] = value
+            done += sum(len(indices) for group in batch for indices in group.rows)
+            progress(done)
+    if not all(map(math.isfinite, sums)):
+        hint = "its weights are broken; was the learning rate too high?"
+        raise UserError("the model's log-likelihoods are not finite numbers", hint)
+    return sums
+
+
+def _groups(rows: Seq[LikelihoodRow], tokens: int) -> list[_Group]:
+    """Rows by what they are given, longest first; a group wider than the budget is cut."""
+    found: dict[tuple[int, ...], dict[tuple[int, ...], list[int]]] = {}
+    for i, row in enumerate(rows):
+        found.setdefault(row.given, {}).setdefault(row.inputs, []).append(i)
+    groups = []
+    for given, inputs in found.items():
+        pieces = list(inputs.items())
+        step = max(1, tokens // max(map(len, inputs)))
+        for at in range(0, len(pieces), step):
+            part = pieces[at : at + step]
+            groups.append(_Group(given, tuple(p[0] for p in part), tuple(tuple(p[1]) for p in part)))
+    return sorted(groups, key=lambda g: (-g.width, g.given))
+
+
+def _batches(groups: list[_Group], tokens: int) -> Iterator[list[_Group]]:
+    batch: list[_Group] = []
+    for group in groups:
+        count = sum(len(g.inputs) for g in batch) + len(group.inputs)
+        if batch and count * batch[0].width > tokens:
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Trunk:
+    """Keys and values of the first `length` tokens, which all rows share (None: nothing is shared)."""
+
+    length: int
+    cache: Any
+
+    def grown(self, rows: int) -> Any:
+        """A cache of its own for `rows` rows."""
+        if self.cache is None:
+            return None
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def _trunk(model: Any, groups: list[_Group]) -> _Trunk:
+    """Computed once where it saves more than the pass it costs; models with recurrent states cannot be cut so."""
+    if not groups or getattr(model, "_is_stateful", False):
+        return _Trunk(0, None)
+    first, last = min(g.given for g in groups), max(g.given for g in groups)
+    shared = len(list(takewhile(lambda ab: ab[0] == ab[1], zip(first, last, strict=False))))
+    length = min(shared, min(len(g.given) for g in groups) - 1)  # the last given token predicts the first scored one
+    inputs = sum(len(g.inputs) for g in groups)
+    if length * (inputs - 1) <= PASS:
+        return _Trunk(0, None)
+    return _Trunk(length, _read(model, [first[:length]], None))
+
+
+def _score(model: Any, rows: Seq[LikelihoodRow], batch: list[_Group], trunk: _Trunk) -> Iterator[tuple[int, float]]:
+    """Index and log-likelihood of every row of a batch."""
+    start, cache = trunk.length, trunk.grown(len(batch))
+    inputs = sum(len(g.inputs) for g in batch)
+    common = min(len(g.given) for g in batch) - 1
+    if (common - start) * (inputs - len(batch)) > PASS and not getattr(model, "_is_stateful", False):
+        cache = _read(model, [g.given[start:common] for g in batch], cache)
+        start = common
+    if cache is not None:
+        _spread(cache, [len(g.inputs) for g in batch], model.device)
+
+    texts = [text[start:] for g in batch for text in g.inputs]
+    width = max(map(len, texts))
+    keep: list[int] = []
+    at: list[int] = []  # of each scored token: its place in `keep`; then its id, and its row
+    targets: list[int] = []
+    owners: list[int] = []
+    for line, (group, indices) in enumerate((g, indices) for g in batch for indices in g.rows):
+        begin = len(keep)
+        keep += range(line * width + len(group.given) - 1 - start, line * width + len(texts[line]))
+        for index in indices:
+            scored = rows[index].scored
+            at += range(begin, begin + len(scored))
+            targets += scored
+            owners += [index] * len(scored)
+    found = _token_scores(model, texts, cache, keep, at, targets)
+    sums: dict[int, float] = {}
+    for index, value in zip(owners, found, strict=True):
+        sums[index] = sums.get(index, 0.0) + value
+    yield from sums.items()
+
+
+def _spread(cache: Any, times: list[int], device: torch.device) -> None:
+    """Row i of a cache `times[i]` times over."""
+    if len(set(times)) > 1:
+        cache.batch_select_indices(torch.tensor([i for i, n in enumerate(times) for _ in range(n)], device=device))
+    elif times[0] > 1:
+        cache.batch_repeat_interleave(times[0])  # rows are copied whole: three times faster than to select them
+
+
+def _token_scores(
+    model: Any, texts: list[tuple[int, ...]], cache: Any, keep: list[int], at: list[int], targets: list[int]
+) -> list[float]:
+    device = model.device
+    with only_at(head_of(model), torch.tensor(keep, device=device)):
+        out = model(input_ids=_padded(texts, device), past_key_values=cache, use_cache=cache is not None)
+    logits = out.logits[0]
+    norm = torch.cat([part.float().logsumexp(-1) for part in logits.split(HEAD_ROWS)])
+    index = torch.tensor(at, device=device)
+    chosen = logits[index, torch.tensor(targets, device=device)].float()
+    result: list[float] = (chosen - norm[index]).tolist()
+    return result
+
+
+def _read(model: Any, texts: list[tuple[int, ...]], cache: Any) -> Any:
+    """Keys and values after texts of equal length; no logits are made."""
+    none = torch.empty(0, dtype=torch.long, device=model.device)
+    with only_at(head_of(model), none):
+        return model(input_ids=_padded(texts, model.device), past_key_values=cache, use_cache=True).past_key_values
+
+
+def _padded(texts: list[tuple[int, ...]], device: torch.device) -> torch.Tensor:
+    """(rows, width) ids; a row is filled up with its own last token, which nothing real ever sees."""
+    width = max(map(len, texts))
+    return torch.tensor([t + t[-1:] * (width - len(t)) for t in texts], device=device)

@@ -1,0 +1,101 @@
+"""Loads tokenizers and causal language models, and says what failed in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contextune.core import registry
+from contextune.core.errors import UserError
+
+from .resolve import known
+
+if TYPE_CHECKING:
+    from contextune.core.sequence import Tokenizer
+
+    from .options import Model
+
+SMALL = 10_000_000
+"""Parameters below which one thread is faster than several on shared cores."""
+
+
+def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
+    """The tokenizer of a known model's name ('pocket'), a folder, or a hub id. Raises UserError."""
+    from transformers import AutoTokenizer
+
+    path = known(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **_remote(model))
+    except Exception as e:
+        raise _unloadable(path, "its tokenizer does not load", e, "save it with tokenizer.save_pretrained") from None
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
+    """A folder that is broken, or a hub id that cannot be reached."""
+    if Path(path).is_dir():
+        return UserError(f"model {path}: {what} ({first_line(error)})", fix)
+    return UserError(
+        f"model '{path}': no folder of that name here, and not found on the hub ({first_line(error)})",
+        f"give a model folder, a hub id that this machine can reach, or one of: {', '.join(registry.models.names())}",
+    )
+
+
+def load_model(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
+    """The causal language model of a folder or hub id, in fp32, or bf16 for inference."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {
+        "dtype": torch.bfloat16 if bf16 else torch.float32,
+        "use_safetensors": True,
+        **_remote(model),
+    }
+    if quantized:
+        options["quantization_config"] = _four_bit()
+    path = known(path)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(path, **options)
+    except Exception as e:
+        raise _unloadable(
+            path, "does not load", e, "contextune check shows what it needs; --debug the traceback"
+        ) from None
+    loaded.generation_config.pad_token_id = loaded.generation_config.pad_token_id or loaded.config.eos_token_id
+    return loaded
+
+
+@contextmanager
+def threads(count: int, size: int) -> Iterator[int]:
+    """Within: `count` threads; 0 means one for a model of fewer than 10 M parameters (`size`), else as torch has it."""
+    import torch
+
+    before = torch.get_num_threads()
+    chosen = count or (1 if size < SMALL else before)
+    torch.set_num_threads(chosen)
+    try:
+        yield chosen
+    finally:
+        torch.set_num_threads(before)
+
+
+def _four_bit() -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def _remote(model: Model | None) -> dict[str, Any]:
+    return (
+        {"trust_remote_code": False}
+        if model is None
+        else {"trust_remote_code": model.trust_remote_code, "revision": model.revision}
+    )
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

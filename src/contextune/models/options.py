@@ -1,0 +1,27 @@
+"""What a recipe says of the model and of its adapter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contextune.core.options import Options
+
+
+class Model(Options):
+    """Which model is fine-tuned."""
+
+    path: str = Field(description="'pocket', a model folder, or a hub id")
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+
+class Adapter(Options):
+    """Parameter-efficient fine-tuning by peft."""
+
+    kind: Literal["lora", "dora", "qlora"] = "lora"
+    rank: int = Field(16, gt=0)
+    alpha: int = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    targets: str | tuple[str, ...] = Field("all-linear", description="peft's target_modules")

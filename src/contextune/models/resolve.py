@@ -1,0 +1,122 @@
+"""Models by name, folder or hub id: found and checked before anything is loaded.
+
+Weights are safetensors only; remote code is off unless the recipe says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from contextune.core import registry
+from contextune.core.errors import UserError
+
+from .options import Model
+
+
+def resolve(model: Model, folder: Path) -> str:
+    """The folder (absolute) or hub id behind a recipe's `model`. A path is relative to the recipe's folder."""
+    if model.path in registry.models:
+        return known(model.path)
+    for base in (folder, Path()):
+        local = (base / model.path).expanduser()
+        if local.is_dir():
+            return str(local.resolve())
+        if local.is_file():
+            raise UserError(
+                f"model: {local} is a file, expected a model folder", "give the folder that holds config.json"
+            )
+    if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
+        raise UserError(f"model: no folder {model.path} (looked in {folder.resolve()} and here)", "check the path")
+    return model.path
+
+
+def known(name: str) -> str:
+    """The folder of a known model ('pocket'); any other name as it is."""
+    return str(registry.models.find(name)().path()) if name in registry.models else name
+
+
+def check(path: str, revision: str | None = None) -> dict[str, Any]:
+    """Look at a model without loading it; returns its configuration.
+
+    Raises UserError where the folder lacks a configuration, safetensors weights or a tokenizer, or where a hub id
+    cannot be reached.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return _check_hub(path, revision)
+    config = read_config(folder)
+    adapter = (folder / "adapter_config.json").exists()
+    if not list(folder.glob("*.safetensors")):
+        pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
+        if pickles:
+            raise UserError(
+                f"model {folder}: its weights are pickles ({pickles[0]}), which can run code when loaded",
+                "convert them once with transformers: model.save_pretrained(folder) writes safetensors",
+            )
+        raise UserError(f"model {folder}: no weights (*.safetensors)", "point at a folder made by save_pretrained")
+    if not adapter and not any((folder / f).exists() for f in ("tokenizer.json", "tokenizer_config.json")):
+        raise UserError(
+            f"model {folder}: no tokenizer (tokenizer.json)", "save the model's tokenizer into the same folder"
+        )
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    name = "adapter_config.json" if (folder / "adapter_config.json").exists() else "config.json"
+    try:
+        config = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"model {folder}: no config.json", "point at a folder made by save_pretrained") from None
+    except (ValueError, UnicodeDecodeError) as e:
+        raise UserError(f"model {folder}: {name} is not valid JSON ({e})", "copy the file again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"model {folder}: {name} holds no mapping", "copy the file again")
+    return config
+
+
+def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    try:
+        return dict(AutoConfig.from_pretrained(name, revision=revision).to_dict())
+    except (OSError, ValueError) as e:
+        first = str(e).strip().splitlines()[0]
+        raise UserError(
+            f"model '{name}': no folder of that name here, and not found on the hub ({first})",
+            "give a model folder, 'pocket', or a hub id that this machine can reach",
+        ) from None
+
+
+def fingerprint(path: str) -> str:
+    """Hash of a model's configuration, tokenizer and weights (large files: size and 64 samples of 64 KiB)."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return f"hub:{path}"
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".jinja", ".model")):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as f:
+            if size <= 1 << 28:
+                digest.update(f.read())
+            else:
+                for i in range(64):
+                    f.seek(i * (size - 65536) // 63)
+                    digest.update(f.read(65536))
+    return digest.hexdigest()
+
+
+def is_adapter(path: str) -> bool:
+    return (Path(path) / "adapter_config.json").exists()
+
+
+def parameters(config: dict[str, Any]) -> int:
+    """Roughly how many parameters a configuration stands for."""
+    width, layers = int(config.get("hidden_size", 0)), int(config.get("num_hidden_layers", 0))
+    vocabulary = int(config.get("vocab_size", 0))
+    feed_forward = int(config.get("intermediate_size") or 4 * width)
+    heads = 1 if config.get("tie_word_embeddings") else 2
+    return vocabulary * width * heads + layers * (4 * width * width + 3 * width * feed_forward)

@@ -1,0 +1,58 @@
+"""What a recipe says of training."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from contextune.core import registry
+from contextune.core.options import Options
+from contextune.models.options import Adapter
+
+
+def _known(name: str) -> str:
+    if name != "auto" and name not in registry.layouts:
+        registry.layouts.find(name)
+    return name
+
+
+LayoutName = Annotated[str, AfterValidator(_known)]
+"""auto, or the name of a layout."""
+
+
+class Train(Options):
+    """How every stage trains, unless the stage says otherwise."""
+
+    renamed: ClassVar[dict[str, str]] = {"interpolate": "weight_interpolation"}
+
+    epochs: float = Field(1.0, gt=0)
+    steps: int | None = Field(None, gt=0, description="updates; takes the place of epochs")
+    batch: int = Field(16, gt=0, description="sequences an update, over all processes")
+    lr: float = Field(2e-5, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the updates")
+    weight_decay: float = Field(0.1, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    weight_interpolation: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="weights of the finished model: this share of the way from the first to the last (WiSE-FT)",
+    )
+    max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
+    tokens: int = Field(8192, gt=0, description="tokens computed at once at most; no effect on the result")
+    layout: LayoutName = Field("auto", description="no effect on the result")
+    share: int = Field(1, ge=1, description="records that share one draw of the context, which is then computed once")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
+    adapter: Adapter | None = None
+    save: int = Field(0, ge=0, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s")
+    threads: int = Field(0, ge=0, description="0: one below 10 M parameters, else all cores")
+
+    @model_validator(mode="after")
+    def _straight(self) -> Train:
+        if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind == "dora":
+            raise ValueError("train.weight_interpolation: dora's weights are products; use lora, qlora or no adapter")
+        return self

@@ -1,0 +1,1 @@
+"""What the worlds register upward: editors of their records, and the reasoner of their language."""

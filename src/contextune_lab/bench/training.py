@@ -1,0 +1,220 @@
+"""A training step (forward and backward, no optimiser): ours, transformers' padded rows, TRL's SFTTrainer.
+
+All compute the mean loss over the update's labelled tokens, so loss and gradients can be compared, and are.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from contextune import models
+from contextune.core.sequence import Rendered
+from contextune.train.fast_path import FastPath
+from contextune.train.layouts import choose
+from contextune.worlds import pocket
+
+from . import race
+from .workloads import WORKLOADS, floor
+
+ROWS = 8
+"""Rows that a peer's padded batch holds."""
+PEERS = ("transformers", "trl", "trl_as_it_comes")
+SPEC = {
+    "vocab_size": 32_000, "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 12,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 2048,
+}  # fmt: skip
+"""66 M parameters, 34 M of them not embeddings."""
+BILLION = {
+    "vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 2048, "tie_word_embeddings": True,
+}  # fmt: skip
+"""1.2 G parameters, the shape of Llama 3.2 1B; for GPUs."""
+SHAPES = {"medium": SPEC, "billion": BILLION}
+
+
+@dataclass(frozen=True)
+class TimedStep:
+    """Runs one step on a model of its own, and gives its loss; the gradients stay there until the next step."""
+
+    model: Any
+    forward_backward: Callable[[], float]
+
+    def __call__(self) -> float:
+        self.model.zero_grad(set_to_none=True)
+        return self.forward_backward()
+
+    def gradients(self) -> torch.Tensor:
+        return torch.cat([p.grad.flatten() for p in self.model.parameters() if p.grad is not None])
+
+
+def measure(
+    size: str, workload: str, rounds: int, peers: Seq[str], told: race.RaceProgress, device: str = "cpu"
+) -> dict[str, Any]:
+    """One workload on one model: seconds, ratios, utilisation, memory and agreement of every runner.
+
+    On a GPU all compute in bf16 with fp32 weights; a processor computes in fp32.
+    """
+    model = model_of(size)
+    rows = WORKLOADS[workload](model.config.vocab_size)
+    steps = {"ours": ours(model, rows, device), **{name: RUNNERS[name](copy.deepcopy(model), rows) for name in peers}}
+    product, gflop = race.matmul(device)
+    losses: dict[str, float] = {}
+    runners = {name: partial(_run, name, step, losses) for name, step in steps.items()}
+    said = lambda text: told(f"{size} {workload}: {text}")  # noqa: E731
+    times, peaks = race.race({**runners, "matmul": product}, rounds, said, device)
+    ceiling = gflop / times["matmul"].median
+    needed = floor(rows, model.config)
+    result: dict[str, Any] = {"size": size, "workload": workload, "rounds": rounds, "ceiling": ceiling, "floor": needed}
+    result["runners"] = {name: r for name, r in race.results(times, peaks).items() if name in steps}
+    reference = "transformers" if "transformers" in steps else "ours"
+    expected = steps[reference].gradients()
+    for name, step in steps.items():
+        result["runners"][name] |= {
+            "gflops": needed / times[name].median,
+            "utilisation": needed / times[name].median / ceiling,
+            "loss": abs(losses[name] / losses[reference] - 1),
+            "gradients": float((step.gradients() - expected).norm() / expected.norm()),
+        }
+    return result
+
+
+def _run(name: str, step: TimedStep, losses: dict[str, float]) -> None:
+    losses[name] = step()
+
+
+def model_of(size: str) -> Any:
+    """Of a shape in SHAPES, with random weights; `pocket`: the model that comes with the package."""
+    if size == "pocket":
+        return models.load_model(str(pocket.path())).train()
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**SHAPES[size])).train()  # type: ignore[arg-type]
+
+
+def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> TimedStep:
+    """As the trainer does it, with `layout: auto`; the model moves to the device after its trial."""
+    engine = FastPath.of(model, max(map(len, rows)))
+    model.to(device)
+    layout = choose("auto", model.config._attn_implementation, model.device.type, engine.spans)
+    targets = sum(row.trained for row in rows)
+
+    def step() -> float:
+        total = 0.0
+        for batch in layout(rows, 8192, 0):
+            batch = batch.to(model.device)
+            with engine.around(model, batch):
+                with _precision(model):
+                    loss = engine.loss(model, batch, 1 / targets)
+                loss.backward()
+            total += loss.item()
+        return total
+
+    return TimedStep(model, step)
+
+
+def transformers(model: Any, rows: Seq[Rendered]) -> TimedStep:
+    """Padded rows with an attention mask, labels -100 where there is no loss: what its documentation shows."""
+    targets = sum(row.trained for row in rows)
+    batches = [_padded(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
+
+    def step() -> float:
+        total = 0.0
+        for batch in batches:
+            given = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            with _precision(model):
+                loss = model(**given, use_cache=False, num_items_in_batch=targets).loss
+            loss.backward()
+            total += loss.item()
+        return total
+
+    return TimedStep(model, step)
+
+
+def trl(model: Any, rows: Seq[Rendered], **options: Any) -> TimedStep:
+    """SFTTrainer's own collator and training step, without checkpointing where no `options` are given.
+
+    On a GPU with Liger's kernels, where they are installed.
+    """
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
+
+    gpu = model.device.type != "cpu"
+    options = options or {"bf16": gpu, "gradient_checkpointing": False}
+    if gpu and find_spec("liger_kernel"):
+        options |= {"use_liger_kernel": True}
+    data = Dataset.from_list(
+        [{"input_ids": list(r.ids), "completion_mask": [int(x >= 0) for x in r.labels]} for r in rows]
+    )
+    with tempfile.TemporaryDirectory() as folder, _silent():
+        arguments = SFTConfig(
+            output_dir=folder, per_device_train_batch_size=ROWS, use_cpu=not gpu, report_to="none", disable_tqdm=True,
+            dataloader_pin_memory=False, max_length=None, completion_only_loss=True,
+            **{k: v for k, v in options.items() if v is not None},
+        )  # fmt: skip
+        trainer = SFTTrainer(
+            model, arguments, train_dataset=data, processing_class=models.load_tokenizer(str(pocket.path()))
+        )
+    if arguments.gradient_checkpointing:  # Trainer.train does this before its first step
+        model.gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
+    trained: Any = trainer.train_dataset
+    made = list(trained)
+    batches = [trainer.data_collator(made[at : at + ROWS]) for at in range(0, len(made), ROWS)]
+    targets = torch.tensor(sum(row.trained for row in rows))
+    wrapped = trainer.accelerator.prepare_model(model)
+    trainer.current_gradient_accumulation_steps = len(batches)
+
+    def step() -> float:
+        return sum(float(trainer.training_step(wrapped, dict(batch), targets)) for batch in batches)
+
+    return TimedStep(model, step)
+
+
+def _as_it_comes(model: Any, rows: Seq[Rendered]) -> TimedStep:
+    return trl(model, rows, bf16=None)
+
+
+RUNNERS: Mapping[str, Callable[[Any, Seq[Rendered]], TimedStep]] = {
+    "transformers": transformers,
+    "trl": trl,
+    "trl_as_it_comes": _as_it_comes,
+}
+
+
+def _precision(model: Any) -> AbstractContextManager[Any]:
+    return nullcontext() if model.device.type == "cpu" else torch.autocast(model.device.type, torch.bfloat16)
+
+
+def _padded(rows: Seq[Rendered]) -> dict[str, torch.Tensor]:
+    width = max(map(len, rows))
+    fill = lambda values, value: [*values, *[value] * (width - len(values))]  # noqa: E731
+    return {
+        "input_ids": torch.tensor([fill(r.ids, 0) for r in rows]),
+        "labels": torch.tensor([fill(r.labels, -100) for r in rows]),
+        "attention_mask": torch.tensor([fill([1] * len(r), 0) for r in rows]),
+    }
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the progress bars and warnings of a trainer that is set up."""
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

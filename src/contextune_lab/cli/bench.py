@@ -1,0 +1,55 @@
+"""bench: how fast this is, beside what a user would take instead."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from contextune.cli.common import Json, print_json
+from contextune.core import registry
+
+
+@registry.commands("bench")
+def add_to(app: typer.Typer) -> None:
+    @app.command(epilog="contextune bench training --quick")
+    def bench(
+        part: Annotated[
+            str | None, typer.Argument(help="training, scoring, generation or retrieval; all where left out.")
+        ] = None,
+        quick: Annotated[bool, typer.Option("--quick", help="The pocket model alone: under a minute.")] = False,
+        size: Annotated[
+            str | None,
+            typer.Option(help="pocket, medium (66 M parameters), billion (1.2 G); the first two where left out."),
+        ] = None,
+        rounds: Annotated[int, typer.Option(min=1, help="Rounds of which the median is taken.")] = 3,
+        threads: Annotated[int, typer.Option(min=1, help="Threads of every runner.")] = 1,
+        device: Annotated[
+            str, typer.Option(help="cpu, or cuda: training in bf16 on a GPU, size billion where none is given.")
+        ] = "cpu",
+        as_json: Json = False,
+    ) -> None:
+        """Measure ours against transformers, TRL and lm-eval: same threads and precision, in turn, in one run."""
+        from contextune.core.environment import quiet_libraries
+        from contextune.core.errors import UserError, nearest
+
+        from ..bench.run import PARTS, lines
+        from ..bench.run import bench as run
+
+        sizes = ("pocket", "medium", "billion")
+        if part is not None and part not in PARTS:
+            raise UserError(f"bench: no part '{part}'", nearest(part, PARTS))
+        if size is not None and size not in sizes:
+            raise UserError(f"bench: no size '{size}'", nearest(size, sizes))
+        if device not in ("cpu", "cuda"):
+            raise UserError(f"bench: no device '{device}'", nearest(device, ("cpu", "cuda")))
+        quiet_libraries()
+        parts, usual = (PARTS, sizes[:2]) if device == "cpu" else (("training",), sizes[2:])
+        if quick:
+            usual = sizes[:1]
+        chosen, wanted = (size,) if size else usual, (part,) if part else parts
+        found = run(wanted, quick, rounds, chosen, threads, lambda text: print(text, file=sys.stderr), device)
+        if as_json:
+            return print_json(found)
+        print("\n".join(lines(found)))

@@ -1,0 +1,168 @@
+"""All of the study's trainings, each in its own folder: what is finished is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from contextune.core import progress
+from contextune.core.errors import UserError, nearest
+
+from . import tune
+from .arms import ARMS
+from .data import CLASSES
+from .presets import Preset
+from .pretrain import base
+from .tune import TuneRun
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """What is to be trained. Seed s starts from base s modulo the number of bases."""
+
+    preset: Preset
+    targets: dict[str, tuple[str, ...]]
+    """Class of functions to the arms that are trained on it."""
+    seeds: tuple[int, ...]
+    out: Path
+
+    @property
+    def runs(self) -> list[TuneRun]:
+        return [TuneRun(t, arm, seed) for t, arms in self.targets.items() for arm in arms for seed in self.seeds]
+
+    @property
+    def bases(self) -> list[int]:
+        return sorted({seed % self.preset.bases for seed in self.seeds})
+
+    def folder(self, run: TuneRun) -> Path:
+        return self.out / "runs" / run.name
+
+    def base(self, seed: int) -> Path:
+        return self.out / "bases" / f"seed-{seed}"
+
+    def check(self) -> None:
+        """Raises UserError for an unknown name, and where the folder holds a study of another size."""
+        for target, arms in self.targets.items():
+            if target not in CLASSES:
+                raise UserError(f"unknown class of functions '{target}'", nearest(target, CLASSES))
+            for arm in (a for a in arms if a not in ARMS):
+                raise UserError(f"unknown arm of the regression study: '{arm}'", nearest(arm, ARMS))
+        kept = self.out / "preset.json"
+        mine = json.loads(json.dumps(asdict(self.preset)))
+        if kept.exists():
+            theirs = json.loads(kept.read_text())
+            changed = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+            if changed:
+                raise UserError(
+                    f"{self.out} holds a study with other values of: {', '.join(changed)}", "give another folder"
+                )
+        self.out.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(mine, indent=1))
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def run_all(plan: StudyPlan, reporter: progress.Reporter, workers: int = 1) -> float:
+    """Pretrain, then fine-tune, `workers` processes at once; returns the seconds spent so far."""
+    plan.check()
+    bases = [seed for seed in plan.bases if not (plan.base(seed) / "model.safetensors").exists()]
+    runs = [run for run in plan.runs if not (plan.folder(run) / "log.json").exists()]
+    with _clock(plan.out) as tick, _pool(workers if len(bases) + len(runs) > 1 else 1) as pool:
+        if bases:
+            reporter.say(f"pretraining {len(bases)} model(s), {plan.preset.pretrain_steps:,} steps each, on {device()}")
+            _pretrain(pool, plan, bases, reporter)
+        if runs:
+            with reporter.counting("fine-tuning", len(plan.runs), len(plan.runs) - len(runs)) as line:
+                for name in _each(pool, plan, runs):
+                    line.advance("fine-tuning", name)
+                    tick()
+    return spent(plan.out)
+
+
+def _pretrain(pool: ProcessPoolExecutor | None, plan: StudyPlan, seeds: list[int], reporter: progress.Reporter) -> None:
+    """Counts steps in this process; other processes tell when they are done."""
+    with reporter.counting("pretraining", len(seeds) * (plan.preset.pretrain_steps if pool is None else 1)) as line:
+        if pool is not None:
+            for name in _each(pool, plan, seeds):
+                line.advance("pretraining", name)
+            return
+        for seed in seeds:
+            base(plan.preset, seed, plan.base(seed), device(), lambda step: line.advance("pretraining"))
+
+
+@contextmanager
+def _clock(out: Path) -> Iterator[Callable[[], None]]:
+    """Adds up, over all the times that a study is taken up again, how long it took; what it gives keeps the sum."""
+    before, began = spent(out), time.monotonic()
+
+    def tick() -> None:
+        (out / "seconds.json").write_text(json.dumps(round(before + time.monotonic() - began, 3)))
+
+    try:
+        yield tick
+    finally:
+        tick()
+
+
+def spent(out: Path) -> float:
+    """Seconds of all the times that the study was run in this folder."""
+    kept = out / "seconds.json"
+    return float(json.loads(kept.read_text())) if kept.exists() else 0.0
+
+
+def _each(pool: ProcessPoolExecutor | None, plan: StudyPlan, jobs: Sequence[int | TuneRun]) -> Iterator[str]:
+    """Do the jobs; yields the name of each as it ends. An error ends all."""
+    if pool is None:
+        for job in jobs:
+            yield _work(plan, job)
+        return
+    left = {pool.submit(_work, plan, job) for job in jobs}
+    try:
+        while left:
+            done, left = wait(left, return_when=FIRST_COMPLETED)
+            for job_done in done:
+                yield job_done.result()
+    finally:
+        for future in left:
+            future.cancel()
+
+
+def _work(plan: StudyPlan, job: int | TuneRun) -> str:
+    if isinstance(job, int):
+        base(plan.preset, job, plan.base(job), device())
+        return f"base {job}"
+    seed = job.seed % plan.preset.bases
+    start = base(plan.preset, seed, plan.base(seed), device())
+    tune.tune(start, plan.preset, job, plan.folder(job), device())
+    return job.name
+
+
+def _pool(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
+    """None where one process will do. Threads of several would wait for each other on models as small as these."""
+    if workers == 1:
+        return nullcontext()
+    return ProcessPoolExecutor(workers, get_context("spawn"), _begin, (os.getpid(),))
+
+
+def _begin(parent: int) -> None:
+    """A worker with one thread, which ends when its parent was killed: what it holds lies in checkpoints."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent, lambda: os._exit(1)), daemon=True).start()
+
+
+def _end_with(parent: int, end: Callable[[], None], pause: float = 1.0) -> None:
+    while os.getppid() == parent:
+        time.sleep(pause)
+    end()

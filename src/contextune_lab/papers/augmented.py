@@ -1,0 +1,179 @@
+"""Augmented fine-tuning (Lampinen et al. 2025, arXiv 2505.00661), with the controls that the paper lacks.
+
+Every arm trains for the same number of updates of the same number of rows on four worlds; what an arm adds to the
+facts is what the untrained model itself inferred from them. The paper's figures carry no numbers that could be
+read, so its claims are stated in words and a verdict rests on the intervals measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
+
+from . import figures as drawing
+from .augmented_claims import claims
+from .claims import Figure, Study, StudyOptions, register
+from .comparison import Comparison, compare
+
+CLEAN = ["malformed", "near_copy", "unsupported_entities", "duplicate"]
+LOCAL, GLOBAL = ["rephrase", "reversal", "conclusions"], ["link", "deductions"]
+OPERATIONS = {
+    "finetuned": [],
+    "repeated": ["repeat"],
+    "rephrase": ["rephrase"],
+    "local": LOCAL,
+    "global": GLOBAL,
+    "augmented": [*LOCAL, *GLOBAL],
+    "reversed_strings": ["reversed_strings"],
+    "self_qa": ["questions"],
+}
+"""What each arm adds to the facts; `augmented` is local and global together."""
+
+MECHANICAL = ("repeated", "reversed_strings")
+"""Arms whose texts no model writes; nothing is filtered there."""
+
+ABOUT = {
+    "untrained": "the model as it is",
+    "finetuned": "the facts alone",
+    "repeated": "the facts and the facts again",
+    "rephrase": "and rephrasings",
+    "local": "and what follows from each sentence",
+    "global": "and what follows from each document beside the others",
+    "augmented": "local and global together",
+    "reversed_strings": "and the facts with their words turned round (no model)",
+    "self_qa": "and questions with their answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A world of the study and which of its tasks stand for what."""
+
+    world: str
+    learn: str
+    generalise: str
+    context: str
+    """The generalising test with what it needs in its context."""
+    more: tuple[str, ...] = ()
+    """Other tasks that claims are made of."""
+    max_length: int = 128
+    failures: float | None = None
+    """Share of requests that may go without an answer, where the pocket model is often at a loss."""
+
+    @property
+    def tasks(self) -> list[str]:
+        return [self.learn, self.generalise, self.context, *self.more]
+
+
+BENCHES = {
+    "reversal": Bench(
+        "reversals", "forward", "reversal", "reversal_in_context", ("forward_written", "reversal_written")
+    ),
+    "descriptions": Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context"),
+    "syllogism": Bench("syllogisms", "premise", "conclusion", "conclusion_in_context"),
+    "semantic": Bench(
+        "semantic", "recall", "reversal", "reversal_in_context",
+        ("rephrasing", "syllogism", "syllogism_in_context", "holdout"), failures=0.5,
+    ),
+}  # fmt: skip
+PUBLIC = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", max_length=256)
+STEPS = 250
+"""Updates an arm."""
+
+
+@register("augmented")
+def augmented(wanted: StudyOptions, reporter: Reporter) -> Study:
+    """Options (`--set`): steps (updates an arm, all worlds), data (a folder of the public reversal-curse files)."""
+    _known(wanted.options)
+    found = {name: compare(recipe(name, bench, wanted), wanted.out / name, reporter) for name, bench in BENCHES.items()}
+    if wanted.options.get("data"):
+        path = str(Path(wanted.options["data"]).resolve())
+        found["public"] = compare(recipe("public", PUBLIC, wanted, path), wanted.out / "public", reporter)
+    return Study(
+        "augmented",
+        "Augmented fine-tuning",
+        "Lampinen, Chaudhry, Chan et al. 2025, arXiv 2505.00661",
+        tuple(claims(found, ABOUT, len(wanted.seeds))),
+        (figure(found),),
+        notes(found, wanted),
+        tuple(c.folder.name for c in found.values()),
+    )
+
+
+def recipe(name: str, bench: Bench, wanted: StudyOptions, path: str | None = None) -> dict[str, Any]:
+    """The comparison on one world, as a recipe."""
+    size = {"tiny": "small", "small": "small", "paper": "paper"}[wanted.scale]
+    options = {"path": path} if path else {"size": size}
+    world = {"world": bench.world, "options": options}
+    arms: dict[str, Any] = {"untrained": {"about": ABOUT["untrained"]}}
+    for arm, operations in OPERATIONS.items():
+        lenient = {"failures": bench.failures} if bench.failures else {}
+        clean = {} if arm in MECHANICAL else {"filters": CLEAN}  # a filter would take a repeated text for a duplicate
+        augment = {"augment": {"operations": operations, **clean, **lenient}} if operations else {}
+        arms[arm] = {"about": ABOUT[arm], "data": "facts", **augment}
+    return {
+        "name": f"augmented-{name}",
+        "model": wanted.model,
+        "data": {"facts": {**world, "split": "train"}},
+        "arms": arms,
+        "seeds": list(wanted.seeds),
+        "train": {
+            "steps": wanted.options.get("steps", STEPS), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
+            else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length,
+        },
+        "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0},
+        "compare": {"baseline": "finetuned", "tasks": [bench.generalise]},
+        "allow_overlap": True,
+    }  # fmt: skip
+
+
+def _known(options: Mapping[str, Any]) -> None:
+    unknown = set(options) - {"steps", "data"}
+    if unknown:
+        raise UserError(f"reproduce augmented: unknown option '{min(unknown)}'", "steps, data")
+
+
+# --------------------------------------------------------------------------------- what is shown
+
+
+def figure(found: Mapping[str, Comparison]) -> Figure:
+    names = ["untrained", "in context", *OPERATIONS]
+    colours = drawing.palette(names, ("untrained", "in context"))
+    panels = []
+    for name, c in found.items():
+        bench = BENCHES.get(name, BENCHES["descriptions"])
+        values = {a: c.value(a, bench.generalise) for a in ("untrained", *OPERATIONS)}
+        values = {"untrained": values.pop("untrained"), "in context": c.value("untrained", bench.context), **values}
+        panels.append((name, values, c.chance(bench.generalise)))
+    caption = (
+        "What was never told as it is asked, by arm, with 95 % intervals over seeds and items; dotted: chance. "
+        "“In context” is the untrained model with the facts before the question."
+    )
+    return Figure("Told one way, asked the other", caption, drawing.bars(panels, colours))
+
+
+def notes(found: Mapping[str, Comparison], wanted: StudyOptions) -> tuple[str, ...]:
+    steps = wanted.options.get("steps", STEPS)
+    said = [
+        f"Every arm: {steps} updates of 16 rows, full-text loss, {len(wanted.seeds)} seeds, model {wanted.model}; what "
+        "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
+        "In-context learning is given the fact among others, not the whole corpus: the pocket model was taught "
+        "contexts of up to eight facts.",
+        "The paper tests one model (Gemini 1.5 Flash) and shows no numbers; its claims are compared in direction.",
+    ]
+    for name, c in found.items():
+        texts = ", ".join(f"{arm} {count}" for arm, count in c.rows().items())
+        said.append(f"{name}: rows trained on by arm: {texts}.")
+        if leaks := c.leaks("augmented"):
+            shares = ", ".join(f"{task} {share:.0%}" for task, share in leaks.items() if share)
+            said.append(
+                f"{name}: share of test statements that stand verbatim in the augmented arm's texts: {shares or '0 %'}."
+            )
+    if "public" not in found:
+        said.append("The public reversal-curse files were not given; --set data=FOLDER adds them.")
+    return tuple(said)

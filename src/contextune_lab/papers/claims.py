@@ -1,0 +1,141 @@
+"""A paper's claim beside what was measured, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from contextune.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from contextune.core.progress import Reporter
+
+Verdict = Literal["holds", "fails", "not testable", "measured"]
+"""`measured` stands where a figure is given for comparison and the paper claims nothing testable of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`measured` is in [0, 1] where it is an accuracy; the interval is at 95 %, over seeds (and items, if any)."""
+
+    id: str
+    paper: str
+    """What the source says, in our words, with its figure where it gives one."""
+    measured: float | None
+    interval: tuple[float, float] | None = None
+    n_seeds: int = 0
+    verdict: Verdict = "measured"
+    why: str = ""
+    """How the verdict was reached: the comparison that was made."""
+    theirs: float | None = None
+    """The source's own figure where it is on the scale of `measured`: drawn beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture of the page: an SVG without script, and a sentence that says what is to be seen in it."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a reproduction gives back."""
+
+    name: str
+    title: str
+    source: str
+    """The paper, with its arXiv number."""
+    claims: tuple[Claim, ...]
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know: sizes, what differs from the paper, what could not be tested."""
+    folders: tuple[str, ...] = ()
+    """Run folders that the figures can be rebuilt from."""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"claims": [{id, paper, measured, interval, n_seeds, verdict, why}], …}`, without the pictures."""
+        made = asdict(self)
+        made.pop("figures")
+        return {"claims": made.pop("claims"), **made}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """What the command line asks of a reproduction."""
+
+    out: Path
+    """Its folder: what is finished there is not done again."""
+    model: str = "pocket"
+    scale: str = "tiny"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+STUDIES = {
+    "augmented": "augmented",
+    "contrastive": "contrastive",
+    "synthesis": "synthesis",
+    "cft-synthetic": "cft_synthetic",
+    "cft": "cft",
+}
+"""Names of the studies, in the order in which `reproduce all` runs them, and their modules."""
+
+Reproduction = Callable[[StudyOptions, "Reporter"], Study]
+_known: dict[str, Reproduction] = {}
+
+
+def register(name: str) -> Callable[[Reproduction], Reproduction]:
+    def add(made: Reproduction) -> Reproduction:
+        _known[name] = made
+        return made
+
+    return add
+
+
+def names() -> list[str]:
+    _load()
+    return [n for n in STUDIES if n in _known]
+
+
+def find(name: str) -> Reproduction:
+    """The study of a name; UserError with the nearest name where there is none."""
+    _load()
+    if name not in _known:
+        raise UserError(f"unknown reproduction '{name}'", nearest(name, ["all", *_known]))
+    return _known[name]
+
+
+def _load() -> None:
+    """Each study's module registers itself when it is imported."""
+    for module in STUDIES.values():
+        import_module(f".{module}", __package__)
+
+
+def verdict(holds: bool | None) -> Verdict:
+    """holds, fails, or not testable where nothing decides."""
+    return "not testable" if holds is None else "holds" if holds else "fails"
+
+
+def printed(claims: Seq[Claim]) -> list[tuple[str, str, str, str]]:
+    """Rows of a table: id, measured with its interval, verdict, claim."""
+    rows = list[tuple[str, str, str, str]]()
+    for c in claims:
+        rows.append((c.id, value(c), str(c.verdict), c.paper))
+    return rows
+
+
+def value(claim: Claim, places: int = 3) -> str:
+    """What was measured, with its interval: "0.360 [0.230, 0.500]"."""
+    measured = "–" if claim.measured is None else f"{claim.measured:.{places}f}"
+    if claim.interval is None:
+        return measured
+    low, high = claim.interval
+    return f"{measured} [{low:.{places}f}, {high:.{places}f}]"

@@ -1,0 +1,60 @@
+"""One comparison of a study: a recipe run in a folder, and its estimates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contextune.core.progress import Reporter
+from contextune.evaluate.analysis import summary
+from contextune.evaluate.analysis.statistics import Estimate
+from contextune.experiment import recipe as recipes
+from contextune.experiment import run as comparison
+
+from .figures import BarValue
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a recipe gave: its folder, the content of results.json, and paired estimates."""
+
+    folder: Path
+    results: dict[str, Any]
+    estimates: summary.Estimates
+
+    def of(self, arm: str, task: str) -> Estimate:
+        """Share right; `task` may be "measure:NAME"."""
+        return self.estimates[arm, task]
+
+    def value(self, arm: str, task: str) -> BarValue:
+        e = self.of(arm, task)
+        interval = e.interval(0.95)
+        return e.value, None if interval is None else (interval[0], interval[1])
+
+    def chance(self, task: str) -> float | None:
+        found = self.results["tasks"][task]["chance"]
+        return None if found is None else float(found)
+
+    def rows(self) -> dict[str, int]:
+        """Records that each arm trained on."""
+        counted: dict[str, int] = {}
+        for row in json.loads((self.folder / "accounting.json").read_text()):
+            counted[row["arm"]] = counted.get(row["arm"], 0) + row["rows"]
+        return counted
+
+    def leaks(self, arm: str) -> dict[str, float]:
+        """Share of each task's statements that stand in the arm's generated texts; empty where none were made."""
+        shares: dict[str, float] = {}
+        for file in sorted((self.folder / "augmented").glob(f"{arm}.stage-*.json")):
+            shares |= {task: found["share"] for task, found in json.loads(file.read_text())["leak"].items()}
+        return shares
+
+
+def compare(spec: dict[str, Any], out: Path, reporter: Reporter) -> Comparison:
+    """Run a recipe in `out`, resuming where it stopped, with a worker a core."""
+    made = recipes.parse({**spec, "output": str(out)})
+    reporter.say(f"{made.name}: {len(made.arms)} arms, {len(made.seeds)} seeds")
+    results = comparison.run(made, base=Path(), reporter=reporter, workers=0)
+    return Comparison(out, results, summary.estimates(out, list(made.arms), made.compare.resamples))

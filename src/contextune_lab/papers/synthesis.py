@@ -1,0 +1,166 @@
+"""The synthesis: one arm that combines what the three lines of work are good for, against every single method.
+
+    facts and what the model infers from them     so that it generalises          (augmented fine-tuning)
+    some behind facts about others                so that it resists lures        (contexts that contrast)
+    some behind edited facts, asked of these      so that it still listens        (edited contexts)
+    general text beside all                       so that it keeps what it knew   (replay)
+    weights a tenth of the way back               for the last two                (WiSE-FT)
+
+Five measures, each in [0, 1]: learn, generalise, listen, resist, retain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
+
+from . import figures as drawing
+from .claims import Claim, Figure, Study, StudyOptions, register
+from .comparison import Comparison, compare
+from .contrastive_claims import claim
+
+MEASURES = ("learn", "generalise", "listen", "resist", "retain")
+TARGET = 0.95
+LEARNING = {"policy": "prompts", "set": "learning"}
+OPERATIONS = {
+    "operations": ["restate", "rephrase", "reversal"],
+    "filters": ["malformed", "unsupported_entities", "self_consistency", "duplicate"],
+}
+REPLAYED = {"replay": {"data": "general"}}
+SHOWN = {
+    "k": 4,
+    "min_k": 1,
+    "max_random_similarity": None,
+    "similarity": {"kind": "overlap"},
+    "separator": " ",
+    "ending": "\n",
+}
+"""How facts stand in a context: one to four on a line."""
+LURES = {"policy": "distractors", "share": 0.7, **SHOWN}
+EDITED = {"policy": "counterfactual", "share": 1.0, **SHOWN}
+MIXED = {
+    "policy": "mixture",
+    "policies": [{"policy": "none"}, LURES, EDITED],
+    "weights": [0.35, 0.3, 0.35],
+}
+BACK = {"train": {"weight_interpolation": 0.9}}
+"""A tenth of the way back to the weights it began with."""
+ARMS: dict[str, dict[str, Any]] = {
+    "finetuned": {"about": "the facts alone"},
+    "interpolated": {"about": "the facts alone, and a tenth of the way back", **BACK},
+    "replay": {
+        "about": "the facts and general text",
+        "augment": {"mix": {"shares": {"original": 0.7, "replay": 0.3}, **REPLAYED}},
+    },
+    "cft": {"about": "a learning prompt before each fact", "context": LEARNING},
+    "augmented": {"about": "and what the model infers from them", "augment": OPERATIONS},
+    "contrastive": {"about": "the facts behind contrastive contexts", "context": {"policy": "contrastive", **SHOWN}},
+    "edited": {"about": "the facts, and edited facts that only the context tells", "context": {**EDITED, "share": 0.4}},
+    "contextune": {
+        "about": "inferred texts, lures, edited contexts, replay, a tenth of the way back",
+        "augment": {
+            **OPERATIONS, "mix": {"shares": {"original": 0.45, "augmented": 0.25, "replay": 0.3}, **REPLAYED}
+        },
+        "context": MIXED,
+        **BACK,
+    },
+}  # fmt: skip
+WORLDS = ("reversals",)
+STEPS = 600
+"""Updates an arm."""
+BATCH = 16
+DRAW = 1
+"""Which draw of the worlds is judged: the recipe was found on draw 0, whose names and facts are others."""
+
+
+@register("synthesis")
+def synthesis(wanted: StudyOptions, reporter: Reporter) -> Study:
+    """Options (`--set`): steps (updates an arm)."""
+    unknown = set(wanted.options) - {"steps"}
+    if unknown:
+        raise UserError(f"reproduce synthesis: unknown option '{min(unknown)}'", "steps")
+    found = {w: compare(recipe(w, wanted), wanted.out / w, reporter) for w in WORLDS}
+    return Study(
+        "synthesis",
+        "Learn, generalise, listen, resist, retain: at once?",
+        "Contextune: the three lines of work in one recipe",
+        tuple(claims(found, len(wanted.seeds))),
+        tuple(figures(found)),
+        notes(wanted),
+        tuple(c.folder.name for c in found.values()),
+    )
+
+
+def recipe(world: str, wanted: StudyOptions) -> dict[str, Any]:
+    size = "paper" if wanted.scale == "paper" else "small"
+    options = {"size": size, "seed": DRAW}
+    source = {"world": world, "options": options}
+    return {
+        "name": f"synthesis-{world}",
+        "model": wanted.model,
+        "data": {
+            "facts": {**source, "split": "train"},
+            "general": {"world": "general", "options": options, "split": "train"},
+        },
+        "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
+        "seeds": list(wanted.seeds),
+        "train": {
+            "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2.5e-3 if wanted.model == "pocket"
+            else 2e-4, "weight_decay": 0.0, "max_length": 256,
+        },
+        "evaluate": {"tasks": [source], "samples": 0},
+        "compare": {"baseline": "finetuned"},
+        "allow_overlap": True,
+    }  # fmt: skip
+
+
+def claims(found: Mapping[str, Comparison], seeds: int) -> list[Claim]:
+    """The first world's measures under their plain names, the others' behind the world's."""
+    made = []
+    for place, (world, c) in enumerate(found.items()):
+        prefix = "" if place == 0 else f"{world}."
+        for arm in ("none", *ARMS):
+            made += [_measure(c, prefix, arm, m, seeds) for m in MEASURES]
+        reached = {m: c.of("contextune", f"measure:{m}").value for m in MEASURES[:4]}
+        short = ", ".join(f"{m} {v:.3f}" for m, v in reached.items() if v < TARGET)
+        why = f"short of it: {short}" if short else "all four reach it"
+        wanted = "contextune: learn, generalise, listen and resist at 0.95 or more at once"
+        made.append(Claim(f"{prefix}contextune.least", wanted, min(reached.values()), None, seeds,
+                          "fails" if short else "holds", why))  # fmt: skip
+    return made
+
+
+def _measure(c: Comparison, prefix: str, arm: str, measure: str, seeds: int) -> Claim:
+    return claim(f"{prefix}{arm}.{measure}", "", c.of(arm, f"measure:{measure}"), seeds)
+
+
+def figures(found: Mapping[str, Comparison]) -> list[Figure]:
+    arms = ["none", *ARMS]
+    colours = drawing.palette(arms, ("none",))
+    about = "Each measure by arm, with 95 % intervals over seeds and items; dotted: the target."
+    return [
+        Figure(
+            f"Five measures: {world}",
+            about,
+            drawing.bars([(m, {a: c.value(a, f"measure:{m}") for a in arms}, TARGET) for m in MEASURES], colours),
+        )
+        for world, c in found.items()
+    ]
+
+
+def notes(wanted: StudyOptions) -> tuple[str, ...]:
+    return (
+        f"Every arm: {wanted.options.get('steps', STEPS)} updates of {BATCH} rows, {len(wanted.seeds)} seeds, model "
+        f"{wanted.model}. Inferred texts are the untrained model's own.",
+        "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
+        "facts, other items), with one or two seeds.",
+        "The way back is part of `contextune`, and alone the arm `interpolated`; on that draw, over two seeds, "
+        "contextune without it had 0.99, 1.00, 0.90, 0.94, 0.85.",
+        "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
+        "stand there and must not matter. retain: the language's operations on fresh names.",
+        "General text for the pocket model is more of what it was pretrained on, about names that no test knows; it "
+        "holds questions of the forms that retain and resist ask, the common facts among them.",
+    )

@@ -1,0 +1,1 @@
+"""Extensions of Contextune in a package of their own."""

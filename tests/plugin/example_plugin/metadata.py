@@ -1,0 +1,37 @@
+"""Title and source before each text (metadata conditioning, Gao et al. 2025, arXiv 2501.01956)."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from contextune.contexts import BoundPolicy, ContextDraw, Policy
+from contextune.core import registry
+from contextune.core.binding import BindContext
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+
+
+@registry.policies("metadata")
+class Metadata(Policy):
+    """The row's title and source."""
+
+    columns: tuple[str, ...] = Field(("title", "source"), description="columns, in this order")
+    max_tokens: int = Field(32, gt=0, description="what is longer loses its end")
+
+    def max_context_tokens(self, tokenizer: Tokenizer) -> int:
+        return self.max_tokens
+
+    def bind(self, context: BindContext) -> BoundPolicy:
+        return Bound(self, context.tokenizer)
+
+
+@dataclass(frozen=True)
+class Bound(BoundPolicy):
+    policy: Metadata
+    tokenizer: Tokenizer
+
+    def draw(self, record: Record, key: DrawKey) -> ContextDraw:
+        told = {name: record.fields[name] for name in self.policy.columns if record.fields.get(name)}
+        ids = encode("".join(f"{name}: {value}\n" for name, value in told.items()), self.tokenizer)
+        ids = ids[: self.policy.max_tokens]
+        segment = Segment(str(self.tokenizer.decode(ids)), "context", tuple(ids))
+        return ContextDraw((segment,) if ids else (), {"columns": list(told)})
