@@ -138,7 +138,8 @@ def test_one_forbidden_import_is_found(tmp_path, file, line, found, place):
 def test_a_circle_is_found(tmp_path):
     _copy(tmp_path)
     path = tmp_path / "contextune" / "data" / "raw.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n\ndef f():\n    from .readers import rows\n", encoding="utf-8")
+    more = "\n\ndef f():\n    from .readers import rows\n"
+    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
     assert any({"contextune.data.raw", "contextune.data.readers"} <= set(part) for part in circles(tmp_path))
 
 

@@ -32,7 +32,7 @@ def test_ids_are_distinct():
 
 
 def test_an_operation_without_a_wording():
-    with pytest.raises(UserError, match="'relations' has no wording in the style 'pocket'") as e:
+    with pytest.raises(UserError, match="'relations' has no prompt template in the style 'pocket'") as e:
         load("relations", "pocket")
     assert "reversal" in e.value.hint
 

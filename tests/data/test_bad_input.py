@@ -146,7 +146,7 @@ COLUMNS = [
     Bad("white space file", "a.txt:1: column 'text': expected text, found white space only", files={"a.txt": " \n"}),
     Bad("duplicate ids", "a.jsonl:3: the id 'x' is already at a.jsonl:1", "make ids unique",
         jsonl(*({"text": t, "id": i} for t, i in (("a", "x"), ("b", "y"), ("c", "x"))))),
-    Bad("ids that only look different", "a.jsonl:2: the id '1' stands already",
+    Bad("ids that only look different", "a.jsonl:2: the id '1' is already at",
         files=jsonl({"text": "a", "id": 1}, {"text": "b", "id": "1"})),
     Bad("null id", "a.jsonl:1: column 'doi': expected an id", files=jsonl({"text": "a", "doi": None}),
         source={"columns": {"id": "doi"}}),

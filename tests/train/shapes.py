@@ -43,7 +43,7 @@ def make(name: str, **options: Any) -> Any:
 
 
 def update(seed: int = 0) -> list[Rendered]:
-    """In-context rows that share examples, chunks after one prompt, doubles, lone rows; some prefixes are targets."""
+    """In-context rows with shared examples, chunks after one prompt, doubles, lone rows; some prefixes are targets."""
     rng = random.Random(seed)
     ids = lambda n: tuple(rng.randrange(3, 100) for _ in range(n))  # noqa: E731
     rows = []

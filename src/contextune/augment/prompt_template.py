@@ -96,7 +96,7 @@ class PromptTemplate(Strict):
 
 
 def fill(template: str, **values: Any) -> str:
-    """A template of a wording; what is not given is empty."""
+    """A part of a prompt template; what is not given is empty."""
     return jinja.render(template, **{**dict.fromkeys(KNOWN, ""), **values})
 
 
@@ -118,26 +118,28 @@ def _checked(template: str) -> str:
 def load(
     name: str, style: str, folder: Path | None = None, prompt: str | None = None, demonstrations: str | None = None
 ) -> PromptTemplate:
-    """The wording of an operation in a style, or of the user's own files (relative to `folder`).
+    """The prompt template of an operation in a style, or of the user's own files (relative to `folder`).
 
-    Raises UserError with file, line and key, or where the style has no wording for the operation.
+    Raises UserError with file, line and key, or where the style has no prompt template for the operation.
     """
     if prompt is not None:
-        wording = read(find(prompt, folder), PromptTemplate)
+        template = read(find(prompt, folder), PromptTemplate)
     elif (file := BUILT_IN / style / f"{name}.yaml").exists():
-        wording = read(file, PromptTemplate)
+        template = read(file, PromptTemplate)
     else:
         there = ", ".join(sorted(p.stem for p in (BUILT_IN / style).glob("*.yaml")))
         raise UserError(
-            f"the operation '{name}' has no wording in the style '{style}'",
-            f"there are {there}; or use a larger writer with style: plain, or give prompt: mine.yaml",
+            f"the operation '{name}' has no prompt template in the style '{style}'",
+            f"there are {there}; or use a larger writer with prompt_style: plain, or give prompt: mine.yaml",
         )
     if demonstrations is None:
-        return wording
+        return template
     found = read(find(demonstrations, folder), Demonstrations).demonstrations
-    if not any("demonstrations" in jinja.variables(t) for t in wording.prompts):
-        raise UserError(f"{demonstrations}: the wording '{wording.id}' shows no demonstrations", "give a prompt too")
-    return wording.model_copy(update={"demonstrations": found})
+    if not any("demonstrations" in jinja.variables(t) for t in template.prompts):
+        raise UserError(
+            f"{demonstrations}: the prompt template '{template.id}' shows no demonstrations", "give a prompt too"
+        )
+    return template.model_copy(update={"demonstrations": found})
 
 
 def built_in(style: str) -> Iterable[Path]:

@@ -43,7 +43,7 @@ class Relations(Local):
     triples: int = Field(10, ge=0, description="triples of a document at most")
 
     def content(self, folder: object, style: str = "plain") -> object:
-        first = self._entities_wording(style)
+        first = self._entities_template(style)
         return [super().content(folder, style), first.hash if first else None]  # type: ignore[arg-type]
 
     def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
@@ -59,7 +59,7 @@ class Relations(Local):
 
     def _found(self, passages: Seq[Passage], context: BindContext) -> list[list[str]]:
         """The entities of each passage; none where the request failed."""
-        template = self._entities_wording(context.prompt_style)
+        template = self._entities_template(context.prompt_style)
         if template is None:
             return [names(p.text)[: self.most] for p in passages]
         requests = [
@@ -70,7 +70,7 @@ class Relations(Local):
             for a in context.writer_for(f"operation {self.name}")(requests)
         ]
 
-    def _entities_wording(self, style: str) -> PromptTemplate | None:
+    def _entities_template(self, style: str) -> PromptTemplate | None:
         if self.entities == "rule":
             return None
         try:
