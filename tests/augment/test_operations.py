@@ -11,6 +11,7 @@ from contextune.core import registry
 from contextune.core.errors import UserError
 from contextune.generation.protocol import Failure
 from tests.augment.desk import bind_context, passage
+from tests.registered import in_files, own
 
 LIGHT = passage("a", "The lighthouse at Pell was built by Orla Vance. It is old because nobody cared for it at all.")
 FACTS = passage("b", "all Kalo are Mido. no Mido are Rune.")
@@ -23,11 +24,9 @@ def made(name: str, passages, answer=lambda r: "nothing", corpus=(), style="plai
 
 
 def test_the_list_is_known():
-    assert registry.operations.names() == sorted([
-        "active_reading", "conclusions", "deductions", "implications", "link", "questions", "reading", "relations",
-        "repeat", "rephrase", "restate", "reversal", "reversed_strings",
-    ])  # fmt: skip
-    for name in registry.operations.names():
+    assert own(registry.operations) == in_files("operations")
+    assert len(own(registry.operations)) >= 13
+    for name in own(registry.operations):
         cls = registry.operations.find(name)
         assert name == cls.name
         assert parse_operation(name).plain() == {"operation": name}

@@ -60,7 +60,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "contrastive": {"about": "the facts behind contrastive contexts", "context": {"policy": "contrastive", **SHOWN}},
     "edited": {"about": "the facts, and edited facts that only the context tells", "context": {**EDITED, "share": 0.4}},
     "contextune": {
-        "about": "inferred texts, lures, edited contexts, replay, a tenth of the way back",
+        "about": "inferred texts, distractors, counterfactual contexts, replay, a tenth of the way back",
         "augment": {
             **OPERATIONS, "mix": {"shares": {"original": 0.45, "augmented": 0.25, "replay": 0.3}, **REPLAYED}
         },

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 from ..recipe import Recipe
@@ -43,4 +44,4 @@ def prepare(
         arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan)) for stage in stages)
         for arm, stages in arms.items()
     }
-    return Prepared(**vars(data), arms=ready, tasks=tasks)
+    return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=ready, tasks=tasks)
