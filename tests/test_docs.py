@@ -129,6 +129,16 @@ def test_no_meaning_is_left_over():
     assert used == set(docs.MEANING)
 
 
+def test_every_registered_key_has_a_description():
+    from contextune.core import registry
+    from tests.registered import own
+
+    for kind, models in docs.registered().items():
+        for name in own(getattr(registry, kind)):
+            for key, info in models[name].model_fields.items():
+                assert info.description, f"{kind}.{name}.{key}"
+
+
 @pytest.mark.parametrize("file", sorted(docs.EXAMPLE.iterdir()), ids=lambda p: p.name)
 def test_examples_can_be_read(file):
     from contextune.experiment import recipe

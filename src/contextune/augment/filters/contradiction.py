@@ -40,12 +40,12 @@ class Contradiction(Filter):
     greedily, the likeliest first.
     """
 
-    judge: Literal["model", "world"] = "model"
+    judge: Literal["model", "world"] = Field("model", description="who says whether statements contradict")
     threshold: float = Field(0.5, gt=0, lt=1, description="probability of no from which two statements contradict")
-    pairs: int = Field(16, ge=1)
-    exact: int = Field(12, ge=1, le=18)
-    ask: str = "{first}\nquestion: is it true that {second}? answer:"
-    answers: tuple[str, str] = (" yes", " no")
+    pairs: int = Field(16, ge=1, description="statements that each is compared with, at most")
+    exact: int = Field(12, ge=1, le=18, description="statements of a group that is solved exactly, at most")
+    ask: str = Field("{first}\nquestion: is it true that {second}? answer:", description="what the model is asked")
+    answers: tuple[str, str] = Field((" yes", " no"), description="what it may answer: yes, no")
 
     @field_validator("ask")
     @classmethod

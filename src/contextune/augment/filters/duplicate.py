@@ -29,7 +29,7 @@ class Duplicate(Filter):
     `threshold` alike (Jaccard) and they name the same things in the same order: "Kalo is brighter than Mido" is no
     near-duplicate of what says so of Rune. A threshold of 1 refuses exact duplicates only."""
 
-    threshold: float = Field(0.8, gt=0, le=1)
+    threshold: float = Field(0.8, gt=0, le=1, description="similarity (MinHash) from which two texts are one")
     run: int = Field(3, ge=1, description="words in a row that are compared")
     originals: bool = Field(True, description="compare with the records that were augmented, too")
 

@@ -33,7 +33,7 @@ class Entailment(Filter):
     pocket model tell a reversal from one with its names exchanged (docs/verify.md).
     """
 
-    threshold: float = 0.0
+    threshold: float = Field(0.0, description="nats a token that the source must add")
     given: str = Field(GIVEN, description="what precedes a text")
 
     @field_validator("given")

@@ -16,6 +16,8 @@ from collections.abc import Sequence as Seq
 from functools import lru_cache
 from typing import Any, Literal
 
+from pydantic import Field
+
 from contextune.core import registry
 from contextune.core.binding import BindContext
 from contextune.core.sequence import Record
@@ -33,7 +35,7 @@ _CLAUSE = re.compile(r"(?<=\.)\s+|\n")
 class Exact(Filter):
     """For worlds only: keeps what is right, given the whole corpus or the text's own passage."""
 
-    given: Literal["corpus", "source"] = "corpus"
+    given: Literal["corpus", "source"] = Field("corpus", description="what a text must follow from")
 
     def bind(self, context: BindContext) -> Judge:
         knowledge = known(_said(r) for r in context.records)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence as Seq
 
+from pydantic import Field
+
 from contextune.core import registry
 from contextune.core.binding import BindContext
 
@@ -49,7 +51,7 @@ LISTED = re.compile(r"(?m)(?:^|(?<=\s))\(?\w{1,3}\)(?=\s)")
 class Malformed(Filter):
     """`ends` asks for a full stop where the source has one; an answer after a prompt needs none."""
 
-    ends: bool = True
+    ends: bool = Field(True, description="a sentence must end")
 
     def bind(self, context: BindContext) -> Judge:
         def judge(made: Seq[Inferred]) -> list[str]:

@@ -23,7 +23,7 @@ class NearCopy(Filter):
     and numbers stand in another order than the passage's says something else, however alike it looks: it is kept.
     """
 
-    threshold: float = Field(0.9, gt=0, le=1)
+    threshold: float = Field(0.9, gt=0, le=1, description="share of words in common from which a text is a copy")
 
     def bind(self, context: BindContext) -> Judge:
         def judge(made: Seq[Inferred]) -> list[str]:

@@ -27,7 +27,7 @@ class RoundTrip(Filter):
 
     operation: str = Field("reversal", description="the inverse operation")
     of: tuple[str, ...] = Field(("reversal",), description="operations whose texts are sent back")
-    threshold: float = Field(0.9, gt=0, le=1)
+    threshold: float = Field(0.9, gt=0, le=1, description="share of the words that must come back")
 
     def bind(self, context: BindContext) -> Judge:
         if context.apply is None:
