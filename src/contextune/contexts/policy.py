@@ -116,8 +116,13 @@ def parse(value: object) -> Policy:
 
 
 def bind_policy(policy: Policy, context: BindContext) -> BoundPolicy:
-    """The bound policy, each of whose draws carries the policy's promise of its length."""
-    limit = policy.max_context_tokens(context.tokenizer)  # before a writer is asked: it may refuse the options
+    """The bound policy, each of whose draws carries the policy's promise of its length.
+
+    Relative paths in options begin at `context.folder`. Options that cannot be kept are refused before a writer is asked.
+    """
+    if context.folder is not None:
+        policy = policy.located(context.folder)
+    limit = policy.max_context_tokens(context.tokenizer)
     bound = policy.bind(context)
     return bound if limit is None else Promised(bound, limit)
 

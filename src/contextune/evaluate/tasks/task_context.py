@@ -54,7 +54,7 @@ def placed(
 def _bound(policy: Policy, tokenizer: Tokenizer, folder: Path, where: str) -> BoundPolicy:
     """The policy bound to no records: a UserError where it draws from records, or needs a writer."""
     try:
-        return bind_policy(policy.located(folder), BindContext(tokenizer, (), folder))
+        return bind_policy(policy, BindContext(tokenizer, (), folder))
     except UserError:
         raise UserError(
             f"{where}: before: the policy '{policy.name}' cannot precede a task",

@@ -43,7 +43,7 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
         raise UserError(f"context {stage.context.name}: its pool leaves no record to train on", "make pool smaller")
     models.check_adapter(train.adapter)
     records, names = [r for r, _ in learned], [name for _, name in learned]
-    bound = bind_policy(stage.context.located(data.base), bind_context(data, taught))
+    bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
     return PreparedStage(stage, train, records, context, names, made)
 
