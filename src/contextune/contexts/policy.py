@@ -118,7 +118,7 @@ def parse(value: object) -> Policy:
 def bind_policy(policy: Policy, context: BindContext) -> BoundPolicy:
     """The bound policy, each of whose draws carries the policy's promise of its length.
 
-    Relative paths in options begin at `context.folder`. Options that cannot be kept are refused before a writer is asked.
+    Relative paths in options begin at `context.folder`. Options are refused before a writer is asked.
     """
     if context.folder is not None:
         policy = policy.located(context.folder)

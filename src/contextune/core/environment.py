@@ -28,6 +28,7 @@ def quiet_libraries() -> None:
     huggingface_hub.utils.logging.set_verbosity_error()
     if not sys.flags.dev_mode:
         warnings.filterwarnings("ignore", module="(torch|transformers|accelerate|peft|datasets)")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="contextune")  # of a library, about our call
 
 
 def environment() -> dict[str, str]:
