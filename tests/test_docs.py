@@ -159,3 +159,10 @@ def test_yaml_fragments_have_keys_of_a_recipe():
         for fragment in re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             value = yaml.safe_load(fragment)
             assert set(value) <= known or {"kind", "prompts"} & set(value), page
+
+
+def test_pages_that_the_source_names_are_there():
+    root = Path(docs.__file__).resolve().parents[1]
+    for path in (root / "src").rglob("*.py"):
+        for page in re.findall(r"\b(?:docs|spec)/[\w/-]+\.md", path.read_text(encoding="utf-8")):
+            assert (root / page).exists(), f"{path}: {page}"

@@ -5,7 +5,7 @@
     the rest        0.4   0.4   0.4   0.4    items that have none: they must not lose
 
 Both groups are fixed by the whole stream, so that a curve follows the same items. Item and guard are those of graded
-evaluation; the stream's order is drawn once from the seed. (Proposed in spec/contrastive_context.md, section 10.)
+evaluation; the stream's order is drawn once from the seed. (The measure is ours.)
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Entailment(Filter):
 
     `given` is what precedes the text: {source} is the passage, with what else the writer read before it, and
     {operation} the operation's name. Naming the operation asks for more than "is about the same": only so does the
-    pocket model tell a reversal from one with its names exchanged (docs/verify.md).
+    pocket model tell a reversal from one with its names exchanged (docs/filters.md).
     """
 
     threshold: float = Field(0.0, description="nats a token that the source must add")

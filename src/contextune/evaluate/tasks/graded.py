@@ -8,7 +8,7 @@
 
 Binning retrieved contexts would confound how near an example is with how hard the item is; here grades differ in one
 example at one place. An item is never in its own context, nor its duplicate, nor a paraphrase of either.
-(spec/contrastive_context.md, sections 1 and 3; the bins are those of arXiv 2604.01601, figure 3.)
+(The bins are those of arXiv 2604.01601, figure 3; the paired design is ours.)
 """
 
 from __future__ import annotations
