@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -85,6 +86,17 @@ def named(registry: Registry, key: str) -> Any:
         PlainSerializer(lambda thing: thing.plain()),
         WithJsonSchema({MARK: registry.kind}),
     ]
+
+
+def name_in(registry: Registry, *also: str) -> AfterValidator:
+    """The check of an option that holds a name alone: a registered one, or one of `also`."""
+
+    def known(name: str) -> str:
+        if name not in also and name not in registry:
+            registry.find(name)
+        return name
+
+    return AfterValidator(known)
 
 
 def parse_named(value: object, registry: Registry, key: str) -> Any:

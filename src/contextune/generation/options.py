@@ -5,19 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options
+from contextune.core.options import Options, name_in
 
-
-def _known(name: str) -> str:
-    if name != "auto" and name not in registry.engines:
-        registry.engines.find(name)
-    return name
-
-
-EngineName = Annotated[str, AfterValidator(_known)]
+EngineName = Annotated[str, name_in(registry.engines, "auto")]
 """auto, or the name of an engine."""
 
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options
+from contextune.core.options import Options, name_in
 from contextune.models.options import Adapter
 
-
-def _known(name: str) -> str:
-    if name != "auto" and name not in registry.layouts:
-        registry.layouts.find(name)
-    return name
-
-
-LayoutName = Annotated[str, AfterValidator(_known)]
+LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
 
 

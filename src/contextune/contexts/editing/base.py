@@ -16,22 +16,14 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator
-
 from contextune.core import registry
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
+from contextune.core.options import name_in
 from contextune.core.sequence import Record, Segment
 from contextune.retrieval import Pool
 
-
-def _known(name: str) -> str:
-    if name != "auto":
-        registry.editors.find(name)
-    return name
-
-
-EditorName = Annotated[str, AfterValidator(_known)]
+EditorName = Annotated[str, name_in(registry.editors, "auto")]
 """auto, or the name of an editor."""
 
 
