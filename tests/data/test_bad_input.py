@@ -108,7 +108,7 @@ JSON = [
 TABLES = [
     Bad("csv without a header", "a.csv:2: no column 'text'; found The cat sat., 1", "columns: {text: The cat sat.}",
         {"a.csv": "The cat sat.,1\nThe dog ran.,0\n"}),
-    Bad("csv with a column twice", "a.csv:1: the column 'x' stands twice",
+    Bad("csv with a column twice", "a.csv:1: the column 'x' occurs twice",
         "is the line with the columns' names missing?",
         {"a.csv": "x,x\n1,2\n"}),
     Bad("csv row too long", "a.csv:3: 3 cells, expected 2 (text, n)", "in quotes", {"a.csv": "text,n\na,1\nb, c,2\n"}),

@@ -45,11 +45,11 @@ def turn(node):
     ("text", "why"),
     [
         ("", "no bracket"),
-        ("play music", "'play' stands outside of the brackets at character 1"),
+        ("play music", "'play' is outside of the brackets at character 1"),
         ("[IN:X", "1 bracket not closed"),
         ("[IN:X [SL:Y a", "2 brackets not closed"),
         ("[IN:X ] ]", "text after the tree, at character 9"),
-        ("] [IN:X ]", "']' stands outside of the brackets at character 1"),
+        ("] [IN:X ]", "']' is outside of the brackets at character 1"),
         ("[ ]", "a bracket without a label ends at character 3"),
         ("[ [SL:Y a ] ]", "a bracket without a label holds another at character 11"),
         ("[A " * 65 + "]" * 65, "more than 64 brackets within each other at character 193"),

@@ -71,7 +71,7 @@ BAD = {  # file: (what the message says, what the hint says)
     ),
     "duplicate id": (
         replaced("{id: b", "{id: a"), r"mine.yaml:8: prompts[1].id: duplicate id, also that of prompts[0] ('a')",
-        "each prompt stands once",
+        "list each prompt once",
     ),
     "duplicate text": (
         replaced('"Listen to it: closely."', "Look at it."), "mine.yaml:8: prompts[1].text: duplicate text", "once",

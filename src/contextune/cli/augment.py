@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
         filters: Annotated[Several, typer.Option("--filter", help="A filter; may be repeated.")] = None,
         kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
         column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
-        out: Annotated[Path, typer.Option(help="File to write; the store lies beside it.")] = Path("made.jsonl"),
+        out: Annotated[Path, typer.Option(help="File to write; the store is put beside it.")] = Path("made.jsonl"),
         form: Annotated[str, typer.Option("--format", help="jsonl, alpaca, sharegpt, messages.")] = "jsonl",
         instruction: Annotated[str, typer.Option(help="Stands before texts without a prompt, in conversations.")] = "",
         originals: Annotated[bool, typer.Option("--originals", help="Your own texts are written as well.")] = False,
@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
         arm: Arms = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask nothing; say what would be asked.")] = False,
         status: Annotated[bool, typer.Option("--status", help="What is asked, answered, failed, missing.")] = False,
-        trace: Annotated[str | None, typer.Option(help="Where a made text came from, by its id.")] = None,
+        trace: Annotated[str | None, typer.Option(help="Show where an inferred text came from, by its id.")] = None,
         list_: Annotated[bool, typer.Option("--list", help="Name the operations and stop.")] = False,
         as_json: Json = False,
     ) -> None:

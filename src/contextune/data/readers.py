@@ -155,7 +155,7 @@ def _tsv(file: File) -> Iterator[Row]:
 def _header(cells: list[str], where: str, delimiter: str) -> list[str]:
     twice = sorted({c for c in cells if cells.count(c) > 1})
     if twice:
-        found = f"the column '{twice[0]}' stands twice in the header"
+        found = f"the column '{twice[0]}' occurs twice in the header"
         raise UserError(f"{where}: {found}", "is the line with the columns' names missing?")
     other = [d for d in ",;\t|" if d != delimiter and d in cells[0]]
     if len(cells) == 1 and other:

@@ -58,7 +58,7 @@ class PromptSet(Strict):
         for key in ("id", "text"):
             for i, j in _repeated([getattr(p, key) for p in self.prompts]):
                 first = f"also that of prompts[{i}] ('{self.prompts[i].id}')"
-                raise Problem(f"duplicate {key}, {first}", "each prompt stands once", ("prompts", j, key))
+                raise Problem(f"duplicate {key}, {first}", "list each prompt once", ("prompts", j, key))
         if "category" in jinja.variables(self.template):
             for i in (i for i, p in enumerate(self.prompts) if not p.category):
                 raise Problem(
@@ -125,7 +125,7 @@ def _lines(path: Path) -> PromptSet:
     if not rows:
         raise UserError(f"{path}: no prompts in it", "write one prompt a line")
     for a, b in _repeated([text for _, text in rows]):
-        raise UserError(f"{path}:{rows[b][0]}: the same prompt as line {rows[a][0]}", "each prompt stands once")
+        raise UserError(f"{path}:{rows[b][0]}: the same prompt as line {rows[a][0]}", "list each prompt once")
     prompts = tuple(Prompt(id=f"line-{i}", text=text) for i, text in rows)
     return PromptSet(name=path.stem, version=1, source=path.name, template="{{ prompt }} ", prompts=prompts)
 

@@ -68,7 +68,7 @@ def parse(text: str) -> Node:
                 raise ValueError(f"more than {DEEPEST} brackets within each other {at}")
             open_.append(("", []))
         elif not open_:
-            raise ValueError(f"{token[0]!r} stands outside of the brackets {at}")
+            raise ValueError(f"{token[0]!r} is outside of the brackets {at}")
         elif token[0] == "]":
             label, children = open_.pop()
             if not label:
