@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from contextune import models
 from contextune.core.binding import BindContext
-from contextune.core.encoding import window
 from contextune.core.options import parse_options
 from contextune.core.sequence import Record, Segment, Tokenizer
 from contextune.generation.stored_writer import StoredWriter
@@ -61,7 +60,6 @@ def augment_texts(
         load_model=load,
         writer=StoredWriter(engine, Path(store) if store is not None else None, tokenizer, progress=progress),
         prompt_style=style_of(path),
-        prompt_tokens=2048,
         corpus=tuple(passages(records, "none")),
         progress=progress,
     )
@@ -91,6 +89,5 @@ def _opened(writer: Any, tokenizer: Tokenizer | None) -> tuple[str, Callable[[],
     path = str(getattr(writer, "name_or_path", ""))
     tokenizer = tokenizer or models.load_tokenizer(path)
     if not hasattr(writer, "complete"):
-        window(writer, tokenizer)
         return path, lambda: writer, lambda: LocalEngine(writer.eval(), tokenizer, name=path), tokenizer
     return path, lambda: None, lambda: writer, tokenizer

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import UserError
-from .items import Task
 from .sequence import Record, Tokenizer
 
 
@@ -48,7 +47,7 @@ def _silent(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BindContext:
-    """What an extension may look at: never a test item (callbacks apart), never another arm.
+    """What an extension may look at: never a test item, never another arm.
 
     Each kind of extension uses some of it: policies `records` and `source`, operations `writer` and `corpus`, filters
     `load_model` and `apply`. What does not exist in a place is None or empty.
@@ -75,8 +74,6 @@ class BindContext:
     """Every document of the augmented sources (`augment.base.Passage`), for operations that link them."""
     apply: Callable[[Seq[Any], str], Seq[str | None]] | None = None
     """Applies an operation, by name, to inferred texts: round trips. None for a text without an answer."""
-    tasks: Seq[Task] = ()
-    """Callbacks only: the tasks that the arm is judged on."""
     tokens: int = 8192
     """Tokens computed at once at most."""
     seed: int = 0

@@ -143,7 +143,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
 
 
 def record(prepared: Prepared, command: str, status: str) -> None:
-    """The resolved recipe and the circumstances, for the report and for whoever repeats it."""
+    """Write the resolved recipe and the circumstances, for the report and so that the run can be repeated."""
     if rank() != 0:
         return
     import yaml

@@ -5,6 +5,7 @@ A recipe names them below `evaluate.callbacks`. Probes come with the package; th
 
 from __future__ import annotations
 
+import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class Callback(Named):
     @abstractmethod
     def bind(self, training: Training) -> Look:
         """What is called during training."""
+
+
+def begin(folder: Path, key: str) -> None:
+    """A callback's folder for what `key` stands for; what it holds of anything else is thrown away."""
+    mark = folder / "key"
+    if mark.exists() and mark.read_text() == key:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.write_text(key)
 
 
 def _parse(value: object) -> dict[str, Callback]:

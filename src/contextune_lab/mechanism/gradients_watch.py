@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.sequence import Rendered
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare_stage
-from contextune.train.callback import Callback, Look, Training
+from contextune.train.callback import Callback, Look, Training, begin
 
 from .gradients import WRITTEN, beside, deciding, downstream, window
 
@@ -119,12 +118,7 @@ class GradientWatcher:
     def _begin(self) -> None:
         """Gradients of other rows are thrown away."""
         key = digest([[(r.ids, r.labels) for r in rows] for rows in (*self.of.rows.values(), *self.of.asked.values())])
-        mark = self.folder / "key"
-        if mark.exists() and mark.read_text() == key:
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        mark.write_text(key)
+        begin(self.folder, key)
 
 
 @contextmanager

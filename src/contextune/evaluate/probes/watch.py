@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import torch
 from contextune.core.files import digest, write_json
 from contextune.core.sequence import Tokenizer
 from contextune.models.likelihood import TOKENS
+from contextune.train.callback import begin
 
 from ..scoring.generate import generate
 from . import questions as probes
@@ -59,12 +59,7 @@ class ProbeWatcher:
                 for a in p.asks
             ]
         )
-        mark = self.folder / "key"
-        if mark.exists() and mark.read_text() == key:
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        mark.write_text(key)
+        begin(self.folder, key)
 
 
 def collected(folder: Path) -> list[dict[str, Any]]:
