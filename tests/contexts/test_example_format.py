@@ -6,7 +6,8 @@ import pytest
 
 from contextune.contexts.example_format import lay, sizes
 from contextune.contexts.strategies import Similar
-from contextune.core.sequence import Record, Segment, encode
+from contextune.core.encoding import encode
+from contextune.core.sequence import Record, Segment
 from contextune.models import load_tokenizer
 from contextune.worlds import pocket
 

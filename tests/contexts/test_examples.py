@@ -14,8 +14,9 @@ from contextune import worlds
 from contextune.contexts import Contrastive, bind_policy, compose, parse
 from contextune.contexts.combine import Joined
 from contextune.core.binding import BindContext
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import DrawKey, Record, Segment, encode, render
+from contextune.core.sequence import DrawKey, Record, Segment, render
 from contextune.experiment.recipe import parse as recipe
 from contextune.train.dataset import ContextDataset
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from contextune.contexts import Generated, Prompts, bind_policy, compose
 from contextune.contexts.generated import clean, cut, visible
 from contextune.core.binding import BindContext
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import DrawKey, Record, Segment, encode, render
+from contextune.core.sequence import DrawKey, Record, Segment, render
 from contextune.generation import Failure
 from contextune.generation.stored_writer import StoredWriter
 from contextune.prompts import load_meta

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from contextune.contexts import Prompts, RandomTokens, compose
 from contextune.core import registry
 from contextune.core.binding import BindContext
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import DrawKey, Record, Segment, encode, render
+from contextune.core.sequence import DrawKey, Record, Segment, render
 from contextune.experiment import recipe
 from contextune.prompts import load
 

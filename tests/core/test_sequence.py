@@ -51,7 +51,10 @@ def test_given_ids_stand_for_the_text(tokenizer):
 
 
 def test_a_template_that_writes_bos_gets_no_second_one(tokenizer):
-    assert render(seq(("target", "<s> w0 w1")), tokenizer).ids == (1, 8, 9, 2)
+    written = Sequence((Segment("<s> w0 w1", "target", markup=True),))
+    assert render(written, tokenizer).ids == (1, 8, 9, 2)
+    behind = Sequence((Segment("w2 ", "context"), *written.segments))
+    assert render(behind, tokenizer).ids == (1, 10, 8, 9, 2)
 
 
 def test_too_long_cuts_the_oldest_context_and_counts_it(tokenizer):

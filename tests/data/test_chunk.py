@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import encode
 from contextune.data.chunking import chunk
 from contextune.data.sentences import borders
 from tests.data.conftest import SENTENCES, Slow, build

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from contextune import data
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
-from contextune.core.sequence import encode
 from contextune.data import readers as read
 from contextune.data.contamination import overlap
 from contextune.data.options import Source

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from contextune import data
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import IGNORED, Segment, Sequence, encode, render
+from contextune.core.sequence import IGNORED, Segment, Sequence, render
 from contextune.data.options import Source
 from contextune.data.records import SMALLEST, records, specials
 from tests.data.conftest import CHATML, SENTENCES, build

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from contextune.core.binding import BindContext
-from contextune.core.sequence import encode
+from contextune.core.encoding import count
 from contextune.generation.protocol import Failure, Request
 
 from . import replies as reading
@@ -117,7 +117,7 @@ class Global(Prompted):
     budget: int | None = Field(None, ge=1, description="tokens of it at most; default: what the writer has room for")
 
     def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
-        around = CorpusContext(context.corpus, self.context, lambda t: len(encode(t, context.tokenizer)), context.seed)
+        around = CorpusContext(context.corpus, self.context, lambda t: count(t, context.tokenizer), context.seed)
         made = [a for p in passages for a in self._with_corpus(p, around, context, template)]
         return sorted(made, key=lambda a: [p.id for p in a.seen])  # equal beginnings one after the other
 
@@ -125,7 +125,7 @@ class Global(Prompted):
         self, passage: Passage, around: CorpusContext, context: BindContext, template: PromptTemplate
     ) -> Iterator[PromptRequest]:
         bare = list(units(passage, template)) or [PromptRequest(passage, template.prompts[0], {"text": passage.text})]
-        longest = max(len(encode(template.render(a.template, **a.values), context.tokenizer)) for a in bare)
+        longest = max(count(template.render(a.template, **a.values), context.tokenizer) for a in bare)
         room = min(x for x in (context.prompt_tokens - longest, self.budget, template.budget) if x is not None)
         seen = around.of(passage, max(0, room))
         corpus = "\n".join(p.text.strip() for p in seen)

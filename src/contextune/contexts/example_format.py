@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
+from contextune.core.encoding import count
 from contextune.core.errors import UserError
-from contextune.core.sequence import Record, Segment, Tokenizer, encode
+from contextune.core.sequence import Record, Segment, Tokenizer
 from contextune.retrieval import answer, given
 
 
@@ -91,4 +92,4 @@ def _template(text: str):  # type: ignore[no-untyped-def]  # jinja2 is imported 
 
 @lru_cache(maxsize=65536)
 def _size(text: str, tokenizer: Tokenizer) -> int:
-    return len(encode(text, tokenizer))
+    return count(text, tokenizer)

@@ -21,8 +21,9 @@ from pydantic import Field
 
 from contextune.core import registry
 from contextune.core.binding import BindContext, TextWriter
+from contextune.core.encoding import count
 from contextune.core.errors import UserError
-from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 from contextune.generation import Request
 from contextune.prompts import MetaPrompt, load_meta
 
@@ -46,7 +47,7 @@ class Generated(Policy):
 
     def max_context_tokens(self, tokenizer: Tokenizer) -> int:
         meta = load_meta(self.meta)
-        least = len(encode(meta.render(""), tokenizer))
+        least = count(meta.render(""), tokenizer)
         if least >= self.max_tokens:
             found = f"its template alone has {least} tokens, max_tokens is {self.max_tokens}"
             raise UserError(f"meta-prompt '{meta.name}': {found}", "raise max_tokens")
@@ -57,7 +58,7 @@ class Generated(Policy):
         writer = context.writer_for("the policy 'generated'")
 
         def size(prompt: str) -> int:
-            return len(encode(meta.render(prompt), context.tokenizer))
+            return count(meta.render(prompt), context.tokenizer)
 
         prompts = self._write(rows, meta, writer, lambda answer: clean(answer, size, self.max_tokens))
         return Written(meta, writer.identity, {fingerprint(t): p for t, p in prompts.items()})

@@ -18,8 +18,9 @@ from typing import Any, Literal, Protocol
 
 from contextune.augment.base import Passage, parse_operation
 from contextune.core.binding import BindContext
+from contextune.core.encoding import count
 from contextune.core.errors import UserError
-from contextune.core.sequence import Record, Segment, encode
+from contextune.core.sequence import Record, Segment
 from contextune.generation import Failure, Request
 from contextune.retrieval import Pool, answer, given
 from contextune.retrieval.guard import SOURCES, stem
@@ -120,7 +121,7 @@ def _by_inference(rows: Seq[Record], pool: Pool, context: BindContext) -> dict[s
     known = Entities(pool)
     able = [(r, names) for r in rows if answer(r) and (names := known.exchange(r)) is not None]
     changed = [renamed(r, *names) for r, names in able]
-    most = max((len(encode(r.target, context.tokenizer)) for r in rows), default=0) + 16
+    most = max((count(r.target, context.tokenizer) for r in rows), default=0) + 16
     requests = [
         Request(
             f"{given(r)}{r.target}\n{given(c)}", most, stop=("\n",), operation="paraphrase/1", source=r.id, cut=True

@@ -20,8 +20,9 @@ from pydantic import Field
 
 from contextune.core import registry
 from contextune.core.binding import BindContext
+from contextune.core.encoding import count
 from contextune.core.errors import UserError
-from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 from contextune.prompts import PromptSet, load, locate
 
 from .policy import BoundPolicy, ContextDraw, Policy
@@ -45,7 +46,7 @@ class _FromSet(Policy):
 
     def max_context_tokens(self, tokenizer: Tokenizer) -> int:
         chosen = self.prompts()
-        return max(len(encode(chosen.render(p), tokenizer)) for p in chosen.prompts)
+        return max(count(chosen.render(p), tokenizer) for p in chosen.prompts)
 
     def place(self, record: Record, key: DrawKey, size: int) -> int:
         """Which prompt of `size` is drawn: the same place whatever the set and the policy."""
@@ -99,7 +100,7 @@ class RandomTokens(_FromSet):
 
     def bind(self, context: BindContext) -> BoundPolicy:
         chosen = self.prompts()
-        sizes = tuple(len(encode(chosen.render(p), context.tokenizer)) for p in chosen.prompts)
+        sizes = tuple(count(chosen.render(p), context.tokenizer) for p in chosen.prompts)
         return Noise(self, chosen, sizes, ordinary(context.tokenizer), context.tokenizer)
 
 

@@ -1,17 +1,237 @@
-"""Text to token ids by the rules of lm-evaluation-harness, so that scores can be held against its own."""
+"""The one place where text becomes token ids and ids become text.
+
+Training, scoring, generation, preview and the counts of tokens all encode here:
+
+- Text is encoded as text: a control token that a user's text spells out (`<s>`, `<|im_end|>`) becomes plain
+  characters. Only `markup`, what a chat template wrote, holds control tokens.
+- A text that follows another is encoded as the middle of a text. SentencePiece tokenizers put a space before the
+  first word of whatever they are given, which belongs to the beginning of a text only.
+- What a tokenizer adds of its own is its beginning (BOS) and never its end.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from contextune.core.errors import UserError
-from contextune.core.sequence import Tokenizer, encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    Tokenizer = PreTrainedTokenizerBase
+else:
+    Tokenizer = object  # this room must not import transformers
 
 DEFAULT_WINDOW = 2048
-"""Where neither model nor tokenizer says how long a text may be (the harness's own default)."""
+"""Where neither model nor tokenizer says how long a text may be (lm-evaluation-harness's default)."""
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""A byte of a character that the vocabulary lacks; some tokenizers list these among their special tokens."""
 UNSET = int(1e30)
 """What transformers writes as a tokenizer's `model_max_length` when nobody has set it."""
+ANCHOR = "\n"
+"""Stands before a text that is encoded as the middle of another. No vocabulary with a space at the beginning of
+texts merges a line end with the word behind it; where one does, the text is encoded alone."""
+DOCUMENT_ENDS = (
+    "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|eos|>", "</s>", "<｜end▁of▁sentence｜>", "<|endofdocument|>", "<EOD>",
+)  # fmt: skip
+"""Tokens by which models' pretraining separated documents."""
+
+
+def encode(text: str, tokenizer: Tokenizer, amid: bool = False, markup: bool = False) -> list[int]:
+    """Ids of `text` without special tokens added: as the beginning of a text, or `amid` one.
+
+    Raises UserError where a control token in the text cannot be written as plain characters.
+    """
+    return _amid(text, tokenizer, markup) if amid and text and joins(tokenizer) else _encode(text, tokenizer, markup)
+
+
+@lru_cache(maxsize=16384)
+def remembered(text: str, tokenizer: Tokenizer, amid: bool, markup: bool) -> tuple[int, ...]:
+    """`encode` of what comes again and again: prompts, examples, targets."""
+    return tuple(encode(text, tokenizer, amid, markup))
+
+
+def encode_all(texts: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
+    """`encode` of many texts, each as the beginning of a text, over all cores."""
+    if not texts:
+        return []
+    found = tokenizer(list(texts), add_special_tokens=False, **as_text(tokenizer))["input_ids"]
+    marks = controls(tokenizer)
+    return [list(ids) if marks.isdisjoint(ids) else encode(t, tokenizer) for t, ids in zip(texts, found, strict=True)]
+
+
+def _encode(text: str, tokenizer: Tokenizer, markup: bool) -> list[int]:
+    if markup:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+    ids = list(tokenizer.encode(text, add_special_tokens=False, **as_text(tokenizer)))
+    return ids if controls(tokenizer).isdisjoint(ids) else _spelled(text, tokenizer)
+
+
+@lru_cache(maxsize=64)
+def as_text(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Options by which a tokenizer reads control tokens as characters; those that always do have none."""
+    try:
+        tokenizer.encode("a", add_special_tokens=False, split_special_tokens=True)
+    except (TypeError, ValueError):
+        return {}
+    return {"split_special_tokens": True}
+
+
+def _spelled(text: str, tokenizer: Tokenizer) -> list[int]:
+    """For vocabularies that hold a control token as an ordinary piece: its spelling is broken after one character."""
+    for token in sorted(control_tokens(tokenizer), key=len, reverse=True):
+        head, found, tail = text.partition(token)
+        if found and len(token) > 1:
+            ids = [*_encode(head + token[:1], tokenizer, False), *_amid(token[1:] + tail, tokenizer, False)]
+            if controls(tokenizer).isdisjoint(ids):
+                return ids
+    named = next((t for t in control_tokens(tokenizer) if t in text), "a control token")
+    raise UserError(
+        f"the text {text[:40]!r} holds {named}, which this tokenizer can only read as a control token",
+        f"write {named} in another way, or remove it",
+    )
+
+
+def _amid(text: str, tokenizer: Tokenizer, markup: bool) -> list[int]:
+    """Ids of a text as they are behind other text."""
+    before = list(tokenizer.encode(ANCHOR, add_special_tokens=False))
+    whole = _encode(ANCHOR + text, tokenizer, markup)
+    return whole[len(before) :] if whole[: len(before)] == before else _encode(text, tokenizer, markup)
+
+
+@lru_cache(maxsize=64)
+def joins(tokenizer: Tokenizer) -> bool:
+    """Whether a text has other ids behind another text than alone (a space is put before the first word)."""
+    return _amid("a", tokenizer, False) != list(tokenizer.encode("a", add_special_tokens=False))
+
+
+@lru_cache(maxsize=64)
+def _restarts_behind_control_tokens(tokenizer: Tokenizer) -> bool:
+    token = next(iter(control_tokens(tokenizer)), None)
+    whole = list(tokenizer.encode(f"{token}a", add_special_tokens=False)) if token else []
+    return whole[1:] == list(tokenizer.encode("a", add_special_tokens=False))
+
+
+def restarts(before: str, tokenizer: Tokenizer) -> bool:
+    """Whether a text behind `before`, which a chat template wrote, is encoded as the beginning of a text.
+
+    Some tokenizers put their space behind each control token.
+    """
+    return before.endswith(tuple(control_tokens(tokenizer))) and _restarts_behind_control_tokens(tokenizer)
+
+
+def count(text: str, tokenizer: Tokenizer) -> int:
+    """Tokens of a text wherever it stands: as a row's beginning or behind other text, whichever are more."""
+    alone = len(encode(text, tokenizer))
+    return max(alone, len(_amid(text, tokenizer, False))) if text and joins(tokenizer) else alone
+
+
+@lru_cache(maxsize=64)
+def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Spelling and id of each token that is no text: BOS, end of text, turn markers. Unknown words are text."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    tokens = {str(token): int(i) for i, token in added.items() if getattr(token, "special", False)}
+    named = list(getattr(tokenizer, "all_special_tokens", ()))
+    tokens |= dict(zip(named, cast("list[int]", tokenizer.convert_tokens_to_ids(named)), strict=True)) if named else {}
+    bos, eos, pad, unk = (getattr(tokenizer, f"{k}_token", None) for k in ("bos", "eos", "pad", "unk"))
+    unknown = {unk} - {bos, eos, pad}
+    return {t: i for t, i in tokens.items() if t and t not in unknown and not BYTE.fullmatch(t)}
+
+
+@lru_cache(maxsize=64)
+def controls(tokenizer: Tokenizer) -> frozenset[int]:
+    return frozenset(control_tokens(tokenizer).values())
+
+
+def decode(ids: Iterable[int], tokenizer: Tokenizer, follows: bool = True) -> str:
+    """The text of ids without control tokens; with `follows`, of ids behind others (what a model has written).
+
+    Nothing is tidied up. Behind other ids the space of a first word is part of the text.
+    """
+    ids = list(ids)
+    if not (follows and joins(tokenizer)):
+        return _decode(ids, tokenizer)
+    anchor = list(tokenizer.encode(ANCHOR, add_special_tokens=False))
+    return _decode(anchor + ids, tokenizer)[len(_decode(anchor, tokenizer)) :]
+
+
+def _decode(ids: list[int], tokenizer: Tokenizer, control: bool = False) -> str:
+    return str(
+        tokenizer.decode(
+            ids,
+            skip_special_tokens=not control,
+            clean_up_tokenization_spaces=False,
+            spaces_between_special_tokens=False,
+        )
+    )
+
+
+def token_texts(ids: Iterable[int], tokenizer: Tokenizer) -> list[str]:
+    """The text of each token where it stands; together they are the row's text.
+
+    A character of several tokens is the text of its last one, and the others have "".
+    """
+    ids, texts, begin, read = list(ids), [], 0, 0
+    for i, token in enumerate(ids):
+        before, whole = (_decode(ids[begin:end], tokenizer, control=True) for end in (read, i + 1))
+        text = whole[len(before) :]
+        if text.endswith("\ufffd") and i + 1 < len(ids) and i - read < 8:
+            texts.append("")
+            continue
+        control = token in controls(tokenizer)
+        texts.append(str(tokenizer.convert_ids_to_tokens(token)) if control else text)
+        begin, read = read, i + 1
+    return texts
+
+
+@lru_cache(maxsize=64)
+def begins(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids that this tokenizer puts before a text by its own convention: a BOS or nothing."""
+    whole, bare = list(tokenizer.encode("a")), list(tokenizer.encode("a", add_special_tokens=False))
+    at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return tuple(whole[:at])
+
+
+@lru_cache(maxsize=64)
+def opens(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """What precedes a target that has nothing before it: BOS, or the end of a document where there is no BOS.
+
+    Every token of a target is then predicted from something, in continued pretraining as with a context, so that
+    arms train on the same tokens. Scoring without a prompt begins with the same token. A BOS that the tokenizer does
+    not add and that the chat template opens its turns with (SmolLM2's `<|im_start|>`) is no beginning of a text.
+    """
+    bos = tokenizer.bos_token_id
+    if begins(tokenizer) or bos is None or _in_turns(str(tokenizer.bos_token), tokenizer):
+        end = document_end(tokenizer)
+        return begins(tokenizer) or (() if end is None else (end,))
+    return (int(bos),)
+
+
+@lru_cache(maxsize=64)
+def document_end(tokenizer: Tokenizer) -> int | None:
+    """The token that ends a document: the end of text, unless it only ends turns and the vocabulary has another."""
+    eos = tokenizer.eos_token
+    if eos is None or eos in DOCUMENT_ENDS or not _in_turns(str(eos), tokenizer):
+        return None if eos is None else int(tokenizer.eos_token_id)
+    known = dict(control_tokens(tokenizer))
+    if tokenizer.unk_token is not None:  # SmolLM2 calls its <|endoftext|> that too
+        known[str(tokenizer.unk_token)] = int(tokenizer.unk_token_id)
+    return next((known[token] for token in DOCUMENT_ENDS if token in known), int(tokenizer.eos_token_id))
+
+
+@lru_cache(maxsize=256)
+def _in_turns(token: str, tokenizer: Tokenizer) -> bool:
+    """Whether the chat template writes this token anywhere but at the beginning of a conversation."""
+    if not tokenizer.chat_template:
+        return False
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    try:
+        return token in str(tokenizer.apply_chat_template(turns, tokenize=False))[1:]
+    except Exception:  # a template of another kind: it says nothing of this token
+        return False
 
 
 def window(model: Any, tokenizer: Tokenizer) -> int:
@@ -25,33 +245,32 @@ def window(model: Any, tokenizer: Tokenizer) -> int:
 
 
 def prefix_token(tokenizer: Tokenizer) -> int:
-    """What precedes a text that nothing precedes: BOS, else EOS."""
-    token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if token is None:
+    """What precedes a text that nothing precedes (`opens`): BOS, else the end of a document."""
+    first = opens(tokenizer)
+    if not first:
         raise UserError("the tokenizer has neither a BOS nor an EOS token", "set one and save the tokenizer again")
-    return int(token)
+    return int(first[0])
 
 
-def with_specials(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids with the tokenizer's own special tokens, unless the text already begins with them (a chat template)."""
-    started = text.startswith(str(tokenizer.decode([prefix_token(tokenizer)])))
-    return encode(text, tokenizer) if started else list(tokenizer.encode(text))
+def with_specials(text: str, tokenizer: Tokenizer, markup: bool = False) -> list[int]:
+    """Ids of a row's beginning: with the tokenizer's BOS, or as a chat template wrote it (`markup`)."""
+    return encode(text, tokenizer, markup=True) if markup else [*begins(tokenizer), *encode(text, tokenizer)]
 
 
-def pair(prompt: str, continuation: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Ids of a prompt and of what follows it.
+def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: bool = False) -> tuple[list[int], list[int]]:
+    """Ids of a prompt and of what follows it, as lm-evaluation-harness takes them.
 
     Spaces that end the prompt go to the continuation, and the continuation is what the whole text's ids have beyond
-    the prompt's: word-boundary tokens then come out as they would in running text.
+    the prompt's: word-boundary tokens then come out as they would in running text. Unlike the harness, an end of
+    text that the tokenizer appends is left out: options would be scored from their second token otherwise.
     """
     if prompt == "":
-        prefix, ids = prefix_token(tokenizer), encode(continuation, tokenizer)
-        return (ids[:1], ids[1:]) if ids[:1] == [prefix] else ([prefix], ids)
-    given = _given(prompt.rstrip(), tokenizer)
-    return list(given), with_specials(prompt + continuation, tokenizer)[len(given) :]
+        return list(opens(tokenizer)) or [prefix_token(tokenizer)], encode(continuation, tokenizer)
+    given = _given(prompt.rstrip(), tokenizer, markup)
+    return list(given), with_specials(prompt + continuation, tokenizer, markup)[len(given) :]
 
 
 @lru_cache(maxsize=8)
-def _given(prompt: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+def _given(prompt: str, tokenizer: Tokenizer, markup: bool) -> tuple[int, ...]:
     """Ids of a prompt, which is asked for once with each of its options."""
-    return tuple(with_specials(prompt, tokenizer))
+    return tuple(with_specials(prompt, tokenizer, markup))

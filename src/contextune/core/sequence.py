@@ -15,17 +15,11 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from .encoding import Tokenizer as Tokenizer
+from .encoding import begins, document_end, joins, opens, remembered, restarts
 from .errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    Tokenizer = PreTrainedTokenizerBase
-else:
-    Tokenizer = object  # this room must not import transformers
 
 IGNORED = -100
 """The label of a token that is not trained on (the convention of torch and transformers)."""
@@ -36,12 +30,14 @@ class Segment:
     """A stretch of text that is either conditioned on (`context`) or learned (`target`).
 
     `ids`, where given, stand for the text as they are: a control made of random tokens has no
-    text that would give the same tokens back.
+    text that would give the same tokens back. `markup` says that a chat template wrote the text:
+    control tokens in it are control tokens, and it brings its own BOS, or none.
     """
 
     text: str
     role: Literal["context", "target"]
     ids: tuple[int, ...] | None = None
+    markup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Record:
     """One thing to learn, the same in every arm.
 
     `id` is unique within its source; `document` names what it was cut from, which splits and
-    per-document draws go by; `ends` says that an end-of-text token follows and is trained on.
+    per-document draws go by; `ends` says that the token that ends documents follows and is trained on.
     """
 
     id: str
@@ -107,27 +103,8 @@ class Rendered:
         return sum(label != IGNORED for label in self.labels[1:])
 
 
-def encode(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of `text` alone, without special tokens of the tokenizer's own."""
-    return list(tokenizer.encode(text, add_special_tokens=False))
-
-
-@lru_cache(maxsize=64)
-def begins(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids that this tokenizer puts before a text by its own convention: a BOS or nothing."""
-    probe = tokenizer.encode("a", add_special_tokens=True)
-    return (tokenizer.bos_token_id,) if probe and probe[0] == tokenizer.bos_token_id is not None else ()
-
-
-@lru_cache(maxsize=64)
-def opens(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """What precedes a target that has nothing before it: BOS, or the end of text where there is no BOS.
-
-    Every token of a target is then predicted from something, in continued pretraining as with a context, so that
-    arms train on the same tokens. Scoring without a prompt begins with the same token.
-    """
-    bos = tokenizer.bos_token_id
-    return begins(tokenizer) or (bos if bos is not None else tokenizer.eos_token_id,)
+Piece = tuple[Literal["context", "target"], list[int]]
+"""The role of a segment and its ids."""
 
 
 def hold_to_promise(tokens: int, limit: int | None, record: object) -> None:
@@ -140,26 +117,59 @@ def hold_to_promise(tokens: int, limit: int | None, record: object) -> None:
         )
 
 
+def encode_segments(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list[Piece]:
+    """(role, ids) of each segment, encoded where it stands in the row; joined they are the row without specials.
+
+    No token straddles a context and a target, which is the boundary that generation sees. A tokenizer that writes
+    a word and the space before it as one token takes a space that ends a context as the target's, as scoring does.
+    """
+    pieces: list[Piece] = []
+    before, markup = "", False
+    for i, segment in enumerate(segments):
+        text = segment.text
+        following = segments[i + 1].text if i + 1 < len(segments) else ""
+        if joins(tokenizer) and not segment.markup:
+            if text.endswith(" ") and following[:1].strip() and segments[i + 1].ids is None:
+                text = text[:-1]
+            if before.endswith(" ") and text[:1].strip():
+                text = " " + text
+        amid = bool(before.strip(" ")) and not (markup and restarts(before, tokenizer))
+        ids = segment.ids if segment.ids is not None else remembered(text, tokenizer, amid, segment.markup)
+        pieces.append((segment.role, list(ids)))
+        before, markup = segment.text or before, segment.markup
+    return pieces
+
+
+def lay_out(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> tuple[list[int], list[Piece]]:
+    """What a row begins with, and (role, ids) of its segments.
+
+    A chat template writes its own BOS or none: nothing is added before it, and behind a context its BOS moves to the
+    row's beginning.
+    """
+    pieces, bos = encode_segments(segments, tokenizer), list(begins(tokenizer))
+    first = next((i for i, s in enumerate(segments) if s.markup), None)
+    if first is not None and bos and pieces[first][1][: len(bos)] == bos:
+        del pieces[first][1][: len(bos)]
+        return bos, pieces
+    if first == 0:
+        return [], pieces
+    return list(opens(tokenizer)) if pieces and pieces[0][0] == "target" else bos, pieces
+
+
 def render(sequence: Sequence, tokenizer: Tokenizer, max_length: int | None = None) -> Rendered:
     """Ids and labels of a sequence.
 
-    Segments are tokenised apart and joined, which is the boundary that generation sees; no token
-    ever straddles a context and a target. Where `max_length` (tokens) is exceeded the context
-    loses its oldest tokens, never the target.
+    Segments are encoded apart, each as what follows the one before. Where `max_length` (tokens) is exceeded the
+    context loses its oldest tokens, never the target.
 
     Raises UserError where no token would be trained on or the target alone exceeds `max_length`.
     """
-    pieces = [(s.role, list(s.ids) if s.ids is not None else encode(s.text, tokenizer)) for s in sequence.segments]
+    bos, pieces = lay_out(sequence.segments, tokenizer)
     row = sequence.provenance.get("record", "?")
     hold_to_promise(sum(len(ids) for _, ids in pieces[: sequence.drawn]), sequence.limit, row)
-    bos = list(begins(tokenizer))
-    if bos and pieces and pieces[0][1][: len(bos)] == bos:
-        bos = []  # a chat template has already written it
-    elif pieces and pieces[0][0] == "target":
-        bos = list(opens(tokenizer))
     empty = not any(ids for role, ids in pieces if role == "target")
-    if sequence.ends and tokenizer.eos_token_id is not None:
-        pieces.append(("target", [tokenizer.eos_token_id]))
+    if sequence.ends and (end := document_end(tokenizer)) is not None:
+        pieces.append(("target", [end]))
 
     room = None if max_length is None else max_length - len(bos)
     over = 0 if room is None else max(0, sum(len(ids) for _, ids in pieces) - room)

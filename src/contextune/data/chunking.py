@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from contextune.core.encoding import as_text, count, encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import encode
 
 from .sentences import borders
 
@@ -70,10 +70,10 @@ class _Cutter:
         reach = self._reach(at)
         for ends in self._candidates(at, reach):
             for end in reversed(ends):
-                if 1 <= len(encode(self.text[at:end].strip(), self.tokenizer)) <= self.budget:
+                if 1 <= count(self.text[at:end].strip(), self.tokenizer) <= self.budget:
                     return end
-        count = len(encode(self.text[at], self.tokenizer))
-        found = f"needs {count} tokens, the chunk has {self.budget}" if count else "has no token in this tokenizer"
+        needed = count(self.text[at], self.tokenizer)
+        found = f"needs {needed} tokens, the chunk has {self.budget}" if needed else "has no token in this tokenizer"
         raise UserError(f"the character {self.text[at]!r} at position {at} {found}", "raise chunk or max_length")
 
     def _reach(self, at: int) -> int:
@@ -102,14 +102,16 @@ def _starts(text: str, tokenizer: Tokenizer) -> array[int]:
 
 def _offsets(text: str, tokenizer: Tokenizer) -> Iterator[int]:
     if getattr(tokenizer, "is_fast", False):
-        found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        found = tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+        )
         yield from (begin for begin, _ in found["offset_mapping"])
         return
 
     @lru_cache(maxsize=100_000)
-    def count(word: str) -> int:
+    def tokens_of(word: str) -> int:
         return len(encode(word, tokenizer))
 
     for word in re.finditer(r"\s*\S+", text):  # no offsets: a word's tokens spread evenly over it
-        tokens, length = count(word[0]), len(word[0])
+        tokens, length = tokens_of(word[0]), len(word[0])
         yield from (word.start() + length * i // tokens for i in range(tokens))

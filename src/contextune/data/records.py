@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from contextune.core.encoding import count, document_end, opens
 from contextune.core.errors import UserError
-from contextune.core.sequence import Record, Segment, encode, opens
+from contextune.core.sequence import Record, Segment
 
 from . import chat
 from .chunking import chunk
@@ -35,7 +36,7 @@ class Records:
 
 def specials(tokenizer: Tokenizer) -> int:
     """Tokens that rendering adds to a record: what the tokenizer puts first, and the end of text."""
-    return len(opens(tokenizer)) + (tokenizer.eos_token_id is not None)
+    return len(opens(tokenizer)) + (document_end(tokenizer) is not None)
 
 
 def records(documents: Iterable[Document], source: Source, tokenizer: Tokenizer, budget: int) -> Records:
@@ -110,7 +111,7 @@ def _chunks(document: Document, tokenizer: Tokenizer, size: int) -> Iterator[Rec
 def _length(record: Record, tokenizer: Tokenizer) -> int:
     """Tokens of a record's targets together."""
     targets = (s for s in record.segments if s.role == "target")
-    length = sum(len(s.ids) if s.ids is not None else len(encode(s.text, tokenizer)) for s in targets)
+    length = sum(len(s.ids) if s.ids is not None else count(s.text, tokenizer) for s in targets)
     if not length:
         raise UserError(f"{record.origin or record.id}: its target has no token in this tokenizer", "remove the row")
     return length

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
-from contextune.core.sequence import DrawKey, Segment, Tokenizer, begins, encode, hold_to_promise, opens
+from contextune.core.encoding import begins, count, joins, opens
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, hold_to_promise, lay_out
 from contextune.data.token_counts import Length, lengths
 
 from .prepare import Data, Prepared, PreparedStage
@@ -42,11 +43,10 @@ def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict
         learned, length = record, own
         if drawn.record is not None:  # learned in the record's place
             learned, length = drawn.record, lengths([drawn.record], data.tokenizer)[0]
-        before = [(s.role, _count(s, data.tokenizer)) for s in drawn.segments]
+        opening, before, own_sizes = _measure(drawn.segments, learned, length, data.tokenizer)
         hold_to_promise(sum(n for _, n in before), drawn.limit, record.id)
-        opening = _opening(length, drawn.segments, data.tokenizer)
-        trained = length.target + learned.ends + sum(n for role, n in before if role == "target")
-        whole = opening + length.context + length.target + learned.ends + sum(n for _, n in before)
+        trained = learned.ends + sum(n for role, n in (*before, *own_sizes) if role == "target")
+        whole = opening + learned.ends + sum(n for _, n in (*before, *own_sizes))
         row = rows[name]
         row["rows"] += 1
         row["tokens_in"] += own.context + own.target
@@ -86,20 +86,25 @@ def _known(data: Data, ready: PreparedStage) -> list[Length]:
     ]
 
 
-def _opening(length: Length, drawn: Seq[Segment], tokenizer: Tokenizer) -> int:
-    """Tokens that rendering puts first; see `sequence.render`."""
-    usual = begins(tokenizer)
-    if not drawn and usual and length.first == usual[0]:
-        return 0
+Sizes = list[tuple[Literal["context", "target"], int]]
+
+
+def _measure(drawn: Seq[Segment], learned: Record, length: Length, tokenizer: Tokenizer) -> tuple[int, Sizes, Sizes]:
+    """Tokens that rendering puts first, then (role, tokens) of the drawn segments and of the record's own.
+
+    Where a segment's ids do not depend on what precedes it, the record's are those counted before.
+    """
+    if joins(tokenizer) or any(s.markup for s in learned.segments):
+        bos, pieces = lay_out((*drawn, *learned.segments), tokenizer)
+        sizes = [(role, len(ids)) for role, ids in pieces]
+        return len(bos), sizes[: len(drawn)], sizes[len(drawn) :]
     target = drawn[0].role == "target" if drawn else length.opens_with_target
-    return len(opens(tokenizer)) if target else len(usual)
-
-
-def _count(segment: Segment, tokenizer: Tokenizer) -> int:
-    return len(segment.ids) if segment.ids is not None else _size(segment.text, tokenizer)
+    before = [(s.role, len(s.ids) if s.ids is not None else _size(s.text, tokenizer)) for s in drawn]
+    own: Sizes = [("context", length.context), ("target", length.target)]
+    return len(opens(tokenizer) if target else begins(tokenizer)), before, own
 
 
 @lru_cache(maxsize=4096)
 def _size(text: str, tokenizer: Tokenizer) -> int:
     """Drawn contexts repeat."""
-    return len(encode(text, tokenizer))
+    return count(text, tokenizer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contextune.core.sequence import encode
+from contextune.core.encoding import encode
 
 from .protocol import Cost, Request
 

@@ -29,7 +29,7 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
-from contextune.core.sequence import begins, encode
+from contextune.core.encoding import begins, encode
 from contextune.models.lm_head import head_of, only_at
 
 from .protocol import Answer, Cost, Failure, Request

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
-from contextune.core.sequence import Tokenizer, encode
+from contextune.core.sequence import Tokenizer
 
 from .ask import ask
 from .protocol import Failure, Request

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -20,7 +18,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from contextune.contexts import BoundPolicy, compose
-from contextune.core.sequence import DrawKey, Record, Rendered, Segment, Tokenizer, encode, render
+from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 
 from .fast_path import FastPath
 from .layouts import Batch, Layout
@@ -44,8 +42,7 @@ class Updates(Dataset[list[Rendered]]):
 
     def sequence(self, epoch: int, row: int) -> Rendered:
         drawn = compose(self.records[row], self.context, DrawKey(self.plan.seed, epoch))
-        segments = tuple(_encoded(s, self.tokenizer) for s in drawn.segments)
-        return render(replace(drawn, segments=segments), self.tokenizer, self.max_length)
+        return render(drawn, self.tokenizer, self.max_length)
 
 
 def micro_batches(
@@ -103,12 +100,6 @@ class ContextTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
-
-
-@lru_cache(maxsize=16384)
-def _encoded(segment: Segment, tokenizer: Tokenizer) -> Segment:
-    """The segment with its ids: the same prompts, examples and targets come again and again."""
-    return segment if segment.ids is not None else replace(segment, ids=tuple(encode(segment.text, tokenizer)))
 
 
 def _only(items: list[Any]) -> Any:

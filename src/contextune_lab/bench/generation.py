@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from contextune import models
-from contextune.core.sequence import begins, encode
+from contextune.core.encoding import begins, encode
 from contextune.generation.local import LocalEngine
 from contextune.generation.protocol import Request
 from contextune.worlds import pocket

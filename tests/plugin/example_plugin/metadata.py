@@ -7,7 +7,8 @@ from pydantic import Field
 from contextune.contexts import BoundPolicy, ContextDraw, Policy
 from contextune.core import registry
 from contextune.core.binding import BindContext
-from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, encode
+from contextune.core.encoding import encode
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 
 
 @registry.policies("metadata")

@@ -14,9 +14,8 @@ from pydantic import Field, field_validator
 
 from contextune.core import registry
 from contextune.core.binding import BindContext
-from contextune.core.encoding import window
+from contextune.core.encoding import begins, encode, opens, window
 from contextune.core.errors import UserError
-from contextune.core.sequence import begins, encode, opens
 
 from ..base import Inferred
 from .base import Filter, Judge

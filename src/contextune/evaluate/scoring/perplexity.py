@@ -13,10 +13,10 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
-from contextune.core.encoding import pair, prefix_token, window
+from contextune.core.encoding import encode, pair, prefix_token, window
 from contextune.core.errors import UserError
 from contextune.core.items import Item
-from contextune.core.sequence import Tokenizer, encode
+from contextune.core.sequence import Tokenizer
 from contextune.models.likelihood import TOKENS, LikelihoodRow, log_likelihoods
 
 
