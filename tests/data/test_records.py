@@ -8,7 +8,7 @@ from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Segment, Sequence, render
 from contextune.data.options import Source
 from contextune.data.records import SMALLEST, records, specials
-from tests.data.conftest import CHATML, SENTENCES, build
+from tests.data.conftest import SENTENCES, build
 
 CHAT = [
     {"role": "system", "content": "Be short."},
@@ -73,52 +73,22 @@ def test_an_integer_is_a_label_only_in_pairs(write, tmp_path, bpe):
 def test_chat_targets_are_the_assistants_messages_with_their_end(write, tmp_path, chatty):
     source = write([{"messages": CHAT}], kind="messages")
     (record,) = of(source, tmp_path, chatty).records
-    assert record.segments == (
-        Segment(
+    assert [(s.text, s.role, s.markup) for s in record.segments] == [
+        (
             "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
             "context",
+            True,
         ),
-        Segment("Hello.<|im_end|>", "target"),
-        Segment("\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n", "context"),
-        Segment("Bye bye.<|im_end|>", "target"),
-    )
+        ("Hello.<|im_end|>", "target", True),
+        ("\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n", "context", True),
+        ("Bye bye.<|im_end|>", "target", True),
+    ]
     assert record.ends is False
     rendered = render(Sequence(record.segments, record.ends), chatty)
     learned = chatty.decode([i for i in rendered.labels if i != IGNORED])
     assert learned == "Hello.<|im_end|>Bye bye.<|im_end|>"
     whole = chatty.apply_chat_template(CHAT[:5], tokenize=False)
     assert chatty.decode(rendered.ids) == whole.rstrip("\n")
-
-
-def test_a_template_without_end_marker_keeps_its_white_space(write, tmp_path):
-    """Where a message ends with a blank line, the blank line is what the model must learn to write."""
-    plain = build("</s>", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}"
-                          "{% if add_generation_prompt %}assistant: {% endif %}")  # fmt: skip
-    source = write([{"messages": CHAT[1:3]}], kind="messages")
-    (record,) = of(source, tmp_path, plain).records
-    assert record.segments == (Segment("user: Hi\n\nassistant: ", "context"), Segment("Hello.\n\n", "target"))
-
-
-THOUGHTS = (
-    "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' and loop.last %}<think></think>{% endif %}"
-    "{{ m.content }}[end]{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
-)
-
-
-def test_a_template_that_rewrites_history_is_refused(write, tmp_path):
-    thinking = build("</s>", THOUGHTS)
-    assert of(write([{"messages": CHAT[1:3]}], kind="messages"), tmp_path, thinking).records[0].target == (
-        "<think></think>Hello.[end]"
-    )
-    with pytest.raises(UserError, match=r"a\.jsonl:1: message 5: the chat template rewrites .*'<think></think>Hello"):
-        of(write([{"messages": CHAT}], kind="messages"), tmp_path, thinking)
-
-
-def test_a_generation_prompt_that_is_not_in_the_history_is_refused(write, tmp_path):
-    prompted = build("</s>", CHATML.replace("assistant\n{% endif", "assistant\n<think>{% endif"))
-    with pytest.raises(UserError, match="message 3: the chat template rewrites") as e:
-        of(write([{"messages": CHAT}], kind="messages"), tmp_path, prompted)
-    assert "only appends" in e.value.hint
 
 
 def test_no_template_and_what_a_template_refuses(write, tmp_path, bpe):

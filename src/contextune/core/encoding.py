@@ -3,7 +3,8 @@
 Training, scoring, generation, preview and the counts of tokens all encode here:
 
 - Text is encoded as text: a control token that a user's text spells out (`<s>`, `<|im_end|>`) becomes plain
-  characters. Only `markup`, what a chat template wrote, holds control tokens.
+  characters. Control tokens are read in `markup` only: in what a chat template wrote (True), or those that a recipe's
+  own template spells (a set of them).
 - A text that follows another is encoded as the middle of a text. SentencePiece tokenizers put a space before the
   first word of whatever they are given, which belongs to the beginning of a text only.
 - What a tokenizer adds of its own is its beginning (BOS) and never its end.
@@ -12,7 +13,7 @@ Training, scoring, generation, preview and the counts of tokens all encode here:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 else:
     Tokenizer = object  # this room must not import transformers
 
+Markup = bool | frozenset[str]
+"""Which control tokens of a text are control tokens: all, none, or these."""
 DEFAULT_WINDOW = 2048
 """Where neither model nor tokenizer says how long a text may be (lm-evaluation-harness's default)."""
 BYTE = re.compile("<0x[0-9A-F]{2}>")
@@ -34,13 +37,15 @@ UNSET = int(1e30)
 ANCHOR = "\n"
 """Stands before a text that is encoded as the middle of another. No vocabulary with a space at the beginning of
 texts merges a line end with the word behind it; where one does, the text is encoded alone."""
+MARK = "\ue000answer\ue000"
+"""Stands for an answer where it is to be seen what a chat template writes around it."""
 DOCUMENT_ENDS = (
-    "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|eos|>", "</s>", "<｜end▁of▁sentence｜>", "<|endofdocument|>", "<EOD>",
+    "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|eos|>", "</s>", "<｜end▁of▁sentence｜>", "<|endofdocument|>",
 )  # fmt: skip
 """Tokens by which models' pretraining separated documents."""
 
 
-def encode(text: str, tokenizer: Tokenizer, amid: bool = False, markup: bool = False) -> list[int]:
+def encode(text: str, tokenizer: Tokenizer, amid: bool = False, markup: Markup = False) -> list[int]:
     """Ids of `text` without special tokens added: as the beginning of a text, or `amid` one.
 
     Raises UserError where a control token in the text cannot be written as plain characters.
@@ -49,7 +54,7 @@ def encode(text: str, tokenizer: Tokenizer, amid: bool = False, markup: bool = F
 
 
 @lru_cache(maxsize=16384)
-def remembered(text: str, tokenizer: Tokenizer, amid: bool, markup: bool) -> tuple[int, ...]:
+def remembered(text: str, tokenizer: Tokenizer, amid: bool, markup: Markup) -> tuple[int, ...]:
     """`encode` of what comes again and again: prompts, examples, targets."""
     return tuple(encode(text, tokenizer, amid, markup))
 
@@ -63,9 +68,11 @@ def encode_all(texts: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
     return [list(ids) if marks.isdisjoint(ids) else encode(t, tokenizer) for t, ids in zip(texts, found, strict=True)]
 
 
-def _encode(text: str, tokenizer: Tokenizer, markup: bool) -> list[int]:
-    if markup:
+def _encode(text: str, tokenizer: Tokenizer, markup: Markup) -> list[int]:
+    if markup is True:
         return list(tokenizer.encode(text, add_special_tokens=False))
+    if markup and any(token in text for token in markup):
+        return _split(text, tokenizer, lambda mark: mark[0] in markup)
     ids = list(tokenizer.encode(text, add_special_tokens=False, **as_text(tokenizer)))
     return ids if controls(tokenizer).isdisjoint(ids) else _spelled(text, tokenizer)
 
@@ -95,11 +102,53 @@ def _spelled(text: str, tokenizer: Tokenizer) -> list[int]:
     )
 
 
-def _amid(text: str, tokenizer: Tokenizer, markup: bool) -> list[int]:
+def _amid(text: str, tokenizer: Tokenizer, markup: Markup) -> list[int]:
     """Ids of a text as they are behind other text."""
     before = list(tokenizer.encode(ANCHOR, add_special_tokens=False))
     whole = _encode(ANCHOR + text, tokenizer, markup)
     return whole[len(before) :] if whole[: len(before)] == before else _encode(text, tokenizer, markup)
+
+
+def encode_markup(text: str, messages: Iterable[str], tokenizer: Tokenizer) -> list[int]:
+    """Ids of what a chat template wrote around `messages`, whose own control tokens are their characters."""
+    ours = [m.span() for said in messages if said.strip() for m in re.finditer(re.escape(said.strip()), text)]
+    return _split(text, tokenizer, lambda mark: not any(a <= mark.start() and mark.end() <= b for a, b in ours))
+
+
+def _split(text: str, tokenizer: Tokenizer, control: Callable[[re.Match[str]], bool]) -> list[int]:
+    """Ids of a text in which those control tokens are read that `control` says are some; the rest is text."""
+    ids, begin, stripped = list[int](), 0, False
+    for mark in [*spellings(tokenizer).finditer(text), None]:
+        if mark and not control(mark):
+            continue
+        piece = text[begin : mark.start() if mark else len(text)]
+        flags = _flags(mark[0], tokenizer) if mark else None
+        piece = piece.lstrip() if stripped else piece
+        piece = piece.rstrip() if flags and flags.lstrip else piece
+        if piece:
+            alone = begin == 0 or _restarts_behind_control_tokens(tokenizer)
+            ids += encode(piece, tokenizer, amid=not alone)
+        if mark:
+            ids.append(control_tokens(tokenizer)[mark[0]])
+            begin, stripped = mark.end(), bool(flags and flags.rstrip)
+    return ids
+
+
+@lru_cache(maxsize=64)
+def spellings(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """Finds control tokens in a text."""
+    tokens = sorted(control_tokens(tokenizer), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
+
+
+def spelled(text: str, tokenizer: Tokenizer) -> frozenset[str]:
+    """The control tokens that a text spells out."""
+    return frozenset(spellings(tokenizer).findall(text))
+
+
+def _flags(token: str, tokenizer: Tokenizer) -> Any:
+    """The added token, with whether it takes the white space beside it."""
+    return next((t for t in tokenizer.added_tokens_decoder.values() if str(t) == token), None)
 
 
 @lru_cache(maxsize=64)
@@ -141,6 +190,11 @@ def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
     return {t: i for t, i in tokens.items() if t and t not in unknown and not BYTE.fullmatch(t)}
 
 
+def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Spelling and id of each token beside the trained vocabulary, control tokens and others."""
+    return {str(token): int(i) for i, token in getattr(tokenizer, "added_tokens_decoder", {}).items()}
+
+
 @lru_cache(maxsize=64)
 def controls(tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset(control_tokens(tokenizer).values())
@@ -172,17 +226,18 @@ def _decode(ids: list[int], tokenizer: Tokenizer, control: bool = False) -> str:
 def token_texts(ids: Iterable[int], tokenizer: Tokenizer) -> list[str]:
     """The text of each token where it stands; together they are the row's text.
 
-    A character of several tokens is the text of its last one, and the others have "".
+    What several tokens make together, as a character of several bytes, is the text of their last, and the others
+    have "".
     """
-    ids, texts, begin, read = list(ids), [], 0, 0
+    ids, texts, begin, read = list(ids), list[str](), 0, 0
     for i, token in enumerate(ids):
         before, whole = (_decode(ids[begin:end], tokenizer, control=True) for end in (read, i + 1))
-        text = whole[len(before) :]
-        if text.endswith("\ufffd") and i + 1 < len(ids) and i - read < 8:
+        more = _decode(ids[begin : i + 2], tokenizer, control=True)
+        if i + 1 < len(ids) and i - read < 8 and (whole.endswith("\ufffd") or not more.startswith(whole)):
             texts.append("")
             continue
         control = token in controls(tokenizer)
-        texts.append(str(tokenizer.convert_ids_to_tokens(token)) if control else text)
+        texts.append(str(tokenizer.convert_ids_to_tokens(token)) if control else whole[len(before) :])
         begin, read = read, i + 1
     return texts
 
@@ -222,16 +277,39 @@ def document_end(tokenizer: Tokenizer) -> int | None:
     return next((known[token] for token in DOCUMENT_ENDS if token in known), int(tokenizer.eos_token_id))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
+def turn_end(tokenizer: Tokenizer) -> int | None:
+    """The token that ends an assistant's turn; None where there is no chat template or where it ends none."""
+    whole = _conversation(tokenizer)
+    if MARK not in whole:
+        return None if not tokenizer.chat_template else cast("int | None", tokenizer.eos_token_id)
+    tail = whole.rpartition(MARK)[2]
+    tokens = added_tokens(tokenizer) | control_tokens(tokenizer)
+    found = [(at, -len(token), i) for token, i in tokens.items() if (at := tail.find(token)) >= 0]
+    return min(found)[2] if found else None
+
+
+def text_ends(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens at which writing stops: the end of text, and those of a turn and a document where they are others."""
+    ends = (tokenizer.eos_token_id, turn_end(tokenizer), document_end(tokenizer))
+    return tuple(dict.fromkeys(i for i in ends if i is not None))
+
+
 def _in_turns(token: str, tokenizer: Tokenizer) -> bool:
     """Whether the chat template writes this token anywhere but at the beginning of a conversation."""
-    if not tokenizer.chat_template:
-        return False
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    return token in _conversation(tokenizer)[1:]
+
+
+@lru_cache(maxsize=64)
+def _conversation(tokenizer: Tokenizer) -> str:
+    """A question and an answer (MARK) as the chat template writes them; "" where it wants other messages."""
+    if not getattr(tokenizer, "chat_template", None):
+        return ""
+    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": MARK}]
     try:
-        return token in str(tokenizer.apply_chat_template(turns, tokenize=False))[1:]
-    except Exception:  # a template of another kind: it says nothing of this token
-        return False
+        return str(tokenizer.apply_chat_template(turns, tokenize=False))
+    except Exception:  # each conversation says so itself
+        return ""
 
 
 def window(model: Any, tokenizer: Tokenizer) -> int:
@@ -252,12 +330,13 @@ def prefix_token(tokenizer: Tokenizer) -> int:
     return int(first[0])
 
 
-def with_specials(text: str, tokenizer: Tokenizer, markup: bool = False) -> list[int]:
-    """Ids of a row's beginning: with the tokenizer's BOS, or as a chat template wrote it (`markup`)."""
-    return encode(text, tokenizer, markup=True) if markup else [*begins(tokenizer), *encode(text, tokenizer)]
+def with_specials(text: str, tokenizer: Tokenizer, markup: Markup = False) -> list[int]:
+    """Ids of a row's beginning: with the tokenizer's BOS, unless a template has written it, or a chat template none."""
+    ids, bos = encode(text, tokenizer, markup=markup), list(begins(tokenizer))
+    return ids if markup is True or (markup and bos and ids[: len(bos)] == bos) else [*bos, *ids]
 
 
-def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: bool = False) -> tuple[list[int], list[int]]:
+def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: Markup = False) -> tuple[list[int], list[int]]:
     """Ids of a prompt and of what follows it, as lm-evaluation-harness takes them.
 
     Spaces that end the prompt go to the continuation, and the continuation is what the whole text's ids have beyond
@@ -271,6 +350,6 @@ def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: bool = Fa
 
 
 @lru_cache(maxsize=8)
-def _given(prompt: str, tokenizer: Tokenizer, markup: bool) -> tuple[int, ...]:
+def _given(prompt: str, tokenizer: Tokenizer, markup: Markup) -> tuple[int, ...]:
     """Ids of a prompt, which is asked for once with each of its options."""
     return tuple(with_specials(prompt, tokenizer, markup))

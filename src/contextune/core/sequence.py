@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .encoding import Markup, begins, document_end, joins, opens, remembered, restarts
 from .encoding import Tokenizer as Tokenizer
-from .encoding import begins, document_end, joins, opens, remembered, restarts
 from .errors import UserError
 
 IGNORED = -100
@@ -30,14 +30,14 @@ class Segment:
     """A stretch of text that is either conditioned on (`context`) or learned (`target`).
 
     `ids`, where given, stand for the text as they are: a control made of random tokens has no
-    text that would give the same tokens back. `markup` says that a chat template wrote the text:
-    control tokens in it are control tokens, and it brings its own BOS, or none.
+    text that would give the same tokens back. `markup` says which control tokens in it
+    are control tokens; what a chat template wrote (True) brings its own BOS, or none.
     """
 
     text: str
     role: Literal["context", "target"]
     ids: tuple[int, ...] | None = None
-    markup: bool = False
+    markup: Markup = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +124,19 @@ def encode_segments(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list
     a word and the space before it as one token takes a space that ends a context as the target's, as scoring does.
     """
     pieces: list[Piece] = []
-    before, markup = "", False
+    before, markup, begun = "", False, False
     for i, segment in enumerate(segments):
         text = segment.text
         following = segments[i + 1].text if i + 1 < len(segments) else ""
-        if joins(tokenizer) and not segment.markup:
+        if joins(tokenizer) and segment.markup is not True:
             if text.endswith(" ") and following[:1].strip() and segments[i + 1].ids is None:
                 text = text[:-1]
             if before.endswith(" ") and text[:1].strip():
                 text = " " + text
-        amid = bool(before.strip(" ")) and not (markup and restarts(before, tokenizer))
+        amid = begun and not (markup and restarts(before, tokenizer))
         ids = segment.ids if segment.ids is not None else remembered(text, tokenizer, amid, segment.markup)
         pieces.append((segment.role, list(ids)))
-        before, markup = segment.text or before, segment.markup
+        before, markup, begun = segment.text or before, bool(segment.markup), begun or bool(segment.text.strip(" "))
     return pieces
 
 
@@ -147,7 +147,7 @@ def lay_out(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> tuple[list[i
     row's beginning.
     """
     pieces, bos = encode_segments(segments, tokenizer), list(begins(tokenizer))
-    first = next((i for i, s in enumerate(segments) if s.markup), None)
+    first = next((i for i, s in enumerate(segments) if s.markup is True), None)
     if first is not None and bos and pieces[first][1][: len(bos)] == bos:
         del pieces[first][1][: len(bos)]
         return bos, pieces

@@ -3,47 +3,141 @@
     <|im_start|>user⏎Hi<|im_end|>⏎<|im_start|>assistant⏎   Hello.<|im_end|>   ⏎<|im_start|>user⏎…
     context (up to the generation prompt)                  target             context
 
-The template is rendered for each beginning of the conversation; what the next beginning adds is the
-next segment. No token is searched for, so any template will do that does not rewrite what it wrote.
+The template is rendered for each beginning of the conversation; what the next beginning adds is the next segment. No
+token is searched for, so any template will do. Where it writes an earlier turn differently once a later one is there
+(templates of reasoning models drop earlier thoughts), each turn is a row of its own behind the prompt that inference
+would give it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from contextune.core.encoding import MARK, added_tokens, control_tokens, encode_markup, spelled, turn_end
 from contextune.core.errors import UserError
 from contextune.core.sequence import Segment
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
+    from contextune.core.encoding import Tokenizer
+
+OPENED = re.compile(r"<(\w+)>\s*$")
+"""A generation prompt that has opened the thoughts already."""
 
 
-def segments(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> tuple[Segment, ...]:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An assistant's message: the prompt that inference would see, what is to be written, and whether it is learned."""
+
+    prompt: str
+    answer: str
+    learned: bool
+    end: str = ""
+    """An end of text, where the template ends no turn."""
+
+
+def rows(
+    messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, keep: bool = False
+) -> list[tuple[Segment, ...]]:
     """Context and target segments by turns; each target is one assistant message with its end marker.
 
-    White space that a template puts behind the end marker belongs to the next context. What follows the
-    last assistant message has nothing to condition and is left out.
-    Raises UserError where there is no template, where it refuses the conversation, or where it writes an
-    earlier turn differently once a later one is there.
+    One row, where the template only appends to what it wrote; else a row for each turn that is learned. White space
+    that a template puts behind the end marker belongs to the next context. What follows the last assistant message
+    has nothing to condition and is left out, as are turns of `weight: 0` behind which nothing is learned. Control
+    tokens that a message spells out are its characters, or control tokens where `keep` says so.
+
+    Raises UserError where there is no template, where it refuses the conversation, where it leaves an answer out,
+    or where no turn is learned.
     """
     _require(messages, tokenizer, origin)
-    found: list[Segment] = []
-    done = ""
+    turns = list(_turns(messages, tokenizer, origin))
+    while turns and not turns[-1].learned:
+        turns.pop()
+    if not turns:
+        raise UserError(f"{origin}: no assistant message is learned: each has weight 0", "remove the row")
+    texts = () if keep else tuple(str(m["content"]) for m in messages)
+    if _appends(turns):
+        return [_markup(_one_row(turns), texts, tokenizer)]
+    return [
+        _markup([Segment(t.prompt, "context"), Segment(t.answer + t.end, "target")], texts, tokenizer)
+        for t in turns
+        if t.learned
+    ]
+
+
+def _turns(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> Iterator[Turn]:
+    end = "" if turn_end(tokenizer) is not None else str(tokenizer.eos_token or "")
     for i, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = _render(messages[:i], tokenizer, origin, prompt=True)
-        after = _render(messages[: i + 1], tokenizer, origin, prompt=False)
-        _nests(done, before, origin, i)
-        _nests(before, after, origin, i)
-        target = _without_tail(after[len(before) :], tokenizer)
-        found += [Segment(before[len(done) :], "context"), Segment(target, "target")]
-        done = before + target
-    return tuple(found)
+        if message["role"] == "assistant":
+            prompt = _render(messages[:i], tokenizer, origin, prompt=True)
+            answer = _answer(prompt, messages[: i + 1], tokenizer, origin)
+            yield Turn(prompt, answer, message.get("weight", 1) != 0, end)
+
+
+def _answer(prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> str:
+    """What the model has to write behind `prompt` so that the turn is the last message."""
+    content = str(messages[-1]["content"])
+    whole = _render(messages, tokenizer, origin, prompt=False)
+    marked = _render([*messages[:-1], {**messages[-1], "content": MARK}], tokenizer, origin, prompt=False)
+    head, found, tail = marked.rpartition(MARK)
+    if not found or not whole.endswith(tail):
+        raise UserError(
+            f"{origin}: message {len(messages)}: the chat template does not write the answer {content[:30]!r}",
+            "set a chat_template that writes the assistant's messages as they are",
+        )
+    end = _up_to_end(tail, tokenizer)
+    if whole.startswith(prompt):
+        return whole[len(prompt) : len(whole) - len(tail)] + end
+    opened = OPENED.search(prompt)
+    if opened is None:
+        return (whole[len(head) : len(whole) - len(tail)] if whole.startswith(head) else content) + end
+    begun, closed = f"<{opened[1]}>", f"</{opened[1]}>"
+    if content.lstrip().startswith(begun):
+        return content.lstrip().removeprefix(begun).lstrip("\n") + end
+    return (content if closed in content else f"\n{closed}\n\n{content}") + end
+
+
+def _up_to_end(tail: str, tokenizer: Tokenizer) -> str:
+    """What a template writes behind an answer, up to its first control token; all of it where there is none."""
+    for tokens in (control_tokens(tokenizer), added_tokens(tokenizer)):
+        ends = [at + len(token) for token in tokens if (at := tail.find(token)) >= 0]
+        if ends:
+            return tail[: min(ends)]
+    return tail
+
+
+def _appends(turns: list[Turn]) -> bool:
+    """Whether one row holds all turns as inference would see them."""
+    wholes = [t.prompt + t.answer for t in turns]
+    return len(turns) == 1 or (
+        not any(t.end for t in turns)
+        and all(later.prompt.startswith(whole) for whole, later in zip(wholes, turns[1:], strict=False))
+    )
+
+
+def _one_row(turns: list[Turn]) -> list[Segment]:
+    row: list[Segment] = []
+    done = 0
+    for turn in turns:
+        if not turn.learned:
+            continue  # it stands in the next prompt
+        row += [Segment(turn.prompt[done:], "context"), Segment(turn.answer + turn.end, "target")]
+        done = len(turn.prompt) + len(turn.answer)
+    return row
+
+
+def _markup(row: list[Segment], texts: tuple[str, ...], tokenizer: Tokenizer) -> tuple[Segment, ...]:
+    """As a chat template wrote it, but control tokens that a message spells out are its characters."""
+    spelling = tuple(t for t in texts if spelled(t, tokenizer))
+    row = [replace(s, markup=True) for s in row]
+    if not spelling:
+        return tuple(row)
+    return tuple(replace(s, ids=tuple(encode_markup(s.text, spelling, tokenizer))) for s in row)
 
 
 def _require(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> None:
@@ -57,28 +151,11 @@ def _require(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str
 
 
 def _render(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, prompt: bool) -> str:
+    plain = [{k: v for k, v in m.items() if k != "weight"} for m in messages]
     try:
-        text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=prompt)
+        text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompt)
     except (TemplateError, TypeError, ValueError, LookupError) as e:
         roles = ", ".join(m["role"] for m in messages)
         hint = "change the roles or take another model"
         raise UserError(f"{origin}: the chat template refuses {roles}: {e}", hint) from None
     return str(text)
-
-
-def _nests(beginning: str, whole: str, origin: str, turn: int) -> None:
-    if not whole.startswith(beginning):
-        same = next((i for i, (a, b) in enumerate(zip(beginning, whole, strict=False)) if a != b), len(whole))
-        raise UserError(
-            f"{origin}: message {turn + 1}: the chat template rewrites what precedes it, "
-            f"{beginning[same : same + 30]!r} becomes {whole[same : same + 30]!r}",
-            "set a chat_template that only appends (templates of reasoning models drop earlier thoughts), "
-            "or cut the conversation into pairs",
-        )
-
-
-def _without_tail(target: str, tokenizer: Tokenizer) -> str:
-    """Without the white space behind an end marker; the model is never asked to go on there."""
-    bare = target.rstrip()
-    markers = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
-    return bare if bare.endswith(markers) else target

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from contextune.core.encoding import as_text, count, encode
+from contextune.core.encoding import count, encode
 from contextune.core.errors import UserError
 
 from .sentences import borders

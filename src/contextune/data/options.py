@@ -32,6 +32,9 @@ class Source(Options):
     chunk: int | Literal["auto", "none"] = Field(
         "auto", description="text only: tokens a chunk at most; auto: what max_length leaves beside the longest context"
     )
+    control_tokens: Literal["text", "keep"] = Field(
+        "text", description="control tokens that a text spells out (<s>, <|im_end|>): plain characters, or themselves"
+    )
     overlong: Literal["error", "drop"] = Field("error", description="rows whose target does not fit, in all arms alike")
     held_out: float = Field(0.0, ge=0.0, lt=1.0, description="share of documents kept out of training, for perplexity")
     limit: int | None = Field(None, gt=0, description="the first N documents only")

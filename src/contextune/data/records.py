@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contextune.core.encoding import count, document_end, opens
+from contextune.core.encoding import Markup, control_tokens, count, document_end, opens, spelled, spellings, turn_end
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Segment
 
@@ -28,6 +29,8 @@ class Records:
     records: tuple[Record, ...]
     overlong: tuple[str, ...] = ()
     """Ids of the rows left out because their target does not fit (the source says `overlong: drop`)."""
+    notes: tuple[str, ...] = ()
+    """What was done to the texts that a reader of the source would not expect."""
 
     @property
     def dropped(self) -> int:
@@ -37,6 +40,18 @@ class Records:
 def specials(tokenizer: Tokenizer) -> int:
     """Tokens that rendering adds to a record: what the tokenizer puts first, and the end of text."""
     return len(opens(tokenizer)) + (document_end(tokenizer) is not None)
+
+
+def ends(records: Iterable[Record], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens that are learned as ends: of a document, and of a turn where there are conversations."""
+    documents, turns = False, False
+    for record in records:
+        documents, turns = documents or record.ends, turns or any(s.markup is True for s in record.segments)
+    found = [document_end(tokenizer)] * documents
+    if turns:
+        end = turn_end(tokenizer)
+        found.append(tokenizer.eos_token_id if end is None else end)  # added where the template ends no turn
+    return tuple(dict.fromkeys(i for i in found if i is not None))
 
 
 def records(documents: Iterable[Document], source: Source, tokenizer: Tokenizer, budget: int) -> Records:
@@ -49,14 +64,40 @@ def records(documents: Iterable[Document], source: Source, tokenizer: Tokenizer,
     fits, where a target has no token, or where the budget is too small.
     """
     size = _chunk_size(source, budget)
+    documents = list(documents)
     made = [r for d in documents for r in _of(d, source, tokenizer, size)]
+    notes = _notes(documents, made, source, tokenizer)
     if size is not None:  # chunk() has seen to it
-        return Records(tuple(made))
+        return Records(tuple(made), notes=notes)
     lengths = [(r, _length(r, tokenizer)) for r in made]
     long = [(r, n) for r, n in lengths if n > budget]
     if long and (source.overlong == "error" or len(long) == len(made)):
         _refuse(long, len(made), budget)
-    return Records(tuple(r for r, n in lengths if n <= budget), tuple(r.id for r, _ in long))
+    return Records(tuple(r for r, n in lengths if n <= budget), tuple(r.id for r, _ in long), notes)
+
+
+def _notes(documents: Seq[Document], made: Seq[Record], source: Source, tokenizer: Tokenizer) -> tuple[str, ...]:
+    notes = []
+    found = [spellings(tokenizer).findall("\n".join(d.parts)) for d in documents if not d.records]
+    if source.control_tokens == "text" and any(found):
+        names = list(dict.fromkeys(name for names in found for name in names))
+        notes.append(
+            f"{sum(map(len, found))} control tokens spelled out in {sum(map(bool, found))} of {len(documents)} "
+            f"documents ({', '.join(names[:5])}) are learned as plain characters; control_tokens: keep "
+            "makes them control tokens"
+        )
+    if source.kind == "messages":
+        if turn_end(tokenizer) is None and tokenizer.chat_template:
+            notes.append(f"the chat template ends no turn: {tokenizer.eos_token} is put behind each answer and learned")
+        rows = [r for r in made if "#turn" in r.id]
+        if rows:
+            more = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
+            notes.append(
+                f"the chat template writes earlier turns differently once later ones are there: {len(made)} rows are "
+                f"learned from {len(documents)} conversations, each answer behind its own prompt "
+                f"({more:,} context tokens)"
+            )
+    return tuple(notes)
 
 
 def _chunk_size(source: Source, budget: int) -> int | None:
@@ -84,28 +125,37 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer, size: int | No
     if document.records:
         yield from document.records
     elif document.messages:
-        yield _record(document, chat.segments(document.messages, tokenizer, document.origin), ends=False)
+        rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep")
+        for i, row in enumerate(rows, 1):
+            yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)
     elif document.completion:
-        target = Segment(source.separator + document.completion, "target")
-        context = (Segment(document.prompt, "context"),) if document.prompt else ()
+        marks = _marks(source, source.template + source.separator, tokenizer)
+        target = Segment(source.separator + document.completion, "target", markup=marks)
+        context = (Segment(document.prompt, "context", markup=marks),) if document.prompt else ()
         yield _record(document, (*context, target))
     elif size is None:
-        yield _record(document, (Segment(document.text, "target"),))
+        yield _record(document, (Segment(document.text, "target", markup=_marks(source, "", tokenizer)),))
     else:
-        yield from _chunks(document, tokenizer, size)
+        yield from _chunks(document, tokenizer, size, _marks(source, "", tokenizer))
+
+
+def _marks(source: Source, template: str, tokenizer: Tokenizer) -> Markup:
+    """The control tokens that are control tokens in a row: those of the recipe's template, or all where it says so."""
+    keep = source.control_tokens == "keep"
+    return (frozenset(control_tokens(tokenizer)) if keep else spelled(template, tokenizer)) or False
 
 
 def _record(document: Document, segments: tuple[Segment, ...], name: str = "", ends: bool = True) -> Record:
     return Record(name or document.id, segments, document.id, ends, document.origin, document.fields)
 
 
-def _chunks(document: Document, tokenizer: Tokenizer, size: int) -> Iterator[Record]:
+def _chunks(document: Document, tokenizer: Tokenizer, size: int, marks: Markup) -> Iterator[Record]:
     try:
         pieces = chunk(document.text, tokenizer, size)
     except UserError as e:
         raise UserError(f"{document.origin}: {e.message}", e.hint) from None
     for i, piece in enumerate(pieces):
-        yield _record(document, (Segment(piece, "target"),), f"{document.id}#{i}", i == len(pieces) - 1)
+        yield _record(document, (Segment(piece, "target", markup=marks),), f"{document.id}#{i}", i == len(pieces) - 1)
 
 
 def _length(record: Record, tokenizer: Tokenizer) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contextune.contexts import compose
+from contextune.core.encoding import controls, token_texts
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, DrawKey, Rendered, render
 
@@ -38,10 +39,10 @@ def _epoch(prepared: Prepared, ready: PreparedStage, row: int, epoch: int) -> di
 
 
 def _tokens(prepared: Prepared, rendered: Rendered) -> list[dict[str, Any]]:
-    special = set(prepared.tokenizer.all_special_ids)
+    special = controls(prepared.tokenizer)
+    texts = token_texts(rendered.ids, prepared.tokenizer)
     tokens: list[dict[str, Any]] = []
-    for position, (i, label) in enumerate(zip(rendered.ids, rendered.labels, strict=True)):
-        text = prepared.tokenizer.convert_ids_to_tokens(i) if i in special else prepared.tokenizer.decode([i])
+    for position, (i, label, text) in enumerate(zip(rendered.ids, rendered.labels, texts, strict=True)):
         role = "special" if i in special else "context" if label == IGNORED else "target"
         tokens.append({
             "id": i, "text": text, "label": label, "position": position, "special": i in special, "role": role,

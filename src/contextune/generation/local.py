@@ -29,7 +29,7 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
-from contextune.core.encoding import begins, encode
+from contextune.core.encoding import begins, decode, encode, encode_markup, text_ends
 from contextune.models.lm_head import head_of, only_at
 
 from .protocol import Answer, Cost, Failure, Request
@@ -186,7 +186,7 @@ class _Ends(StoppingCriteria):
         return bool(request.stop) and any(stop in self._decode(ids) for stop in request.stop)
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return decode(ids, self.tokenizer)
 
     def answer(self, row: int, ids: list[int], read: int, seconds: float) -> Answer | Failure:
         request = self.requests[row]
@@ -202,7 +202,7 @@ def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
     turn = [{"role": "user", "content": text}]
     # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
     whole = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, enable_thinking=False)
-    return encode(str(whole), tokenizer)
+    return encode_markup(str(whole), [text], tokenizer)
 
 
 def _shareable(model: Any) -> bool:
@@ -238,7 +238,7 @@ def _as_asked(model: Any, pad: int, final: list[int]) -> Iterator[None]:
 def _final(model: PreTrainedModel, tokenizer: Tokenizer) -> list[int]:
     """Ids that end a text: those that the model names, and the tokenizer's."""
     own = model.generation_config.eos_token_id
-    ids = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
+    ids = [*(own if isinstance(own, list) else [own]), *text_ends(tokenizer)]
     return [i for i in dict.fromkeys(ids) if i is not None]
 
 

@@ -24,6 +24,8 @@ from contextune.contexts import BoundPolicy
 from contextune.core.environment import native_bf16
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Tokenizer
+from contextune.data.records import ends
+from contextune.models.ends import add_ends
 from contextune.models.options import Model
 from contextune.train.options import Train
 
@@ -72,6 +74,7 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
     checkpoint = last_whole(job.folder)
     torch.manual_seed(job.seed)  # a fresh adapter's weights
     model = open_model(job)
+    add_ends(model, ends(job.records, job.tokenizer))
     with models.threads(job.train.threads, model.num_parameters()):
         trainer = build(job, model, progress)
         before = _seconds(checkpoint)

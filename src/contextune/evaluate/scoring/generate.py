@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from contextune.core.encoding import prefix_token, window, with_specials
+from contextune.core.encoding import decode, prefix_token, text_ends, window, with_specials
 from contextune.core.errors import UserError
 from contextune.core.sequence import Tokenizer
 from contextune.models.likelihood import evaluating
@@ -74,7 +74,7 @@ def _write(
     mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids], device=model.device)
     stopping = StoppingCriteriaList([_AtText(tokenizer, stop, width)] if stop else [])
     out = model.generate(input_ids=filled, attention_mask=mask, max_new_tokens=max_tokens, stopping_criteria=stopping)
-    return [_until(str(tokenizer.decode(row, skip_special_tokens=True)), stop) for row in out[:, width:].tolist()]
+    return [_until(decode(row, tokenizer), stop) for row in out[:, width:].tolist()]
 
 
 def _until(text: str, stop: Seq[str]) -> str:
@@ -93,7 +93,7 @@ class _AtText(StoppingCriteria):
         self.done = self.done or [False] * len(input_ids)
         for i, row in enumerate(input_ids[:, self.start :][:, -self.reach :].tolist()):
             if not self.done[i]:
-                text = self.tokenizer.decode(row, skip_special_tokens=True)
+                text = decode(row, self.tokenizer)
                 self.done[i] = any(s in text for s in self.stop)
         return torch.tensor(self.done, device=input_ids.device)
 
@@ -105,8 +105,7 @@ def _plain(model: Any, tokenizer: Tokenizer) -> Iterator[int]:
     before = [owner.generation_config for owner in owners]
     ends = before[-1].eos_token_id
     ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
-        ends.append(tokenizer.eos_token_id)
+    ends = list(dict.fromkeys([*ends, *text_ends(tokenizer)]))
     pad = next(t for t in (tokenizer.pad_token_id, *ends, 0) if t is not None)
     for owner in owners:
         owner.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends or None, pad_token_id=pad)

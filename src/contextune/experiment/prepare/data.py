@@ -100,12 +100,13 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
     documents = {name: _load(recipe, name, base) for name in sorted(wanted)}
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
     records = {n: cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
+    notes = [f"data.{name}: {note}" for name, found in records.items() for note in found.notes]
     for name, found in records.items():
         if not found.records and any(name in s.sources for stages in arms.values() for s in stages):
             raise UserError(
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
-    return Data(recipe, base, out, path, config, tokenizer, documents, records, say=say)
+    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings=notes, say=say)
 
 
 def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:
