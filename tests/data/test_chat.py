@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contextune import data
 from contextune.core.encoding import control_tokens, decode, document_end, opens, turn_end
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Sequence, render
@@ -120,6 +121,13 @@ def test_turns_of_weight_0_are_read_and_not_learned():
     ]
     with pytest.raises(UserError, match="no assistant message is learned: each has weight 0"):
         chat.rows([{**m, "weight": 0} for m in TURNS], tokenizer, "a.jsonl:1")
+
+
+@pytest.mark.parametrize("weight", [0.5, 2, -1, "0", True, [0]])
+def test_a_weight_is_0_or_1(weight, write, tmp_path):
+    turns = [TURNS[0], {**TURNS[1], "weight": weight}]
+    with pytest.raises(UserError, match=r"a\.jsonl:1: message 2: expected a weight of 0 \(read only\) or 1"):
+        data.load(write([{"messages": turns}], kind="messages"), tmp_path)
 
 
 def test_a_template_that_drops_the_answer_is_refused():

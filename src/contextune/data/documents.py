@@ -188,6 +188,12 @@ def _message(message: object, where: str) -> Mapping[str, Any]:
     if role not in ROLES:
         hint = {"human": "did you mean 'user'?", "gpt": "did you mean 'assistant'?"}.get(str(role))
         raise UserError(f"{where}: unknown role {role!r}", hint or nearest(str(role), ROLES))
+    weight = message.get("weight")
+    if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
+        raise UserError(
+            f"{where}: expected a weight of 0 (read only) or 1 (learned), found {describe(weight)}",
+            "leave weight out, or write 0 or 1",
+        )
     if role == "assistant" or not isinstance(content, str):
         content = text(content, f"{where} ({role})")
     # Parquet fills absent keys of a struct with null; templates test for presence
