@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 import warnings
 
 import numpy as np
@@ -78,6 +79,17 @@ def test_three_lengths_to_divide_by():
 )
 def test_reading_an_output(metric, output, gold, options, right):
     assert (metrics.read_output(metric, output, gold, options) == gold) is right
+
+
+@pytest.mark.parametrize("metric", ["exact_match", "starts_with", "accuracy"])
+@pytest.mark.parametrize("gold", ["À côté", "한국", "ね\u3099こ", "Å"])
+def test_texts_are_compared_composed(metric, gold):
+    """A tokenizer that composes (NFC) can write no gold answer that is stored decomposed (NFD), and the other way."""
+    stored, written = unicodedata.normalize("NFD", gold), unicodedata.normalize("NFC", gold)
+    options = (stored, "other") if metric == "accuracy" else ()
+    assert metrics.read_output(metric, written, stored, options) == stored
+    assert metrics.read_output(metric, stored, written, (written, "other") if options else ()) == written
+    assert metrics.read_output(metric, "autre", stored, options) != stored
 
 
 def test_no_label_is_missing():

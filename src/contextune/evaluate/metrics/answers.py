@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from typing import Any
@@ -24,6 +25,11 @@ def choose(metric: str, sums: Seq[float], tokens: Seq[int], bytes: Seq[int]) -> 
     return means.index(max(means))
 
 
+def composed(text: str) -> str:
+    """Unicode's composed form (NFC), in which texts are compared: many tokenizers can write no other."""
+    return unicodedata.normalize("NFC", text)
+
+
 def read_output(metric: str, output: str, gold: str, options: Seq[str]) -> str | None:
     """What a generated text answers, in the gold answer's own spelling where it is that one.
 
@@ -31,9 +37,9 @@ def read_output(metric: str, output: str, gold: str, options: Seq[str]) -> str |
     answer as whole words, whatever the case. All others, where there are options: the first option that stands
     anywhere in the lower-cased text, else None (PIXIU's rule).
     """
-    said, right = output.strip(), gold.strip()
+    said, right = composed(output.strip()), composed(gold.strip())
     if options and metric not in ("exact_match", "starts_with"):
-        found = next((o.strip() for o in options if o.strip().lower() in said.lower()), None)
+        found = next((o for o in (composed(o.strip()) for o in options) if o.lower() in said.lower()), None)
         return gold if found is not None and found.lower() == right.lower() else found
     end = r"(?!\w)" if right[-1:].isalnum() else ""
     if metric == "starts_with" and re.match(re.escape(right) + end, said, re.IGNORECASE):

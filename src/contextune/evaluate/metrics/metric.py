@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from contextune.core.items import Item, Task
 
-from .answers import read_output
+from .answers import composed, read_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,12 +71,13 @@ class ItemMetric(Metric):
         """What one answer is worth, in [0, 1]."""
 
     def of(self, outcomes: Outcomes) -> Estimator:
-        return mean([self.worth(o, g) for o, g in zip(outcomes["output"], outcomes["gold"], strict=True)])
+        found = zip(outcomes["output"], outcomes["gold"], strict=True)
+        return mean([self.worth(composed(output), composed(gold)) for output, gold in found])
 
     def grade(self, task: Task, items: Seq[Item], outputs: Seq[str]) -> list[Grade]:
         """An answer worth 1 counts as the gold one."""
         found = [(item, output.strip()) for item, output in zip(items, outputs, strict=True)]
-        values = [self.worth(output, item.gold) for item, output in found]
+        values = [self.worth(composed(output), composed(item.gold)) for item, output in found]
         return [Grade(i.gold if v == 1 else o, v) for (i, o), v in zip(found, values, strict=True)]
 
 
