@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.sequence import Record
+from contextune.core.templates import TextTemplate
 
 from .hashing import digest
 from .raw import LIMIT, Row
-from .templates import Template
 
 if TYPE_CHECKING:
     from contextune.data.options import Source
@@ -70,7 +70,7 @@ class Maker:
         self.kind = source.kind
         self.mapped = {"id": "id", **{name: name for name in known}, **source.columns}
         self.explicit_id = "id" in source.columns
-        self.template = Template(source.template) if source.kind == "pairs" else None
+        self.template = TextTemplate(source.template) if source.kind == "pairs" else None
 
     def __call__(self, row: Row) -> Document:
         ours = set(self.mapped.values())
@@ -105,7 +105,7 @@ class Maker:
         values = {k: v for k, v in row.values.items() if k not in (answer, "completion")}
         if "prompt" in self.template.names:
             values["prompt"] = self._text(row, "prompt")
-        prompt = self.template.render(values, row.origin, hidden=(answer, "completion"))
+        prompt = self.template(values, row.origin, hidden=(answer, "completion"))
         return clean(prompt, f"{row.origin}: the rendered template")
 
     def _id(self, row: Row) -> str:

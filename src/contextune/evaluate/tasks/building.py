@@ -12,13 +12,13 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
+from contextune.core.templates import TextTemplate, ValueTemplate
 from contextune.data import readers as read
 from contextune.data.raw import Row
 
 from ..metrics import external, sql, trees
 from .examples import Questions
 from .specs import Spec
-from .templates import TextTemplate, ValueTemplate
 
 READINGS = ("text", "letter", "index")
 """How an answer may be written; one reading must fit all rows of a task, tried in this order. A number is an index."""
