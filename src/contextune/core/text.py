@@ -51,13 +51,14 @@ def normal(text: str) -> str:
 
 def key(text: str) -> str:
     """Equal for texts that say the same letter by letter: `normal`, and no space beside marks or between characters."""
-    return _GAP.sub("", normal(text))
+    return str(_GAP.sub("", normal(text)))
 
 
 def units(text: str) -> list[str]:
     """Words, or characters with their marks in scripts without spaces; punctuation and symbols are left out."""
     folded = normal(text)
-    return (_ASCII if folded.isascii() else _UNIT).findall(folded)
+    found: list[str] = (_ASCII if folded.isascii() else _UNIT).findall(folded)
+    return found
 
 
 def pairs(word: str) -> list[str]:
