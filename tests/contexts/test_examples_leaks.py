@@ -12,7 +12,7 @@ from contextune.core.binding import BindContext
 from contextune.core.sequence import DrawKey, Record, Segment
 from contextune.retrieval import given as visible
 from contextune.retrieval.guard import stem
-from contextune.retrieval.space import normalised
+from contextune.core.text import normal as normalised
 
 SHOWING = ["random", "similar", "contrastive", "batch_mix", "mixed_shot", "raft", "paraphrase_only", "neighbour_only"]
 words = st.lists(st.sampled_from([f"w{i}" for i in range(6)]), min_size=1, max_size=4)

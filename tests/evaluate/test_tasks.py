@@ -253,9 +253,9 @@ BAD = {
     "no source": (QUESTION, "exactly one of path, hub, rows; found none", ""),
     "two sources": ({**QUESTION, "rows": ROWS, "hub": "x"}, "found hub, rows", ""),
     "no answer": ({**QUESTION, "rows": ROWS, "answer": ""}, "kind choice needs the key 'answer'", ""),
-    "missing answer": ({**QUESTION, "rows": [{"q": "?"}]}, "row 1: answer: there is no column 'a'", "known: q"),
-    "null answer": ({**QUESTION, "rows": [{"q": "?", "a": None}]}, "row 1: answer: the column 'a' is null", "fill it"),
-    "null in the prompt": ({**QUESTION, "rows": [{"q": None, "a": "no"}]}, "prompt: the column 'q' is null", ""),
+    "missing answer": ({**QUESTION, "rows": [{"q": "?"}]}, "row 1: answer: 'a' is undefined, there is no such column", "known: q"),
+    "null answer": ({**QUESTION, "rows": [{"q": "?", "a": None}]}, "row 1: answer: 'a' is null", "fill it"),
+    "null in the prompt": ({**QUESTION, "rows": [{"q": None, "a": "no"}]}, "prompt: 'q' is null", ""),
     "answer not among options": (
         {**QUESTION, "rows": [ROWS[0], {"q": "?", "a": "maybe"}]},
         "row 2: answer: 'maybe' is not among the options ' yes', ' no'",
@@ -272,17 +272,17 @@ BAD = {
     "no file": ({**QUESTION, "path": "nowhere.jsonl"}, "nowhere.jsonl: no such file", ""),
     "bad template": (
         {**QUESTION, "rows": ROWS, "prompt": "{{ q "},
-        "task mine: prompt: line 1 of the template",
+        "task mine: prompt: line 1: ",
         "jinja2",
     ),
     "unknown column": (
         {**QUESTION, "rows": ROWS, "prompt": "{{ Q }}"},
-        "row 1: prompt: there is no column 'Q'",
+        "row 1: prompt: 'Q' is undefined, there is no such column",
         "known: a, q",
     ),
     "failing expression": (
         {**QUESTION, "rows": ROWS, "prompt": "{{ q / 2 }}"},
-        "row 1: prompt: unsupported operand",
+        "row 1: prompt: TypeError: unsupported operand",
         "columns: q, a",
     ),
     "reaching outside": ({**QUESTION, "rows": ROWS, "prompt": "{{ q.__class__.__mro__ }}"}, "unsafe|no attribute", ""),

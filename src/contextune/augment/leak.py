@@ -10,7 +10,8 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 from contextune.core.items import Item, Task
-from contextune.data.contamination import words
+from contextune.core.text import size
+from contextune.core.text import units as words
 
 SHORTEST = 3
 """Words that a statement must have to be looked for: "Kalo teaches Mido"."""
@@ -48,7 +49,7 @@ def _statements(items: Seq[Item]) -> list[set[WordIndex]]:
     for last, full in zip(lasts, wholes, strict=True):
         owners.setdefault(last, set()).add(full)
     return [
-        {w for w in (full, last) if len(w) >= SHORTEST and (w == full or len(owners[w]) == 1)}
+        {w for w in (full, last) if size(w) >= SHORTEST and (w == full or len(owners[w]) == 1)}
         for last, full in zip(lasts, wholes, strict=True)
     ]
 
@@ -61,7 +62,7 @@ def _wording(prompt: str, item: Item) -> WordIndex:
 def _answers(items: Seq[Item]) -> list[set[WordIndex]]:
     """Only where a prompt asks for something whole: else the answer is the rest of a sentence."""
     golds = [tuple(words(item.gold)) if item.prompt.rstrip().endswith((":", "?")) else () for item in items]
-    return [{gold} if len(gold) >= ANSWER else set() for gold in golds]
+    return [{gold} if size(gold) >= ANSWER else set() for gold in golds]
 
 
 def _standing(texts: Iterable[tuple[str, str]], sought: set[WordIndex]) -> set[WordIndex]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Seq
 from difflib import get_close_matches
 
 
@@ -16,9 +17,26 @@ class UserError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.parts: tuple[UserError, ...] = (self,)
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+MOST = 20
+"""Faults that one report lists; more are counted."""
+
+
+def together(errors: Seq[UserError]) -> UserError:
+    """One error that lists several, each with its own fix; the error itself where there is but one."""
+    parts = tuple(part for error in errors for part in error.parts)
+    if len(parts) == 1:
+        return parts[0]
+    lines = [f"  {p.message}" + (f"\n    fix: {p.hint}" if p.hint else "") for p in parts[:MOST]]
+    more = [f"  and {len(parts) - MOST} more"] if len(parts) > MOST else []
+    whole = UserError("\n".join([f"{len(parts)} faults", *lines, *more]))
+    whole.parts = parts
+    return whole
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, together
 from contextune.core.sequence import Record
 from contextune.core.world import build_world
 
@@ -29,13 +29,23 @@ class Documents:
     held_out: tuple[Document, ...]
     read: int
     """Documents in all."""
-    duplicates: int
-    """Documents whose content stood in an earlier one; they are kept."""
+    repeated: tuple[str, ...]
+    """Documents that say what an earlier one says, in the normal form, each with that one; they are kept."""
     characters: int
-    ignored: int
-    """Files of a folder that were passed over for their suffix."""
+    files: int
+    """Files that were read."""
+    passed_over: tuple[str, ...]
+    """Files that were not, with the reason where it is not the suffix."""
     fingerprint: str
     """Changes with any content, its order, and every option that decides what is learned from it."""
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.repeated)
+
+    @property
+    def ignored(self) -> int:
+        return len(self.passed_over)
 
 
 def load(source: Source, folder: Path, seed: int = 0) -> Documents:
@@ -44,8 +54,9 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
     Raises UserError that names file and row, what was found and what was expected.
     """
     _refuse_unused(source)
-    made = _world(source) if source.world is not None else map(Maker(source), readers.rows(source, folder))
-    found = list(islice(made, source.limit))
+    files = paths.find(source, folder) if source.path is not None else paths.FoundFiles((), ())
+    made = islice(_world(source), source.limit) if source.world is not None else _read(source, files.files)
+    found = list(made)
     _refuse_twice(found)
     train, held_out = splits.split(found, source.held_out, seed)
     contents = [d.content for d in found]
@@ -53,11 +64,35 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
         documents=train,
         held_out=held_out,
         read=len(found),
-        duplicates=len(found) - len(set(contents)),
+        repeated=tuple(_repeated(found)),
         characters=sum(len(part) for d in found for part in d.parts),
-        ignored=len(paths.find(source, folder).ignored) if source.path is not None else 0,
+        files=len(files.files),
+        passed_over=files.ignored,
         fingerprint=hashing.digest(_options(source, seed), *map(_identity, found, contents)),
     )
+
+
+def _read(source: Source, files: tuple[paths.File, ...]) -> Iterator[Document]:
+    """The documents of all files, as many as the source's limit; the faults of all bad files are told at once."""
+    maker, left, bad = Maker(source), source.limit, list[UserError]()
+    for part in readers.parts(source, files):
+        try:
+            for document in map(maker, islice(part, left)):
+                left = None if left is None else left - 1
+                yield document
+        except UserError as e:
+            bad.append(e)
+        if left == 0:
+            break
+    if bad:
+        raise together(bad)
+
+
+def _repeated(documents: list[Document]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for document in documents:
+        if (origin := first.setdefault(document.same, document.origin)) != document.origin:
+            yield f"{document.origin} (as {origin})"
 
 
 def _world(source: Source) -> Iterator[Document]:

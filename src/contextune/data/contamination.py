@@ -2,21 +2,28 @@
 
 Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: an item is dirty where one of its
 13-grams of normalised words occurs in the training data. A shorter item has to occur whole.
+
+Scripts without spaces are read by characters, each of which counts for a part of a word (`core.text.weight`): from
+every place the shortest run that weighs n words, which is 20 Chinese characters or 39 of the Thai script for n = 13.
+Where all units are words these are the n-grams.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
+
+import regex
 
 from contextune.core.errors import UserError
+from contextune.core.text import WORD, is_character, size, weight
+from contextune.core.text import units as words
 
 SHORTEST = 5
 """Words below which an item says too little to be looked for."""
 
-_LABEL = re.compile(r"^\s*[\w ]{1,20}[:.)]\s+")
-_WORD = re.compile(r"[^\W_]+")
+_LABEL = regex.compile(r"^\s*[\w\p{M} ]{1,20}(?:[:.)]\s+|[：．）]\s*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,6 @@ class Overlap:
         return tuple(hit.item for hit in self.hits)
 
 
-def words(text: str) -> list[str]:
-    """Lower-case runs of letters and digits."""
-    return _WORD.findall(text.lower())
-
-
 def overlap(train_texts: Iterable[tuple[str, str]], items: Iterable[tuple[str, str]], n: int = 13) -> Overlap:
     """Which of `items` (id, text) share `n` words in a row with one of `train_texts` (id, text).
 
@@ -62,15 +64,15 @@ def overlap(train_texts: Iterable[tuple[str, str]], items: Iterable[tuple[str, s
         raise UserError(f"overlap of {n} words says nothing, at least {SHORTEST} are needed", "the usual n is 13")
     names: list[str] = []
     short: list[str] = []
-    sought: dict[int, dict[str, list[int]]] = {}  # length in words -> gram -> items that hold it
+    sought: dict[int, dict[str, list[int]]] = {}  # weight -> gram -> items that hold it
     for name, text in items:
-        found = words(text)
-        if len(found) < SHORTEST:
+        found = _Text.of(text)
+        if found.weight < SHORTEST * WORD:
             short.append(name)
             continue
-        size = min(n, len(found))
-        for gram in set(_grams(found, size)):
-            sought.setdefault(size, {}).setdefault(gram, []).append(len(names))
+        least = min(n * WORD, found.weight)
+        for gram in set(found.grams(least)):
+            sought.setdefault(least, {}).setdefault(gram, []).append(len(names))
         names.append(name)
     hits = _look(train_texts, sought)
     dirty = {names[i]: Hit(names[i], *hits[i]) for i in sorted(hits, reverse=True)}
@@ -86,7 +88,7 @@ def wordings(prompt: str, gold: str, least: int = 8) -> Iterator[str]:
     yield f"{prompt}{gold}"
     for line in prompt.splitlines():
         bare = _LABEL.sub("", line)
-        if len(words(bare)) >= least:
+        if size(words(bare)) >= least:
             yield bare
 
 
@@ -94,19 +96,52 @@ def _look(texts: Iterable[tuple[str, str]], sought: dict[int, dict[str, list[int
     """Item -> (first text that holds a gram of it, that gram)."""
     hits: dict[int, tuple[str, str]] = {}
     for name, text in texts:
-        found = words(text)
-        for size, grams in sought.items():
-            for gram in _grams(found, size):
+        found = _Text.of(text)
+        for least, grams in sought.items():
+            for gram in found.grams(least):
                 if gram in grams:
                     for item in grams[gram]:
                         hits.setdefault(item, (name, gram))
     return hits
 
 
-def _grams(found: list[str], size: int) -> Iterable[str]:
-    """Slices of one joined string: several times faster than joining each."""
-    joined, ends, at = " ".join(found), [], -1
-    for word in found:
-        ends.append(at := at + 1 + len(word))
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    return (joined[starts[i] : ends[i + size - 1]] for i in range(len(found) - size + 1))
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The units of a text as one string, which is sliced several times faster than units are joined.
+
+    `starts` and `ends` are their places in it, `before` the weight of all units before each, and of all.
+    """
+
+    joined: str
+    starts: list[int]
+    ends: list[int]
+    before: list[int]
+
+    @classmethod
+    def of(cls, text: str) -> _Text:
+        found = words(text)
+        parts, starts, at, spaced = list[str](), list[int](), 0, False
+        for unit in found:
+            beside, spaced = spaced, not is_character(unit)
+            if parts and (spaced or beside):
+                parts.append(" ")
+                at += 1
+            starts.append(at)
+            parts.append(unit)
+            at += len(unit)
+        ends = [start + len(unit) for start, unit in zip(starts, found, strict=True)]
+        return cls("".join(parts), starts, ends, list(accumulate(map(weight, found), initial=0)))
+
+    @property
+    def weight(self) -> int:
+        return self.before[-1]
+
+    def grams(self, least: int) -> Iterator[str]:
+        """From every unit the shortest run that weighs `least`, in thirds of words."""
+        last, end = 0, len(self.starts)
+        for first in range(end):
+            while self.before[last] < self.before[first] + least:
+                if last == end:
+                    return
+                last += 1
+            yield self.joined[self.starts[first] : self.ends[last - 1]]

@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.sequence import Record
+from contextune.core.templates import TextTemplate
+from contextune.core.text import key as normal
 
 from .hashing import digest
 from .raw import LIMIT, Row
-from .templates import Template
 
 if TYPE_CHECKING:
     from contextune.data.options import Source
 
 COLUMNS = {"text": ("text", "id"), "pairs": ("prompt", "completion", "id"), "messages": ("messages", "id")}
 """Our names of the columns that each kind of source knows."""
+
+USUAL = {
+    "text": ("content", "body", "article", "document", "passage", "raw_content", "page_content", "abstract", "story"),
+    "prompt": ("instruction", "question", "query", "input", "problem", "source", "user", "text"),
+    "completion": ("output", "response", "answer", "target", "solution", "label", "chosen", "assistant", "summary"),
+    "messages": ("conversations", "conversation", "dialogue", "dialog", "chat", "turns", "messages"),
+    "id": ("_id", "uid", "uuid", "key", "doi", "url", "index", "idx"),
+}
+"""What others call our columns, the most telling names first."""
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -50,9 +60,14 @@ class Document:
 
     @property
     def content(self) -> str:
-        """Hash of what would be learned; two documents that share it are duplicates."""
+        """Hash of what would be learned, letter by letter."""
         made = [(s.role, s.text, s.ids) for r in self.records for s in r.segments]
         return digest(self.text, self.prompt, self.completion, self.messages, made)
+
+    @property
+    def same(self) -> str:
+        """Equal for documents that say the same in the normal form (`core.text`): duplicates. A world's are exact."""
+        return self.content if self.records else digest([normal(part) for part in self.parts])
 
 
 class Maker:
@@ -70,7 +85,7 @@ class Maker:
         self.kind = source.kind
         self.mapped = {"id": "id", **{name: name for name in known}, **source.columns}
         self.explicit_id = "id" in source.columns
-        self.template = Template(source.template) if source.kind == "pairs" else None
+        self.template = TextTemplate(source.template) if source.kind == "pairs" else None
 
     def __call__(self, row: Row) -> Document:
         ours = set(self.mapped.values())
@@ -87,10 +102,28 @@ class Maker:
         if column not in row.values:
             found = ", ".join(map(str, row.values)) or "(none)"
             also = "" if column == name else f" (the '{name}')"
-            hint = nearest(column, row.values)
-            fix = hint if hint.startswith("did") else f"say which column it is, e.g. columns: {{{name}: {_first(row)}}}"
-            raise UserError(f"{row.origin}: no column '{column}'{also}; found {found}", fix)
+            raise UserError(f"{row.origin}: no column '{column}'{also}; found {found}", self._suggest(name, row))
         return row.values[column]
+
+    def _suggest(self, name: str, row: Row) -> str:
+        """Columns that could be meant hold the right type and are spelt alike, or have a usual name."""
+        fitting = [k for k, v in row.values.items() if _fits(name, v) and k not in self._taken(name)]
+        if (hint := nearest(self.mapped[name], fitting)).startswith("did"):
+            return hint
+        meant = next((k for usual in USUAL[name] for k in fitting if k.casefold() == usual), "")
+        if not meant and name == "text":
+            meant = max(fitting, key=lambda k: len(row.values[k]), default="")
+        if meant:
+            return f"say which column it is, e.g. columns: {{{name}: {meant}}}"
+        what = {"messages": "a list of messages", "id": "an id"}.get(name, "a text")
+        other = _other_kind(row, self.kind)
+        none = "" if fitting else f"; no column here holds {what}"
+        return f"say which column it is: columns: {{{name}: COLUMN}}{none}{other}"
+
+    def _taken(self, name: str) -> set[str]:
+        """Columns that have another name of ours."""
+        others = {theirs for ours, theirs in self.mapped.items() if ours != name}
+        return others | {usual for ours in self.mapped if ours != name for usual in USUAL[ours]} - {*USUAL[name]}
 
     def _text(self, row: Row, name: str) -> str:
         value = self._value(row, name)
@@ -105,7 +138,7 @@ class Maker:
         values = {k: v for k, v in row.values.items() if k not in (answer, "completion")}
         if "prompt" in self.template.names:
             values["prompt"] = self._text(row, "prompt")
-        prompt = self.template.render(values, row.origin, hidden=(answer, "completion"))
+        prompt = self.template(values, row.origin, hidden=(answer, "completion"))
         return clean(prompt, f"{row.origin}: the rendered template")
 
     def _id(self, row: Row) -> str:
@@ -200,7 +233,19 @@ def _message(message: object, where: str) -> Mapping[str, Any]:
     return {k: v for k, v in message.items() if v is not None} | {"content": clean(content, where)}
 
 
-def _first(row: Row) -> str:
-    """A column that could be meant: the longest text."""
-    texts = {k: len(v) for k, v in row.values.items() if isinstance(v, str)}
-    return max(texts, key=lambda k: texts[k], default="COLUMN")
+def _fits(name: str, value: object) -> bool:
+    if name == "messages":
+        return isinstance(value, list | tuple) and bool(value) and all(isinstance(m, Mapping) for m in value)
+    whole = isinstance(value, int) and not isinstance(value, bool) and name in ("completion", "id")
+    return whole or (isinstance(value, str) and bool(value.strip()))
+
+
+def _other_kind(row: Row, kind: str) -> str:
+    """The kind that the row looks like, where it is another one."""
+    named = {k.casefold(): k for k, v in row.values.items() if isinstance(v, str)}
+    pair = [next((named[u] for u in (n, *USUAL[n]) if u in named), "") for n in ("prompt", "completion")]
+    if kind != "messages" and any(_fits("messages", v) for v in row.values.values()):
+        return "; it looks like kind: messages"
+    if kind != "pairs" and all(pair):
+        return f"; it looks like kind: pairs, columns: {{prompt: {pair[0]}, completion: {pair[1]}}}"
+    return "; it looks like kind: text" if kind != "text" and "text" in named and len(named) == 1 else ""

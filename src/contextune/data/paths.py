@@ -1,4 +1,7 @@
-"""Which files a path stands for: one file, a folder with all below it, or a glob; sorted."""
+"""Which files a path stands for: one file, a folder with all below it (links are followed), or a glob; sorted.
+
+What is passed over is named, with the reason where it is not the suffix.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,9 @@ SUFFIXES = {
     ".txt": "text",
     ".md": "text",
 }
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+"""May stand behind any suffix but Parquet's, which is compressed within."""
+HIDDEN = " (hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,22 @@ class File:
     name: str
     format: str
 
+    @property
+    def compression(self) -> str:
+        """One of COMPRESSED, or nothing."""
+        return _suffixes(self.path)[1]
+
+    @property
+    def suffix(self) -> str:
+        """The suffix without that of the compression."""
+        return _suffixes(self.path)[0]
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
     files: tuple[File, ...]
     ignored: tuple[str, ...]
-    """Files of a folder that have a suffix nobody reads, or one other than the source's format."""
+    """What is passed over: suffixes that nobody reads or that are not the source's format, hidden files, bad links."""
 
 
 def find(source: Source, folder: Path) -> FoundFiles:
@@ -56,10 +72,10 @@ def find(source: Source, folder: Path) -> FoundFiles:
     ignored: list[str] = []
     for entry in entries:
         for file in _entry(entry, folder, source.format):
-            if isinstance(file, File):
-                files.setdefault(file.path.resolve(), file)
-            else:
+            if not isinstance(file, File):
                 ignored.append(file)
+            elif (first := files.setdefault(file.path.resolve(), file)) is not file and file.path.is_symlink():
+                ignored.append(f"{file.shown} (a link to {first.shown})")
     found = tuple(files.values())
     if len({f.name for f in found}) < len(found):  # two folders hold a file of the same name
         found = tuple(File(f.path, f.shown, f.shown, f.format) for f in found)
@@ -75,6 +91,8 @@ def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
         yield File(path, entry, path.name, _format(path, entry, format))
     elif path.exists():
         raise UserError(f"{entry}: neither a file nor a folder")
+    elif path.is_symlink():
+        raise UserError(f"{entry}: a broken link, to {os.readlink(path)}", "point it to a file, or remove it")
     elif any(c in entry for c in "*?["):
         yield from _matching(entry, folder, format)
     else:
@@ -85,48 +103,87 @@ def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
 
 
 def _below(base: Path, entry: str, format: str) -> Iterator[File | str]:
-    inside = {p: SUFFIXES.get(PurePath(p).suffix.lower(), "") for p in sorted(_walk(base, entry))}
-    wanted = {p for p, read in inside.items() if read and format in ("auto", read)}
+    inside = sorted(_walk(base, entry, ()))
+    wanted = {p for p, why in inside if not why and (read := _read_as(PurePath(p))) and format in ("auto", read)}
     if not wanted:
         what = f"{format} file" if format != "auto" else f"file that ends in {', '.join(SUFFIXES)}"
-        raise UserError(f"{entry}: a folder without any {what} ({len(inside)} other files)")
-    for p, read in inside.items():
-        yield File(base / p, f"{entry}/{p}", p, read) if p in wanted else f"{entry}/{p}"
+        others = sum(not why.endswith(HIDDEN) for _, why in inside)
+        raise UserError(f"{entry}: a folder without any {what} ({others} other files)")
+    for p, why in inside:
+        read = File(base / p, f"{entry}/{p}", p, _read_as(PurePath(p)))
+        yield read if p in wanted else f"{entry}/{p}{why}"
 
 
-def _walk(base: Path, entry: str) -> Iterator[str]:
-    """Paths of all files below `base`, relative to it; names that begin with a dot are hidden."""
+def _walk(base: Path, entry: str, above: tuple[Path, ...], at: str = "") -> Iterator[tuple[str, str]]:
+    """All files below `base / at`, relative to `base`, each with the reason why it cannot be read, if any.
 
-    def stop(error: OSError) -> None:  # os.walk passes over what it cannot open
-        raise UserError(f"{entry}: cannot be listed ({error.strerror}: {error.filename})")
+    `above` are the folders on the way, so that a link to one of them does not lead around for ever.
+    """
+    here = (base / at).resolve()
+    try:
+        with os.scandir(base / at) as entries:
+            names = sorted(e.name for e in entries)
+    except OSError as error:
+        raise UserError(f"{entry}: cannot be listed ({error.strerror}: {error.filename})") from None
+    for name in names:
+        path, inner = base / at / name, f"{at}/{name}" if at else name
+        if name.startswith("."):
+            yield inner, ("/" if path.is_dir() else "") + HIDDEN
+        elif path.is_dir():
+            if path.resolve() in (here, *above):
+                yield inner, "/ (a link to a folder that it is in)"
+            else:
+                yield from _walk(base, entry, (here, *above), inner)
+        else:
+            yield inner, _unreadable(path)
 
-    for at, folders, names in os.walk(base, onerror=stop):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and (Path(at) / name).is_file():
-                yield (Path(at) / name).relative_to(base).as_posix()
+
+def _unreadable(path: Path) -> str:
+    if path.is_file():
+        return ""
+    return " (a broken link)" if path.is_symlink() else " (neither a file nor a folder)"
 
 
-def _matching(entry: str, folder: Path, format: str) -> Iterator[File]:
+def _matching(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     pattern = Path(entry).expanduser()
     fixed = next(i for i, part in enumerate(pattern.parts) if set(part) & set("*?["))
     root = PurePath(*pattern.parts[:fixed])
-    found = sorted(p for p in glob.glob(str(pattern), root_dir=folder, recursive=True) if (folder / p).is_file())
-    if not found:
+    found = sorted(glob.glob(str(pattern), root_dir=folder, recursive=True))
+    files = {p for p in found if (folder / p).is_file()}
+    if not files:
         raise UserError(f"{entry}: no file matches, seen from {folder}", "** reaches into folders, * does not")
     for shown in found:
-        name = PurePath(shown).relative_to(root).as_posix()
-        yield File(folder / shown, shown, name, _format(Path(shown), shown, format))
+        path = folder / shown
+        if shown in files:
+            name = PurePath(shown).relative_to(root).as_posix()
+            yield File(path, shown, name, _format(Path(shown), shown, format))
+        elif not path.is_dir():
+            yield f"{shown}{_unreadable(path)}"
+        elif "**" not in entry:  # which reaches into it
+            yield f"{shown}/ (a folder)"
+
+
+def _suffixes(path: PurePath) -> tuple[str, str]:
+    """(suffix, suffix of the compression), in lower case."""
+    suffix = path.suffix.lower()
+    return (path.with_suffix("").suffix.lower(), suffix) if suffix in COMPRESSED else (suffix, "")
+
+
+def _read_as(path: PurePath) -> str:
+    """The format of a file's suffix; nothing where nobody reads it."""
+    suffix, compression = _suffixes(path)
+    read = SUFFIXES.get(suffix, "")
+    return "" if compression and read == "parquet" else read
 
 
 def _format(path: Path, shown: str, format: str) -> str:
     if format != "auto":
         return format
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if not (read := _read_as(path)):
         known = ", ".join(SUFFIXES)
         raise UserError(
-            f"{shown}: unknown suffix '{suffix}', expected one of {known}",
+            f"{shown}: unknown suffix '{''.join(_suffixes(path))}', expected one of {known}, "
+            f"also behind it {', '.join(COMPRESSED)}",
             "set the source's format: jsonl, json, csv, parquet or text",
         )
-    return SUFFIXES[suffix]
+    return read

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
 
@@ -30,12 +31,21 @@ def rows(source: Source, folder: Path) -> Iterator[Row]:
 
     Raises UserError with file and row where something cannot be read; a file without rows is an error.
     """
+    files = find(source, folder).files if source.hub is None else ()
+    return chain.from_iterable(parts(source, files))
+
+
+def parts(source: Source, files: Iterable[File]) -> Iterator[Iterator[Row]]:
+    """The rows of each of its files, or of its hub dataset; a file that cannot be read leaves the others."""
     if source.hub is not None:
-        yield from _some(hub.rows(source), source.hub)
-        return
-    for file in find(source, folder).files:
-        with explained(file):
-            yield from _some(READERS[file.format](file), file.shown)
+        yield _some(hub.rows(source), source.hub)
+    for file in files:
+        yield _read(file)
+
+
+def _read(file: File) -> Iterator[Row]:
+    with explained(file):
+        yield from _some(READERS[file.format](file), file.shown)
 
 
 def _some(found: Iterator[Row], where: str) -> Iterator[Row]:
@@ -53,7 +63,9 @@ def _jsonl(file: File) -> Iterator[Row]:
             continue
         where = f"{file.shown}:{number}"
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_object)
+        except _Twice as e:
+            raise _twice(where, e) from None
         except (ValueError, RecursionError) as e:
             hint = "each line is one complete object (is the file cut off?); an array of objects is format: json"
             raise UserError(f"{where}: not valid JSON ({_fault(e)})", hint) from None
@@ -62,7 +74,7 @@ def _jsonl(file: File) -> Iterator[Row]:
 
 def _json(file: File) -> Iterator[Row]:
     """An array of objects, decoded one by one so that a fault has a row."""
-    text, decoder, space = whole(file, WHOLE), json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
+    text, decoder, space = whole(file, WHOLE), json.JSONDecoder(object_pairs_hook=_object), re.compile(r"[ \t\r\n]*")
 
     def skip(at: int) -> int:
         found = space.match(text, at)
@@ -82,6 +94,8 @@ def _json(file: File) -> Iterator[Row]:
         where = f"{file.shown}:{row}"
         try:
             value, at = decoder.raw_decode(text, at)
+        except _Twice as e:
+            raise _twice(where, e) from None
         except (ValueError, RecursionError) as e:
             raise UserError(f"{where}: not valid JSON ({_fault(e)})", "is the file cut off?") from None
         yield _row(value, where, f"{file.name}:{row}")
@@ -92,6 +106,27 @@ def _json(file: File) -> Iterator[Row]:
         more, at = mark == ",", skip(at + 1)
     if row and at < len(text):
         raise UserError(f"{file.shown}: text after the end of the array", "one object a line is format: jsonl")
+
+
+class _Twice(ValueError):
+    """A key that an object holds twice; JSON leaves open which value counts, and Python's takes the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Twice(_repeated(key for key, _ in pairs))
+    return made
+
+
+def _twice(where: str, error: _Twice) -> UserError:
+    return UserError(f"{where}: the key '{error}' occurs twice in one object", "rename or remove one of them")
+
+
+def _repeated(names: Iterable[str]) -> str:
+    """The first name that occurs a second time; nothing where none does."""
+    seen = set[str]()
+    return next((n for n in names if n in seen or seen.add(n)), "")  # type: ignore[func-returns-value]
 
 
 def _fault(error: Exception) -> str:
@@ -112,7 +147,7 @@ def _row(value: object, where: str, name: str) -> Row:
 def _csv(file: File) -> Iterator[Row]:
     """Commas, or tabs where the suffix is .tsv; the first line names the columns; all values are text."""
     csv.field_size_limit(LIMIT)  # the module's own, 128 KiB, is less than one article
-    delimiter = "\t" if file.path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if file.suffix == ".tsv" else ","
     reader = csv.reader((line for _, line in lines(file)), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
@@ -153,9 +188,8 @@ def _tsv(file: File) -> Iterator[Row]:
 
 
 def _header(cells: list[str], where: str, delimiter: str) -> list[str]:
-    twice = sorted({c for c in cells if cells.count(c) > 1})
-    if twice:
-        found = f"the column '{twice[0]}' occurs twice in the header"
+    if len(set(cells)) < len(cells):
+        found = f"the column '{_repeated(cells)}' occurs twice in the header"
         raise UserError(f"{where}: {found}", "is the line with the columns' names missing?")
     other = [d for d in ",;\t|" if d != delimiter and d in cells[0]]
     if len(cells) == 1 and other:
@@ -173,7 +207,10 @@ def _parquet(file: File) -> Iterator[Row]:
         if not handle.read(1):
             return
         try:
-            for batch in pq.ParquetFile(handle).iter_batches(batch_size=256):
+            table = pq.ParquetFile(handle)
+            if twice := _column_twice(table.schema_arrow):
+                raise UserError(f"{file.shown}: the column '{twice}' occurs twice", "rename or remove one of them")
+            for batch in table.iter_batches(batch_size=256):
                 for values in batch.to_pylist():
                     row += 1
                     yield Row(values, f"{file.shown}:{row}", f"{file.name}:{row}")
@@ -181,6 +218,22 @@ def _parquet(file: File) -> Iterator[Row]:
             after = f" after row {row}" if row else ""
             first = str(e).splitlines()[0]
             raise UserError(f"{file.shown}: not a readable Parquet file{after} ({first})", "write it again") from None
+
+
+def _column_twice(fields: Iterable[Any], at: str = "") -> str:
+    """The dotted name of a column, or of a field within one, that occurs twice; nothing where none does."""
+    import pyarrow as pa
+
+    fields = list(fields)
+    found = _repeated(f.name for f in fields)
+    within = ""
+    for field in fields:
+        kind = field.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            within = within or _column_twice((kind.field(i) for i in range(kind.num_fields)), f"{at}{field.name}.")
+    return f"{at}{found}" if found else within
 
 
 def _text(file: File) -> Iterator[Row]:

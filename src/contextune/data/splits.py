@@ -14,13 +14,13 @@ def split(documents: Seq[Document], share: float, seed: int) -> tuple[tuple[Docu
     """(train, held out), both in the order given; about `share` of the documents are held out.
 
     Each document's side hangs on its id and the seed alone, so that rows added later move no other
-    row. Exact duplicates go by the id of the first of them: what is trained on is not held out.
+    row. Duplicates, told by their normal form, go by the id of the first of them: what is trained on is not held out.
     At least one document stands on either side; UserError where fewer than two differ.
     """
     if not share:
         return tuple(documents), ()
     first: dict[str, str] = {}
-    keys = [first.setdefault(d.content, d.id) for d in documents]
+    keys = [first.setdefault(d.same, d.id) for d in documents]
     place = {key: _place(key, seed) for key in keys}
     if len(place) < 2:
         raise UserError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
-VERSION = 1
+VERSION = 2
 """Raised when what is computed changes for the same key."""
 
 

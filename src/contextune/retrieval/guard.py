@@ -1,7 +1,7 @@
 """Who must never stand in whose context: a record itself, its duplicates, and what says the same.
 
 id         the record, its repeats ("r7+2"), and what was made from it or from the same source
-input      the same text before the answer, but for case and white space (for a raw text: the same text)
+input      the same text before the answer in its normal form, core.text.key (for a raw text: the same text)
 fact       a world's record about the same fact, in whatever wording
 near       as similar as `near` or more, with the same answer (for raw texts, with any)
 """
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextune.core.sequence import Record
+from contextune.core.text import key as same
 
-from .space import Floats, normalised
+from .space import Floats
 
 FACTS = (("relation", "a", "b"), ("person", "description"))
 """Fields that together name the fact that a world's text is about."""
@@ -40,7 +41,7 @@ def answer(record: Record) -> str:
 def keys(record: Record, apart: Seq[str] = ()) -> Iterator[str]:
     """Records that share one of these never stand in each other's context. `apart` names fields to add."""
     yield f"id {stem(record.id)}"
-    yield f"text {normalised(given(record))}"
+    yield f"text {same(given(record))}"
     for name in SOURCES:
         value = record.fields.get(name)
         for source in value if isinstance(value, (list, tuple)) else [value] if value is not None else []:
@@ -77,7 +78,7 @@ class Guard:
         numbers: dict[str, int] = {}
 
         def number(records: Seq[Record]) -> NDArray[np.int64]:
-            return np.array([numbers.setdefault(normalised(answer(r)), len(numbers)) for r in records], np.int64)
+            return np.array([numbers.setdefault(same(answer(r)), len(numbers)) for r in records], np.int64)
 
         return cls(barred, (number(rows), number(pool)), near)
 

@@ -23,7 +23,7 @@ from contextune.core import registry
 from contextune.core.binding import BindContext
 
 from .similarity import Similarity
-from .space import Floats, Rows, Space, normalised
+from .space import Floats, Rows, Space, chunks
 
 Frame = tuple[int, int]
 """Words that all texts begin and end with."""
@@ -36,9 +36,9 @@ class WordOverlap(Similarity):
     over: Literal["longest", "f1", "jaccard"] = Field("longest", description="what the words in common are divided by")
 
     def fit(self, queries: Seq[str], documents: Seq[str], context: BindContext | None = None) -> OverlapSpace:
-        pool = [normalised(text).split() for text in documents]
+        pool = [chunks(text) for text in documents]
         cut = frame(pool)
-        asked = [_within(normalised(text).split(), cut) for text in queries]
+        asked = [_within(chunks(text), cut) for text in queries]
         pool = [_within(text, cut) for text in pool]
         places = {cell: i for i, cell in enumerate(dict.fromkeys(c for text in pool for c in _cells(text)))}
         sizes = tuple(np.array([len(t) for t in texts], np.float32) for texts in (asked, pool))
@@ -64,7 +64,7 @@ class OverlapSpace(Space):
         return shares
 
     def outside(self, row: int, text: str) -> float:
-        a, b = self.asked[row], _within(normalised(text).split(), self.cut)
+        a, b = self.asked[row], _within(chunks(text), self.cut)
         common = (Counter(a) & Counter(b)).total()
         return float(_share(np.float32(common), np.float32(len(a)), np.float32(len(b)), self.over))
 

@@ -17,13 +17,14 @@ import numpy as np
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record
+from contextune.core.text import normal
 
 from .cache import kept, key
 from .guard import Guard, given
 from .neighbours import Neighbours
 from .neighbours import nearest as search
 from .similarity import Similarity
-from .space import Space, grade, normalised
+from .space import Space, grade
 
 Near = tuple[int, float]
 """A place in the pool and its similarity."""
@@ -125,4 +126,4 @@ def open_pool(
 
 
 def _key(record: Record) -> tuple[str, str]:
-    return record.id, normalised(given(record))
+    return record.id, normal(given(record))

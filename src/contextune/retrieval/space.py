@@ -8,17 +8,19 @@ the same way: for blocks of rows when neighbours are sought, for single cells wh
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
+
+from contextune.core.text import normal, pairs
 
 Floats = NDArray[np.float32]
 Rows = slice | Seq[int]
+_WORD = regex.compile(r"[\w\p{M}]+")
 
 LOW, HIGH = 1 / 3, 2 / 3
 """Below LOW a similarity is of grade low, from HIGH on it is high."""
@@ -53,14 +55,15 @@ def grade(similarity: float) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Words and numbers in lower case; a mark counts where there is nothing else."""
-    folded = normalised(text)
-    return re.findall(r"\w+", folded) or folded.split()
+    """Words and numbers in the normal form, pairs of characters in scripts without spaces; a mark counts where there
+    is nothing else."""
+    folded = normal(text)
+    return [part for word in _WORD.findall(folded) for part in pairs(word)] or folded.split()
 
 
-def normalised(text: str) -> str:
-    """Case, width and white space make no difference."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def chunks(text: str) -> list[str]:
+    """What stands between spaces in the normal form, pairs of characters in scripts without spaces."""
+    return [part for word in normal(text).split() for part in pairs(word)]
 
 
 def _dense(product: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,12 +12,13 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
+from contextune.core.templates import TextTemplate, ValueTemplate
 from contextune.data import readers as read
 from contextune.data.raw import Row
 
 from ..metrics import external, sql, trees
+from .examples import Questions
 from .specs import Spec
-from .templates import TextTemplate, ValueTemplate
 
 READINGS = ("text", "letter", "index")
 """How an answer may be written; one reading must fit all rows of a task, tried in this order. A number is an index."""
@@ -40,7 +41,12 @@ def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
     count = min((n for n in (spec.limit, limit) if n is not None), default=None)
     questions = _questions(spec, _rows(spec, spec.split, folder, where, count), where, folder)
     shots = _shots(spec, folder, where)
-    items = tuple(_item(spec, q, shots, where) for q in questions)
+    rows = [*questions, *shots] if shots else []
+    asked = Questions([q.prompt for q in rows], [_gold(q) for q in rows])
+    items = tuple(
+        _item(spec, q, (s for j, s in enumerate(shots, len(questions)) if not asked.copies(i, j)), where)
+        for i, q in enumerate(questions)
+    )
     _refuse_twice(items, where)
     _refuse_ungradable(spec, items, where)
     chance = spec.chance
@@ -206,12 +212,17 @@ def _shots(spec: Spec, folder: Path, where: str) -> list[_Question]:
     return _questions(spec, _rows(spec, split, folder, where), where, folder)
 
 
-def _item(spec: Spec, question: _Question, shots: list[_Question], where: str) -> Item:
-    """Never the item itself among its examples, nor a row that asks the same."""
-    chosen = list(islice((s for s in shots if s.prompt != question.prompt), spec.fewshot.n))
+def _gold(question: _Question) -> str:
+    return question.options[question.answer] if isinstance(question.answer, int) else str(question.answer)
+
+
+def _item(spec: Spec, question: _Question, shots: Iterable[_Question], where: str) -> Item:
+    """`shots` are the rows that ask something else."""
+    chosen = list(islice(shots, spec.fewshot.n))
     if len(chosen) < spec.fewshot.n:
         raise UserError(
-            f"{where}: fewshot.n is {spec.fewshot.n}, there are {len(chosen)} examples for item {question.id}",
+            f"{where}: fewshot.n is {spec.fewshot.n}, there are {len(chosen)} examples for item {question.id} beside "
+            "itself and its copies",
             "lower fewshot.n, or give more rows by fewshot.path",
         )
     answer = question.answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
@@ -11,12 +12,18 @@ from typing import TYPE_CHECKING
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item
+from contextune.core.text import key as normal
+from contextune.retrieval.space import words
 
 if TYPE_CHECKING:
     from contextune.core.sequence import Record
     from contextune.data.options import Source
 
     from .specs import PoolSpec, Spec
+
+
+NEAR = 0.9
+"""Share of words in common from which two questions with one answer are copies; the contexts' `duplicate_threshold`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,24 @@ class Example:
         return replace(self, answer=answer)
 
 
-def normal(text: str) -> str:
-    """One spelling for texts that say the same letter by letter: case and space do not count."""
-    return " ".join(text.casefold().split())
+class Questions:
+    """What prompts ask and what the answers are, so that no item stands among its own examples.
+
+    As the contexts' guard has it: the same prompt in the normal form, or nearly the same words with the same answer.
+    """
+
+    def __init__(self, prompts: Seq[str], answers: Seq[str]) -> None:
+        self._keys = [normal(p) for p in prompts]
+        self._answers = [normal(a) for a in answers]
+        self._words = [Counter(words(p)) for p in bare(prompts)]
+
+    def copies(self, a: int, b: int) -> bool:
+        """Whether two of them, by place, are one question."""
+        return self._keys[a] == self._keys[b] or (self._answers[a] == self._answers[b] and self._alike(a, b) >= NEAR)
+
+    def _alike(self, a: int, b: int) -> float:
+        one, other = self._words[a], self._words[b]
+        return (one & other).total() / max(one.total(), other.total(), 1)
 
 
 def bare(prompts: Seq[str]) -> list[str]:

@@ -6,17 +6,19 @@ dropped is dropped for all, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune import models
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, together
 from contextune.core.files import digest
 from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
+from contextune.data.paths import HIDDEN
 from contextune.data.records import SMALLEST, Records, specials
 from contextune.data.records import records as cut_records
 from contextune.data.token_counts import Length, lengths
@@ -97,7 +99,8 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
-    documents = {name: _load(recipe, name, base) for name in sorted(wanted)}
+    documents = _load_all(recipe, sorted(wanted), base)
+    warnings = [text for name, found in documents.items() for text in _told(name, found, say)]
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
     records = {n: cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
     notes = [f"data.{name}: {note}" for name, found in records.items() for note in found.notes]
@@ -106,7 +109,7 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
             raise UserError(
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
-    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings=notes, say=say)
+    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say)
 
 
 def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:
@@ -167,8 +170,35 @@ def _drawn_from(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     return (*stage.context.sources(), *stage.replayed)
 
 
-def _load(recipe: Recipe, name: str, base: Path) -> Documents:
-    try:
-        return load(recipe.data[name], base)
-    except UserError as e:
-        raise UserError(f"data.{name}: {e.message}", e.hint) from None
+def _load_all(recipe: Recipe, names: Iterable[str], base: Path) -> dict[str, Documents]:
+    """The faults of all sources are told at once."""
+    found, bad = dict[str, Documents](), list[UserError]()
+    for name in names:
+        try:
+            found[name] = load(recipe.data[name], base)
+        except UserError as e:
+            bad += [UserError(f"data.{name}: {part.message}", part.hint) for part in e.parts]
+    if bad:
+        raise together(bad)
+    return found
+
+
+SHOWN = 8
+"""Files or documents that are named; more are counted."""
+
+
+def _told(name: str, found: Documents, say: Say) -> Iterator[str]:
+    """What of a source is not read or is there twice is said; warnings are for what was hardly meant."""
+    passed = found.passed_over
+    if passed:
+        text = f"data.{name}: {found.files} of {found.files + len(passed)} files read; passed over: {_some(passed)}"
+        if all(p.endswith(HIDDEN) for p in passed):
+            say(text)
+        else:
+            yield text
+    if found.repeated and found.documents and not found.documents[0].records:
+        say(f"data.{name}: {found.duplicates} of {found.read} documents repeat another one: {_some(found.repeated)}")
+
+
+def _some(names: Seq[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
