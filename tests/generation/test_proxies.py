@@ -68,5 +68,5 @@ def test_a_proxy_of_no_matter_is_none(monkeypatch):
 
 def test_a_dead_proxy_is_named(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="nothing answers there .*through the proxy in HTTP_PROXY"):
+    with pytest.raises(UserError, match=r"nothing answers there .*through the proxy in HTTP_PROXY"):
         list(Server("http://h.org/v1", "m", retries=0).complete([Request("?")]))

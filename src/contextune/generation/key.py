@@ -39,7 +39,7 @@ def holds(text: str, key: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _forms(key: str) -> re.Pattern[str]:
-    return re.compile("|".join(["".join(map(_character, key)), *(re.escape(b) for b in _base64(key))]), re.IGNORECASE)
+    return re.compile("|".join(["".join(map(_character, key)), *map(re.escape, sorted(_base64(key)))]), re.IGNORECASE)
 
 
 def _character(c: str) -> str:
@@ -50,9 +50,9 @@ def _character(c: str) -> str:
     return rf"\\*(?:{'|'.join(dict.fromkeys(forms))}|&#0*{code};|&#x0*{code:02x};)"
 
 
-def _base64(key: str) -> list[str]:
+def _base64(key: str) -> set[str]:
     """What base64 makes of the key at each place in three bytes, without what its neighbours decide."""
-    found = []
+    found = set[str]()
     for before in range(3) if len(key) >= _SHORT else ():
         text = base64.b64encode(b"\0" * before + key.encode("utf-8", "surrogateescape")).decode().rstrip("=")
         inner = text[-(-before * 8 // 6) : len(text) - ((before + len(key)) % 3 > 0)]

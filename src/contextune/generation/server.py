@@ -86,7 +86,7 @@ class Server:
             timeout=writer.timeout,
             max_requests=writer.budget.get("requests"), max_tokens_total=writer.budget.get("tokens"),
             prices=(writer.prices["input"], writer.prices["output"]) if writer.prices else None,
-            tokenizer=load_tokenizer(path) if writer.model is not None else None, parameters=writer.parameters, say=say,
+            tokenizer=load_tokenizer(path) if writer.model is not None else None, parameters={**writer.parameters}, say=say,
         )  # fmt: skip
 
     @property
