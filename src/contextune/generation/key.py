@@ -52,9 +52,9 @@ def _character(c: str) -> str:
 
 def _base64(key: str) -> set[str]:
     """What base64 makes of the key at each place in three bytes, without what its neighbours decide."""
-    found = set[str]()
+    found: set[str] = set()
     for before in range(3) if len(key) >= _SHORT else ():
         text = base64.b64encode(b"\0" * before + key.encode("utf-8", "surrogateescape")).decode().rstrip("=")
         inner = text[-(-before * 8 // 6) : len(text) - ((before + len(key)) % 3 > 0)]
-        found += {inner, inner.replace("+", "-").replace("/", "_")}
+        found |= {inner, inner.replace("+", "-").replace("/", "_")}
     return found

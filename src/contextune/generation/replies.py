@@ -45,6 +45,11 @@ def answer(said: str, request: Request, cut: bool, cost: Cost, empty: bool = Fal
     return Answer(text, cost)
 
 
+def blames_answer(reason: str) -> bool:
+    """Whether a failure's reason is what the model said: sampled anew, it may say better."""
+    return reason.startswith((OVER_LONG, "empty", "the answer", "does not fit the schema", "no JSON", "broken JSON"))
+
+
 def printable(text: str) -> str:
     """In one line, without what a terminal or a file would take for more than text."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -66,7 +66,7 @@ class Server:
         max_tokens_total: int | None = None,
         prices: tuple[float, float] | None = None,
         tokenizer: Tokenizer | None = None,
-        parameters: Mapping[str, str | None] | None = None,
+        parameters: Mapping[Any, str | None] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.url, self.name, self.api = url.rstrip("/"), name, api
@@ -86,7 +86,8 @@ class Server:
             timeout=writer.timeout,
             max_requests=writer.budget.get("requests"), max_tokens_total=writer.budget.get("tokens"),
             prices=(writer.prices["input"], writer.prices["output"]) if writer.prices else None,
-            tokenizer=load_tokenizer(path) if writer.model is not None else None, parameters={**writer.parameters}, say=say,
+            tokenizer=load_tokenizer(path) if writer.model is not None else None,
+            parameters=dict(writer.parameters), say=say,
         )  # fmt: skip
 
     @property
