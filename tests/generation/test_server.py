@@ -14,6 +14,7 @@ from tests.generation.stub import Reply, Stub, said
 
 pytest.importorskip("openai")
 
+from contextune.generation.options import Writer
 from contextune.generation.server import Server
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
@@ -107,6 +108,67 @@ def test_what_stays_wrong_is_a_failure_and_the_rest_goes_on(naps, reply, reason)
     assert isinstance(found[1], Failure)
     assert found[1].reason.startswith(reason)
     assert found[1].asked
+
+
+PARTS = {"choices": [{"message": {"content": [{"type": "text", "text": "four"}]}}], "usage": {"prompt_tokens": "5"}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(body=b'{"error": {"message": "no money\\ud800\\u001b[2J"}}'), "an error with status 200: no money [2J"),
+        (Reply(body=b'{"choices": [{"message": {"content": 4}}]}'), "the reply cannot be read (its content is"),
+        (Reply(body=b"\xff\xfe"), "the reply cannot be read (no JSON)"),
+        (Reply(body=b"<p>moved</p>", status=422), "422: moved"),
+        (Reply("a\0b"), "the answer holds the control character U+0000"),
+        (Reply("a\ud800"), "the answer holds the control character U+D800"),
+        (Reply("[THINK]hm"), "empty: only thoughts, [THINK] is never closed"),
+    ],
+)  # fmt: skip
+def test_odd_replies_are_kept_as_failures_and_the_rest_goes_on(naps, tmp_path, reply, reason):
+    odd = lambda n, body: reply if said(body) == "question 1" else Reply(body=json.dumps(PARTS).encode())  # noqa: E731
+    with Stub(odd) as stub, Store(tmp_path / "s") as store:
+        found = ask(Server(stub.url, "m", retries=0), asks(3), store, on_failure="return")
+    assert [found[0], found[2]] == ["four", "four"]
+    assert found[1].reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("api", "parameters", "sent"),
+    [
+        ("chat", {"seed": None}, {"temperature", "max_tokens", "stop"}),
+        ("chat", {"max_tokens": "max_completion_tokens"}, {"temperature", "seed", "max_completion_tokens", "stop"}),
+        ("completions", {"max_tokens": None, "seed": "random_seed"}, {"temperature", "random_seed", "stop"}),
+        ("chat", {"temperature": None, "stop": None}, {"seed", "max_tokens"}),
+    ],
+)
+def test_parameters_are_left_out_or_renamed(naps, api, parameters, sent):
+    with Stub(lambda n, body: Reply("four. five")) as stub:
+        assert answers(stub, asks(1, stop=(".",)), api=api, parameters=parameters) == ["four"]
+        assert {*stub.seen[0][2]} - {"model", "messages", "prompt"} == sent
+
+
+@pytest.mark.parametrize(
+    ("refusal", "remedy"),
+    [
+        ("Unsupported parameter: 'max_tokens'", " (set writer.parameters: {max_tokens: max_completion_tokens})"),
+        ("seed: Extra inputs are not permitted", " (set writer.parameters: {seed: null})"),
+        ("temperature is not supported", " (set writer.parameters: {temperature: null})"),
+        ("max_tokens is too large: the context has 512", ""),
+        ("too long for me", ""),
+    ],
+)
+def test_the_option_is_named_where_a_parameter_is_refused(naps, refusal, remedy):
+    with Stub(lambda n, body: Reply(refusal, 400)) as stub:
+        assert answers(stub, asks(1))[0].reason == f"400: {refusal}{remedy}"
+
+
+def test_parameters_are_checked():
+    given = {"server": "http://h/v1", "name": "m"}
+    assert Writer.model_validate({**given, "parameters": {"seed": None}}).parameters == {"seed": None}
+    for bad in ({"max_tokens": "seed"}, {"seed": "model"}, {"seed": ""}, {"top": None}, {"seed": "a", "stop": "a"}):
+        with pytest.raises(ValueError, match="parameters"):
+            Writer.model_validate({**given, "parameters": bad})
 
 
 def test_cut_answers_where_they_are_allowed(naps):
@@ -245,6 +307,25 @@ class TestKey:
         assert "bad key (key)" in str(e.value)
         kept = b"".join(p.read_bytes() for p in tmp_path.iterdir())
         assert b"secret-123" not in kept + str(e.value).encode()
+
+    def test_a_bad_key_is_never_sent(self, naps, monkeypatch):
+        monkeypatch.setenv("CONTEXTUNE_API_KEY", "secret-123\r")
+        with Stub(echo) as stub:
+            with pytest.raises(UserError, match="CONTEXTUNE_API_KEY: the key holds a carriage return") as e:
+                answers(stub, asks(1))
+            assert not stub.seen
+        assert "secret" not in str(e.value) + e.value.hint
+
+    @pytest.mark.parametrize(
+        "reply", [Reply("x " * 140 + "secret-123", 400), Reply('{\\"secret-123\\"}', 400), Reply("it is secret-123")]
+    )
+    def test_what_repeats_it_is_never_kept(self, naps, monkeypatch, tmp_path, reply):
+        monkeypatch.setenv("CONTEXTUNE_API_KEY", "secret-123")
+        with Stub(lambda n, body: reply) as stub, Store(tmp_path / "s") as store:
+            (found,) = ask(Server(stub.url, "m"), asks(1), store, on_failure="return")
+        assert isinstance(found, Failure)
+        kept = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+        assert b"secret" not in kept + found.reason.encode()
 
     def test_openais_key_goes_to_openai_only(self, naps, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")

@@ -75,9 +75,9 @@ def test_all_that_decides_the_answer_is_in_the_key(name):
 
 
 def test_key():
-    assert {*CHANGES, "source"} == {f.name for f in dataclasses.fields(Request)}
+    assert {*CHANGES, "source", "judge"} == {f.name for f in dataclasses.fields(Request)}
     assert BASE.key("a") != BASE.key("b")
-    assert dataclasses.replace(BASE, source="other").key("a") == BASE.key("a")
+    assert dataclasses.replace(BASE, source="other", judge=str).key("a") == BASE.key("a")
     assert Request("p", temperature=0).key("a") == Request("p", temperature=0.0).key("a")
     assert Request("p", stop=("a", "b")).key("e") != Request("p", stop=("ab",)).key("e")
     # Answers of old runs are found under it.

@@ -15,8 +15,9 @@ from contextune.core.sequence import Record, Segment, Tokenizer
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
 
-from .options import Augment, shorthand
+from .options import Augment, with_defaults
 from .prompt_style import style_of
+from .room import MARGIN, WINDOW, prompt_tokens, window_of
 from .stage import AugmentJob, augment, passages, round_trip
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def augment_texts(
     writer: Any = "pocket",
     *,
     tokenizer: Tokenizer | None = None,
-    filters: Seq[str | Mapping[str, Any]] = (),
+    filters: Seq[str | Mapping[str, Any]] | None = None,
     split: str = "none",
     store: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -45,28 +46,31 @@ def augment_texts(
     is asked twice. Returns rows {id, prompt, text, from, source, passage, operation, version, request, seen, writer,
     kept}; `kept` is False where a filter left a text out. Raises UserError.
     """
-    options = parse_options(
-        lambda: Augment.model_validate(
-            {**shorthand(list(operations)), "filters": list(filters), "split": split, "failures": 1.0}  # type: ignore[dict-item]
-        ),
-        "augment",
-    )
+    said = {
+        "operations": list(operations), "filters": filters if filters is None else list(filters), "split": split,
+        "failures": 1.0,
+    }  # fmt: skip
+    options = parse_options(lambda: Augment.model_validate(said), "augment")
     records = [_record(text, place) for place, text in enumerate(texts)]
     path, load, engine, tokenizer = _opened(writer, tokenizer)
+    style, window = style_of(path), window_of(models.check(path)) if Path(path).is_dir() else WINDOW
+    options = with_defaults(options, style)
+    asker = StoredWriter(engine, Path(store) if store is not None else None, tokenizer, progress=progress)
     context = BindContext(
         tokenizer,
         records,
         model=path,
         load_model=load,
-        writer=StoredWriter(engine, Path(store) if store is not None else None, tokenizer, progress=progress),
-        prompt_style=style_of(path),
+        writer=replace(asker, retries=options.retries or 0, window=window - MARGIN),
+        prompt_style=style,
+        prompt_tokens=prompt_tokens(options, None, style, window),
         corpus=tuple(passages(records, "none")),
         progress=progress,
     )
     context = replace(context, apply=round_trip(context))
     rows = [(r, SOURCE) for r in records]
     sizes: Callable[[Seq[Record]], list[int]] = lambda found: [0] * len(found)  # noqa: E731
-    made = augment(AugmentJob(options, rows, context, context.writer, sizes, LONG))  # type: ignore[arg-type]
+    made = augment(AugmentJob(options, rows, context, context.writer, sizes, LONG, insist=True))  # type: ignore[arg-type]
     return made.rows
 
 

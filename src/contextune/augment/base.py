@@ -50,6 +50,8 @@ class Inferred:
     """Ids of the other passages that the writer had in its context."""
     read: str = ""
     """Their text: what may be named beside what the passage itself names."""
+    shown: tuple[str, ...] = ()
+    """The demonstrations in the writer's prompt."""
     request: str = ""
     """The store's key of the request that was answered so; empty where no model was asked."""
 

@@ -42,6 +42,16 @@ def write(made: list[ExportRow], file: Path) -> None:
         raise UserError(f"{file}: cannot be written ({e.strerror})", "give another --out") from None
 
 
+def write_failures(failed: list[ExportRow], file: Path) -> Path | None:
+    """Lists what failed beside `file`, and says where; an older list is removed where nothing did."""
+    beside = file.with_name(f"{file.stem}.failures.jsonl")
+    if failed:
+        write(failed, beside)
+        return beside
+    beside.unlink(missing_ok=True)
+    return None
+
+
 def push(made: list[ExportRow], name: str) -> str:
     """Puts the rows on the Hugging Face hub as a private data set; where it lies."""
     from datasets import Dataset

@@ -18,8 +18,9 @@ from contextune.core import registry
 from contextune.core.options import Named, Options
 
 from .base import OperationOption
-from .filters.base import FilterOption
+from .filters.base import FilterOption, parse_filter
 from .mixing import Mix, Replay
+from .prompted import Prompted
 from .sentence_split import Split
 
 
@@ -35,13 +36,24 @@ class Augment(Options):
         "none", description="a text's sentences as records of their own; independent: alone; cumulative: after the rest"
     )
     keep: bool = Field(True, description="the originals are trained on as well")
-    filters: tuple[FilterOption, ...] = Field((), description="filters that judge the inferred texts, in this order")
+    filters: tuple[FilterOption, ...] | None = Field(
+        None,
+        description="filters that judge the inferred texts, in this order; default: those of what is certainly no text "
+        "and duplicates, none for the pocket model; []: none",
+    )
     mix: Mix | None = Field(None, description="weights or shares of original, made and general text")
     prompt_style: Literal["auto", "plain", "pocket"] = Field(
         "auto", description="how the writer is asked; auto: pocket where the pocket model writes, else plain"
     )
     data: tuple[str, ...] = Field((), description="sources of the stage that are augmented; default: all")
     atleast: int = Field(0, ge=0, description="texts that each record should have; more are asked for, then it is said")
+    retries: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="how often a request whose answer was cut or of no use is asked again, with more tokens or another "
+        "seed; default: 2, 0 for the pocket model",
+    )
     failures: float = Field(0.05, ge=0.0, le=1.0, description="share of requests that may fail before it is an error")
 
     @model_validator(mode="after")
@@ -55,6 +67,24 @@ class Augment(Options):
         return self
 
 
+SAFE = (
+    {"filter": "malformed", "ends": False, "markup": False},
+    {"filter": "duplicate", "originals": False},
+)
+"""Filters by default: an answer of any form passes them."""
+RETRIES = 2
+
+
+def with_defaults(options: Augment, prompt_style: str) -> Augment:
+    """What is left to the writer's sort is settled: the pocket model's texts are taken as they are."""
+    bare = prompt_style == "pocket" or not any(isinstance(o, Prompted) for o in options.operations)
+    values: dict[str, Any] = {
+        "filters": () if bare else tuple(map(parse_filter, SAFE)),
+        "retries": 0 if bare else RETRIES,
+    }
+    return options.model_copy(update={k: v for k, v in values.items() if getattr(options, k) is None})
+
+
 def shorthand(value: object) -> object:
     """A name or a list of operations stands for the mapping that holds them."""
     if isinstance(value, str):
@@ -65,6 +95,8 @@ def shorthand(value: object) -> object:
 def parts(options: Augment, folder: Path | None, prompt_style: str) -> dict[str, Any]:
     """What decides the texts of a stage, beside its records: part of a run's identity."""
     said = options.model_dump(mode="json", exclude={"failures"})
+    if not said["retries"]:
+        del said["retries"]  # runs from before it was an option keep their identity
     return {
         "options": said,
         "prompt_style": prompt_style,

@@ -91,6 +91,13 @@ class PromptTemplate(Strict):
         return fill(template, **{**values, "demonstrations": self.demonstrations})
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """Texts and answers of the demonstrations that a prompt shows."""
+        if not any("demonstrations" in jinja.variables(t) for t in self.prompts):
+            return ()
+        return tuple(text for d in self.demonstrations for text in (d.text, *d.made))
+
+    @property
     def hash(self) -> str:
         return digest(self.model_dump(mode="json", exclude={"about"}))
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from contextune.core.binding import BindContext
-from contextune.core.encoding import count
+from contextune.core.encoding import count, encode
+from contextune.core.errors import UserError
+from contextune.data.chunking import chunk
 from contextune.generation.protocol import Failure, Request
 
 from . import replies as reading
 from .base import Inferred, Operation, Passage
 from .corpus_context import CorpusContext, CorpusForm
+from .demonstrations import copied
 from .entity_names import apart
 from .prompt_template import PromptTemplate, load
 from .sentence_split import sentences, untitled
@@ -61,7 +64,8 @@ class Prompted(Operation):
 
     def infer(self, passages: Seq[Passage], context: BindContext) -> Iterator[Inferred]:
         template = self.prompt_template(context.folder, context.prompt_style)
-        yield from self.answers(context, template, self.asks(passages, context, template))
+        pieces = fitting(passages, context, template, f"operation {self.name}")
+        yield from self.answers(context, template, self.asks(pieces, context, template))
 
     def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
         return (ask for p in passages for ask in units(p, template))
@@ -87,14 +91,24 @@ class Prompted(Operation):
             template.stop,
             operation=self.label,
             source=ask.passage.id,
+            judge=lambda answer: self.useless(template, ask, answer),
         )
+
+    def useless(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> str:
+        """Why nothing in an answer is of use; "" where something is."""
+        found = [prompt + text for prompt, text in self.texts(template, ask, answer)]
+        if not found:
+            return f"no text in the answer: {' '.join(answer.split())[:100]}"
+        source = "\n".join((ask.passage.before, ask.passage.text, *(p.text for p in ask.seen)))
+        reasons = [copied(text, source, template.shown) for text in found]
+        return "" if "" in reasons else reasons[0]
 
     def made(self, template: PromptTemplate, ask: PromptRequest, answer: str, key: str) -> Iterator[Inferred]:
         """What an answer gives; a question stands without loss before its answer."""
         read = "\n".join(p.text for p in ask.seen)
         rest = (ask.passage, self.label), tuple(p.id for p in ask.seen), read
         for prompt, text in self.texts(template, ask, answer):
-            yield Inferred(text, *rest[0], prompt, rest[1], rest[2], key)
+            yield Inferred(text, *rest[0], prompt, rest[1], rest[2], template.shown, key)
 
     def texts(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> Iterator[tuple[str, str]]:
         """(what precedes it without loss, text) for each text in an answer."""
@@ -131,6 +145,37 @@ class Global(Prompted):
         corpus = "\n".join(p.text.strip() for p in seen)
         for a in units(passage, template, [p for p in seen if p.text != passage.text]):
             yield PromptRequest(passage, a.template, {**a.values, "corpus": corpus}, seen)
+
+
+def fitting(passages: Seq[Passage], context: BindContext, template: PromptTemplate, what: str) -> list[Passage]:
+    """The passages, those too long for the writer in pieces, which is said. UserError where the prompt alone is."""
+    found, cut, room = list[Passage](), list[Passage](), context.prompt_tokens
+
+    def size(p: Passage, text: str) -> int:
+        """Tokens of the longest prompt; bytes, which are no fewer, where they fit."""
+        prompts = [template.render(t, text=text, before=p.before) for t in template.prompts]
+        longest = max(len(prompt.encode("utf-8", "replace")) for prompt in prompts)
+        return longest if longest <= room else max(len(encode(prompt, context.tokenizer)) for prompt in prompts)
+
+    for p in passages:
+        if template.each != "passage" or size(p, p.text) <= room:
+            found.append(p)
+            continue
+        if (bare := size(p, "")) >= room:
+            raise UserError(
+                f"{what}: its prompt alone has {bare:,} tokens, the writer has room for {room:,}",
+                "use a writer with a longer context, lower max_tokens, or give a shorter prompt",
+            )
+        parts = chunk(p.text, context.tokenizer, room - bare)
+        cut += [replace(p, id=f"{p.id}/part{i}", text=text) for i, text in enumerate(parts, 1)]
+        found += cut[-len(parts) :]
+    if cut:
+        long = len({p.id.rpartition("/")[0] for p in cut})
+        context.warn(
+            f"{what}: {long} of {len(passages)} texts are longer than the writer has room for "
+            f"({room:,} tokens with the prompt) and are read in {len(cut)} pieces"
+        )
+    return found
 
 
 def units(passage: Passage, template: PromptTemplate, seen: Seq[Passage] = ()) -> Iterator[PromptRequest]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from contextune.generation.thoughts import without_thoughts
+
 _MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+")
 _QUESTION = re.compile(r"^\W*(?:question|q)\s*\d*\s*[:.)]\W*\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"^\W*(?:answer|a)\s*\d*\s*[:.)]\W*\s*", re.IGNORECASE)
@@ -12,8 +14,7 @@ _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("`", "`"), ("**", "**"))
 
 def said(answer: str) -> str:
     """The answer without a reasoning model's thoughts; empty where it never ended them."""
-    rest = answer.rpartition("</think>")[2]
-    return "" if rest.lstrip().startswith("<think>") else rest.strip()
+    return without_thoughts(answer)[0].strip()
 
 
 def lines(answer: str) -> list[str]:

@@ -14,6 +14,7 @@ from contextune.core.sequence import Record, Segment
 from contextune.generation.stored_writer import StoredWriter
 
 from .base import Inferred, Operation, Passage
+from .demonstrations import NoDemonstrations
 from .filters import exact, run_filters
 from .mixing import achieved, portions
 from .options import Augment, parts
@@ -37,6 +38,8 @@ class AugmentJob:
     room: int
     """Tokens that a target may have."""
     replay: Seq[tuple[Record, str]] = ()
+    insist: bool = False
+    """Whether what has failed in earlier runs too is asked anew; no share of failures is then an error."""
     oracle: Seq[Record] | None = None
     """What a perfect writer would have made, where a world knows it; None elsewhere."""
 
@@ -63,6 +66,9 @@ def augment(job: AugmentJob) -> Augmented:
     originals = [(p, name) for r, name in job.records for p in pieces(r, options.split)]
     source = {r.id: (r, name) for r, name in chosen}
     made, kept, filters, short = _enough(job, [r for r, _ in chosen])
+    if _stuck(job):  # the same would be too many in every run
+        job = replace(job, writer=(writer := job.writer.anew()), context=replace(job.context, writer=writer))
+        made, kept, filters, short = _enough(job, [r for r, _ in chosen])
     numbered = _numbered(made, job)
     rows, dropped = [_row(m, id, job) for m, id in numbered], {id(m) for m in made} - {id(m) for m in kept}
     records = [(_record(m, n, job), m, source[m.passage.record][1]) for m, n in numbered if id(m) not in dropped]
@@ -78,6 +84,7 @@ def augment(job: AugmentJob) -> Augmented:
         "by_operation": _by_operation(rows, job.writer),
         "filters": [*filters, *([fits] if fits["in"] > fits["out"] else [])],
         "shortfall": short,
+        **({"failures": job.writer.listed} if job.writer.listed else {}),
         "prompt_style": job.context.prompt_style,
         **({"mix": mixed} if mixed else {}),
     }
@@ -106,13 +113,21 @@ def infer(operations: Iterable[Operation], records: Seq[Record], split: Split, c
     return [m for o in operations for m in o.infer(read[o.reads], context) if m.text.strip()]
 
 
+def _stuck(job: AugmentJob) -> bool:
+    """Whether there are too many failures, all of them from earlier runs."""
+    failed, total = job.writer.failed()
+    writer, limit = job.writer, 0.0 if job.insist else job.options.failures
+    lacking = len(writer.listed) if job.insist else failed
+    return bool(writer.retries) and not (writer.plan or writer.fresh or writer.insist) and lacking > limit * total
+
+
 def _enough(
     job: AugmentJob, records: Seq[Record]
 ) -> tuple[list[Inferred], list[Inferred], list[dict[str, Any]], dict[str, Any]]:
     """(made, kept, accounts of the filters, shortfall); where records have too few texts, sampled again."""
     options = job.options
     made = infer(options.operations, records, options.split, job.context)
-    kept, filters = run_filters(made, options.filters, job.context)
+    kept, filters = _filtered(made, job)
     asking = [o for o in options.operations if isinstance(o, Prompted)]
     for attempt in range(1, ATTEMPTS + 1):
         lacking = _lacking(kept, records, options.atleast)
@@ -120,9 +135,16 @@ def _enough(
         if not short or not asking or job.writer.plan:
             break
         made += infer([o.again(attempt) for o in asking], short, options.split, job.context)
-        kept, filters = run_filters(made, options.filters, job.context)
+        kept, filters = _filtered(made, job)
     lacking = _lacking(kept, records, options.atleast)
     return made, kept, filters, {"atleast": options.atleast, "records": lacking} if options.atleast else {}
+
+
+def _filtered(made: Seq[Inferred], job: AugmentJob) -> tuple[list[Inferred], list[dict[str, Any]]]:
+    """(kept, accounts): demonstrations of the prompts are never kept."""
+    first = (NoDemonstrations(),) if any(m.shown for m in made) else ()
+    kept, accounts = run_filters(made, (*first, *(job.options.filters or ())), job.context)
+    return kept, [a for a in accounts if a["filter"] != NoDemonstrations.name or a["in"] > a["out"]]
 
 
 def _lacking(kept: Iterable[Inferred], records: Iterable[Record], least: int) -> dict[str, int]:
@@ -233,11 +255,15 @@ def _by_operation(rows: list[dict[str, Any]], writer: StoredWriter) -> dict[str,
         counts |= {"requests": count.requests, "answered": count.answered, "failed": count.failed}
         if count.missing:
             counts["missing"] = count.missing
+        if count.unusable:
+            counts["unusable"] = count.unusable
     return found
 
 
 def _warnings(job: AugmentJob, short: dict[str, Any]) -> list[str]:
-    found = [job.writer.refuse(job.options.failures, "augment")]
+    found = [job.writer.refuse(1.0 if job.insist else job.options.failures, "augment")]
+    if useless := sum(c.unusable for c in job.writer.counts.values()):
+        found.append(f"augment: the answers to {useless} of {job.writer.failed()[1]} requests gave no text of use")
     if short.get("records") and not job.writer.plan:
         few = list(short["records"].items())
         shown = ", ".join(f"{id}: {n}" for id, n in few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from contextune.experiment.recipe import Recipe
 
 Several = list[str] | None
-_DEFAULTS = {"model": "pocket", "split": "none", "prompt_style": "auto", "kind": "text"}
+_DEFAULTS = {"split": "none", "prompt_style": "auto", "kind": "text"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,17 +30,35 @@ def add_to(app: typer.Typer) -> None:
         operation: Annotated[
             Several, typer.Option("--operation", help="A name, or '{operation: NAME, key: value}'; may be repeated.")
         ] = None,
-        model: Annotated[str, typer.Option(help="Who writes: 'pocket', a model folder or a hub id.")] = "pocket",
+        model: Annotated[
+            str | None,
+            typer.Option(
+                help="Who writes: a model folder, a hub id or 'pocket', the default for texts in its language."
+            ),
+        ] = None,
         server: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that writes instead.")] = None,
         name: Annotated[str | None, typer.Option(help="With --server: the model's name there.")] = None,
         split: Annotated[str, typer.Option(help="none, independent, cumulative: sentences one by one.")] = "none",
         prompt_style: Annotated[
             str, typer.Option(help="auto, plain, pocket: the prompts that the writer gets.")
         ] = "auto",
-        filters: Annotated[Several, typer.Option("--filter", help="A filter; may be repeated.")] = None,
+        filters: Annotated[
+            Several, typer.Option("--filter", help="A filter, or 'none'; may be repeated. Default: a safe set.")
+        ] = None,
+        retries: Annotated[
+            int | None,
+            typer.Option(min=0, max=10, help="How often a cut or useless answer is asked again. Default: 2."),
+        ] = None,
+        failures: Annotated[
+            float | None,
+            typer.Option(min=0, max=1, help="Share of requests that may fail; more is exit 1. Default: 1."),
+        ] = None,
         kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
         column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
-        out: Annotated[Path, typer.Option(help="File to write; the store is put beside it.")] = Path("made.jsonl"),
+        out: Annotated[Path, typer.Option(help="File to write; failures are listed beside it.")] = Path("made.jsonl"),
+        store: Annotated[
+            Path | None, typer.Option(help="Folder of what was asked already. Default: beside the first source.")
+        ] = None,
         form: Annotated[str, typer.Option("--format", help="jsonl, alpaca, sharegpt, messages.")] = "jsonl",
         instruction: Annotated[str, typer.Option(help="Stands before texts without a prompt, in conversations.")] = "",
         originals: Annotated[bool, typer.Option("--originals", help="Your own texts are written as well.")] = False,
@@ -53,8 +73,22 @@ def add_to(app: typer.Typer) -> None:
         """Infer texts from texts: rephrase, reverse, conclude, link, ask. Give the same command again to resume."""
         if list_:
             return show_operations(as_json)
-        options = {"operations": operation, "split": split, "prompt_style": prompt_style, "filters": filters}
-        given = {"model": model, "kind": kind, "server": server, "name": name, "column": column, **options}
+        options: dict[str, Any] = {
+            "operations": operation,
+            "split": split,
+            "prompt_style": prompt_style,
+            "filters": filters,
+        }
+        options |= {"retries": retries, "failures": failures}
+        given = {
+            "model": model,
+            "kind": kind,
+            "server": server,
+            "name": name,
+            "column": column,
+            "store": store,
+            **options,
+        }
         recipe, base = _recipe(sources or [], out, given)
         from contextune.augment import export
         from contextune.core.environment import quiet_libraries
@@ -65,18 +99,26 @@ def add_to(app: typer.Typer) -> None:
         quiet_libraries()
         looking = bool(dry_run or status or trace)
         say = reporter(as_json or looking)
-        prepared = standalone.run(recipe, base, arm or (), say.say, plan=looking)
+        implied = not (model or server) and not _is_recipe(sources or []) and not (status or trace)
+        prepared = standalone.run(recipe, base, arm or (), say.say, plan=looking, implied=implied)
         if trace:
             return show_trace(standalone.trace(prepared, trace), as_json)
         if status:
             return show_status(standalone.status(prepared), as_json)
         if dry_run:
             return show_plan(prepared, as_json)
+        lost = standalone.failed(prepared)
+        listed = export.write_failures(lost, out)
         made = standalone.made(prepared, originals)
+        if all(row["operation"] == "original" for row in made):
+            show_made(prepared, 0, None, listed, "", as_json)
+            raise typer.Exit(_refused(f"nothing was made, {out} is not written: {_why(lost)}"))
         rows = export.rows(made, form, instruction)
         export.write(rows, out)
         where = export.push(rows, push) if push else ""
-        return show_made(prepared, len(rows), out, where, as_json)
+        show_made(prepared, len(rows), out, listed, where, as_json)
+        if excess := standalone.too_many(prepared):
+            raise typer.Exit(_refused(excess))
 
 
 def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recipe, Path]:
@@ -87,8 +129,8 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
 
     if not sources:
         raise UserError("nothing to augment", "contextune augment FILE … --operation reversal, or a recipe")
-    if sources[0].endswith((".yaml", ".yml")):
-        if used := [k for k, v in given.items() if v and v != _DEFAULTS.get(k)]:
+    if _is_recipe(sources):
+        if used := [k for k, v in given.items() if v is not None and v != _DEFAULTS.get(k)]:
             option = "operation" if used[0] == "operations" else used[0]
             raise UserError(f"--{option} has no effect on a recipe", "write it in the recipe, or as KEY=VALUE")
         return recipes.load(sources[0], sources[1:]), Path(sources[0]).parent
@@ -104,10 +146,27 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
         "operations": [yaml.safe_load(o) for o in given["operations"]],
         "split": given["split"],
         "prompt_style": given["prompt_style"],
-        "filters": [yaml.safe_load(v) for v in given["filters"] or ()],
+        "filters": given["filters"] and [yaml.safe_load(v) for v in given["filters"] if v != "none"],
+        "retries": given["retries"],
+        "failures": 1.0 if given["failures"] is None else given["failures"],
     }
-    values = {"model": given["model"], "kind": given["kind"], "columns": columns, "augment": options, "writer": served}
-    return standalone.recipe_of(sources, out, values), Path()
+    values = {"model": given["model"] or "pocket", "kind": given["kind"], "columns": columns, "augment": options}
+    return standalone.recipe_of(sources, out, {**values, "writer": served, "store": given["store"]}), Path()
+
+
+def _is_recipe(sources: list[str]) -> bool:
+    return bool(sources) and sources[0].endswith((".yaml", ".yml"))
+
+
+def _refused(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def _why(lost: list[dict[str, Any]]) -> str:
+    """The commonest reasons of what failed, else that filters left nothing."""
+    reasons = Counter(row["reason"] for row in lost).most_common(3)
+    return "; ".join(f"{n} times: {reason}" for reason, n in reasons) or "the filters left out every text, see above"
 
 
 def show_operations(as_json: bool) -> None:
@@ -122,17 +181,22 @@ def show_operations(as_json: bool) -> None:
     return None
 
 
-def show_made(prepared: Prepared, rows: int, out: Path, where: str, as_json: bool) -> None:
+def show_made(
+    prepared: Prepared, rows: int, out: Path | None, failures: Path | None, where: str, as_json: bool
+) -> None:
     from contextune.experiment.augment import stages
     from contextune.experiment.augment_files import account
 
     found = {arm: account(prepared, stage) for arm, _, stage in stages(prepared)}
+    listed = str(failures) if failures else None
     if as_json:
-        return print_json({"rows": rows, "file": str(out), "hub": where or None, "arms": found})
+        file = str(out) if out else None
+        return print_json({"rows": rows, "file": file, "failures": listed, "hub": where or None, "arms": found})
     for arm, said in found.items():
         for name, n in said["by_operation"].items():
             failed = f", {n['failed']} of {n['requests']} requests failed" if n["failed"] else ""
-            print(f"{arm}: {name}: {n['made']} made, {n['kept']} kept{failed}")
+            useless = f", {n['unusable']} of {n['requests']} answers gave none" if n.get("unusable") else ""
+            print(f"{arm}: {name}: {n['made']} made, {n['kept']} kept{failed}{useless}")
         for filter in said["filters"]:
             why = ", ".join(f"{reason} {n}" for reason, n in filter["reasons"].items())
             print(
@@ -140,7 +204,10 @@ def show_made(prepared: Prepared, rows: int, out: Path, where: str, as_json: boo
             )
     for warning in prepared.warnings:
         print(f"warning: {warning}")
-    print(f"{rows} rows in {out}{f', {where}' if where else ''}; the store is {prepared.out}")
+    if failures is not None:
+        print(f"what failed is listed in {failures}; the same command asks it anew")
+    if out is not None:
+        print(f"{rows} rows in {out}{f', {where}' if where else ''}; the store is {prepared.out}")
     return None
 
 

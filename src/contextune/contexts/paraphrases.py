@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from contextune.augment.base import Passage, parse_operation
+from contextune.augment.demonstrations import copied
 from contextune.core.binding import BindContext
 from contextune.core.encoding import count
 from contextune.core.errors import UserError
@@ -156,7 +157,7 @@ def _by_operation(source: ParaphraseSource, rows: Seq[Record], context: BindCont
     for m in operation.infer(passages, replace(context, writer=writer)):
         text = (m.prompt + m.text).strip()
         record = known[m.passage.record]
-        if text and text != m.passage.text:
+        if text and text != m.passage.text and not copied(text, m.passage.text, m.shown):
             made.setdefault(stem(record.id), []).append(_like(record, f"{before}{text}{after}"))
     writer.refuse(0.5, f"paraphrases: {operation.name}")
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +21,61 @@ from .run_dir import folder_of
 if TYPE_CHECKING:
     from contextune.augment.stage import Augmented
 
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 LONG = 1_000_000
 """Tokens that a text may have: nothing is trained here."""
 ARM = "made"
+KNOWN = 0.8
+"""Share of a text's words in lower case that are words of the pocket model's language, where it is in that language."""
 
 
 def recipe_of(sources: list[str], out: Path, options: dict[str, Any]) -> Recipe:
-    """A recipe of one arm over files, for `contextune augment FILE …`; its folder lies beside `out`."""
+    """A recipe of one arm, named after `out`, over files, for `contextune augment FILE …`."""
+    arm = re.sub(r"[^\w-]+", "-", out.stem, flags=re.ASCII).strip("-_") or ARM
     value = {
-        "name": out.stem,
+        "name": arm,
         "model": options["model"],
         "data": {"source": {"path": tuple(sources), "kind": options["kind"], "columns": options["columns"],
                             **({"chunk": "none"} if options["kind"] == "text" else {})}},
-        "arms": {ARM: {"data": "source", "augment": options["augment"]}},
+        "arms": {arm: {"data": "source", "augment": options["augment"]}},
         "writer": options["writer"],
         "train": {"max_length": LONG},
-        "output": str(out.with_suffix(".store")),
+        "output": str(options["store"] or store_of(sources, out)),
     }  # fmt: skip
     return recipes.parse(value, "augment")
+
+
+def store_of(sources: list[str], out: Path) -> Path:
+    """The folder of what is asked about these sources, whatever `out` is: beside the first of them.
+
+    It lies beside `out` where one is there already, where the source is none on this machine, or where nothing can be
+    written beside it.
+    """
+    beside = out.with_suffix(".store")
+    fixed = re.split(r"[*?\[]", sources[0])[0]
+    source = Path(fixed if fixed == sources[0] else fixed.rpartition("/")[0] or os.devnull)
+    if beside.exists() or not (source.is_file() or source.is_dir()):
+        return beside
+    source = source if source.name else source.resolve()
+    name = source.name if source.is_dir() else Path(source.stem).stem if source.suffix in PACKED else source.stem
+    found = source.with_name(f"{name}.store") if name else beside
+    return found if os.access(found if found.exists() else found.parent, os.W_OK) else beside
+
+
+def refuse_foreign(prepared: Prepared) -> None:
+    """UserError where the pocket model was not asked for by name and the texts are not in its language."""
+    texts = ["".join(s.text for s in r.segments) for found in prepared.records.values() for r in found.records]
+    words = [w for text in texts for w in re.findall(r"\b[^\W\d_A-Z]+\b", text)][:2000]
+    pieces = [[t for t in prepared.tokenizer.tokenize(w) if t.strip("\ue000 ")] for w in words]
+    known = sum(len(p) == 1 for p in pieces)
+    if known < KNOWN * len(words) or not words:
+        strange = [w for w, p in zip(words, pieces, strict=True) if len(p) != 1]
+        shown = ", ".join(list(dict.fromkeys(strange))[:5]) or "there is no word of it"
+        raise UserError(
+            f"no writer is named, and the texts are not in the language of the built-in pocket model ({shown})",
+            "--model FOLDER (contextune get smollm2 fetches a small one), or --server URL --name NAME; "
+            "--model pocket asks the pocket model all the same",
+        )
 
 
 def stages(prepared: Prepared) -> Iterator[tuple[str, int, Augmented]]:
@@ -44,17 +83,47 @@ def stages(prepared: Prepared) -> Iterator[tuple[str, int, Augmented]]:
         yield from ((arm, i, r.augmented) for i, r in enumerate(ready) if r.augmented is not None)
 
 
-def run(recipe: Recipe, base: Path, arms: Iterable[str], say: Callable[[str], None], plan: bool = False) -> Prepared:
-    """The recipe's augmented arms made ready, with what they leave in its folder; with `plan` nothing is asked."""
+def run(
+    recipe: Recipe,
+    base: Path,
+    arms: Iterable[str],
+    say: Callable[[str], None],
+    plan: bool = False,
+    implied: bool = False,
+) -> Prepared:
+    """The recipe's augmented arms made ready, with what they leave in its folder; with `plan` nothing is asked.
+
+    What failed is listed, and no error; what has failed in earlier runs too is asked anew. `implied`: the pocket model
+    writes because no other writer was named.
+    """
     chosen = list(arms) or [name for name, arm in recipe.arms.items() if any(s.augment for s in arm.stages)]
     if not chosen:
         raise UserError("no arm of the recipe is augmented", "add e.g. augment: [rephrase, reversal] to an arm")
-    prepared = prepare(recipe, base, folder_of(recipe), chosen, say, plan)
+    if implied:
+        refuse_foreign(prepare(recipe, base, folder_of(recipe), chosen, plan=True))
+    prepared = prepare(recipe, base, folder_of(recipe), chosen, say, plan, insist=True)
     if not any(True for _ in stages(prepared)):
         raise UserError(f"nothing is augmented in {', '.join(chosen)}", "name an arm with augment:")
     if not plan:
         files.write(prepared)
     return prepared
+
+
+def failed(prepared: Prepared) -> list[dict[str, Any]]:
+    """{arm, source, operation, reason} of every request that gave no text."""
+    return [{"arm": arm, **row} for arm, _, stage in stages(prepared) for row in stage.account.get("failures", ())]
+
+
+def too_many(prepared: Prepared) -> str:
+    """Which arms have more failures than their `failures` allows, in words; "" where none has."""
+    found = []
+    for arm, i, stage in stages(prepared):
+        counts = stage.account["by_operation"].values()
+        lost, total = sum(c["failed"] for c in counts), sum(c["requests"] for c in counts)
+        options = prepared.arms[arm][i].stage.augment
+        if options is not None and lost > options.failures * total:
+            found.append(f"{arm}: {lost} of {total} requests failed, failures allows {options.failures:.0%}")
+    return "; ".join(found)
 
 
 def made(prepared: Prepared, originals: bool = False) -> list[dict[str, Any]]:
@@ -86,7 +155,7 @@ def status(prepared: Prepared) -> dict[str, Any]:
 
 def trace(prepared: Prepared, id: str) -> dict[str, Any]:
     """A made text with its source, and the request that it answers: prompt, answer, model, sampling."""
-    row = files.find(prepared.out, id)
+    row = files.find(prepared.out, id, next(iter(prepared.arms)))
     source = next((r for found in prepared.records.values() for r in found.records if r.id == row["source"]), None)
     said = "".join(s.text for s in source.segments) if source is not None else None
     request = looking.trace(prepared.out / "generated.sqlite", row["request"]) if row["request"] else None

@@ -42,9 +42,9 @@ def _write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
     os.replace(part, file)
 
 
-def find(out: Path, id: str) -> dict[str, Any]:
-    """The made text of an id, from what a run left; UserError where there is none."""
-    files = sorted((out / FOLDER).glob("*.jsonl"))
+def find(out: Path, id: str, first: str = "") -> dict[str, Any]:
+    """The made text of an id, from what a run left, the arm `first` before others; UserError where there is none."""
+    files = sorted((out / FOLDER).glob("*.jsonl"), key=lambda f: (not f.name.startswith(f"{first}.stage-"), f))
     if not files:
         raise UserError(f"{out}: nothing was made here yet", "run the recipe, or contextune augment, first")
     for file in files:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +36,7 @@ from contextune.models.lm_head import head_of, only_at
 from .protocol import Answer, Cost, Failure, Request
 from .replies import answer
 from .shared_prefix import shared
+from .thoughts import is_mark
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -176,6 +178,8 @@ class _Ends(StoppingCriteria):
 
     def __init__(self, requests: list[Request], tokenizer: Tokenizer, width: int, final: list[int]) -> None:
         self.requests, self.tokenizer, self.width, self.final = requests, tokenizer, width, final
+        special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
+        self.marks = {id: token for id, token in special if is_mark(token)}
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         new = input_ids[:, self.width :].tolist()
@@ -186,7 +190,11 @@ class _Ends(StoppingCriteria):
         return bool(request.stop) and any(stop in self._decode(ids) for stop in request.stop)
 
     def _decode(self, ids: list[int]) -> str:
-        return decode(ids, self.tokenizer)
+        """Without special tokens, but those that mark thoughts."""
+        if not any(i in self.marks for i in ids):
+            return decode(ids, self.tokenizer)
+        parts = [list(part) for _, part in groupby(ids, self.marks.get)]
+        return "".join(self.marks.get(p[0]) or self._decode(p) for p in parts)
 
     def answer(self, row: int, ids: list[int], read: int, seconds: float) -> Answer | Failure:
         request = self.requests[row]

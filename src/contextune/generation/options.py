@@ -14,6 +14,10 @@ EngineName = Annotated[str, name_in(registry.engines, "auto")]
 """auto, or the name of an engine."""
 
 
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+"""A parameter's name at a server."""
+
+
 class Writer(Options):
     """Who writes texts (generated prompts, augmented texts); what is asked of it, those who ask say."""
 
@@ -30,6 +34,9 @@ class Writer(Options):
     concurrency: int = Field(8, gt=0, le=512, description="server only: requests under way at once")
     retries: int = Field(6, ge=0, description="server only: of a request that met 429, 5xx, a time-out, a lost line")
     timeout: float = Field(120.0, gt=0, description="server only: seconds for one answer")
+    parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
+        {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"
+    )
     budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
@@ -53,10 +60,14 @@ class Writer(Options):
             )
         if self.prices and len(self.prices) != 2:
             raise ValueError("prices: both input and output are needed, per million tokens")
+        theirs = [self.parameters.get(name, name) for name in ("max_tokens", "seed", "temperature", "stop")]
+        for name in filter(None, theirs):
+            if theirs.count(name) > 1 or name in ("model", "messages", "prompt", "response_format", "stream"):
+                raise ValueError(f"parameters: '{name}' is the name of something else, give each a name of its own")
         return self
 
     _served: ClassVar[tuple[str, ...]] = (
-        "server", "name", "api", "concurrency", "retries", "timeout", "budget", "prices",
+        "server", "name", "api", "concurrency", "retries", "timeout", "parameters", "budget", "prices",
     )  # fmt: skip
 
     @property

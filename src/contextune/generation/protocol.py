@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,8 @@ class Request:
     `temperature` 0 is greedy; `seed` matters above that. The answer ends before the first of `stop`.
     `operation` says what asks, with its version. `source` says for which row: it is kept and shown,
     and is no part of what is asked. `schema` is a JSON Schema as text: the answer is then JSON that fits
-    it. `cut` takes an answer that `max_tokens` cut short; else that is a Failure.
+    it. `cut` takes an answer that `max_tokens` cut short; else that is a Failure. `judge` gives the reason why
+    an answer is of no use to who asks, "" where it is of some; it is no part of what is asked either.
     """
 
     prompt: str
@@ -28,6 +29,7 @@ class Request:
     source: str = field(default="", compare=False)
     schema: str = ""
     cut: bool = False
+    judge: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
     def key(self, identity: str) -> str:
         """A hash of everything that decides the answer of the engine of that identity."""

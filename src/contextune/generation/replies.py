@@ -1,4 +1,4 @@
-"""From what a model said to the answer: thoughts removed, ended at the first stop, held against a schema.
+"""From what a model said to the answer: thoughts removed (thoughts.py), ended at the first stop, held against a schema.
 
 <think>The river is older.</think>
 ```json
@@ -17,27 +17,42 @@ from typing import Any
 from contextune.core.errors import UserError
 
 from .protocol import Answer, Cost, Failure, Request
+from .thoughts import without_thoughts
+
+OVER_LONG = "over-long"
+_ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+"""No part of any text: control characters but white space, and halves of a pair of UTF-16."""
 
 
 def answer(said: str, request: Request, cut: bool, cost: Cost, empty: bool = False) -> Answer | Failure:
     """The answer in what a model said; `cut` says that max_tokens ended it, `empty` that no text is a text too."""
-    text = ended(spoken(said), request.stop)
-    stopped = len(text) < len(spoken(said))
+    spoken, opened = without_thoughts(said)
+    text = ended(spoken, request.stop)
+    stopped = len(text) < len(spoken)
     if cut and not stopped and not request.cut:
-        return Failure(f"over-long: cut at {request.max_tokens} tokens", cost=cost)
+        return Failure(f"{OVER_LONG}: cut at {request.max_tokens} tokens", cost=cost)
+    if opened:
+        return Failure(f"empty: only thoughts, {opened} is never closed", cost=cost)
     if not text.strip() and not empty:
         return Failure("empty: only thoughts" if said.strip() else "empty", cost=cost)
-    if not request.schema:
-        return Answer(text, cost)
-    fitted = fit(text, request.schema)
-    return Failure(fitted.reason, cost=cost) if isinstance(fitted, Failure) else Answer(fitted, cost)
+    if request.schema:
+        fitted = fit(text, request.schema)
+        if isinstance(fitted, Failure):
+            return Failure(fitted.reason, cost=cost)
+        text = fitted
+    if odd := _ODD.search(text):
+        return Failure(f"the answer holds the control character U+{ord(odd[0]):04X}", cost=cost)
+    return Answer(text, cost)
 
 
-def spoken(said: str) -> str:
-    """Without a reasoning model's thoughts; a chat template may have opened them before the answer began."""
-    rest = re.sub(r"<think>.*?</think>\s*", "", said, flags=re.DOTALL)
-    rest = rest.rpartition("</think>")[2].lstrip() if "</think>" in rest else rest
-    return rest.partition("<think>")[0]
+def blames_answer(reason: str) -> bool:
+    """Whether a failure's reason is what the model said: sampled anew, it may say better."""
+    return reason.startswith((OVER_LONG, "empty", "the answer", "does not fit the schema", "no JSON", "broken JSON"))
+
+
+def printable(text: str) -> str:
+    """In one line, without what a terminal or a file would take for more than text."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def ended(text: str, stop: tuple[str, ...]) -> str:

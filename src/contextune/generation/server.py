@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cached_property
@@ -21,8 +22,11 @@ from contextune.core.errors import UserError
 from contextune.models import load_tokenizer
 
 from .budget import Budget, CostEstimate, counted
+from .key import check_key, holds, scrubbed
 from .protocol import Answer, Cost, Failure, Request
-from .replies import answer, validator
+from .proxies import http_client, proxy_of
+from .replies import answer, printable, validator
+from .reply_body import Said, reply_of, words
 
 if TYPE_CHECKING:
     from contextune.core.sequence import Tokenizer
@@ -32,6 +36,11 @@ if TYPE_CHECKING:
 KEY = "CONTEXTUNE_API_KEY"
 HOPELESS = ("401:", "403:", "404:")
 """Statuses that every other request would get too."""
+PARAMETERS = ("max_tokens", "temperature", "seed", "stop")
+_UNKNOWN = re.compile(
+    r"un(?:supported|recogni[sz]ed|known|expected)|extra|not (?:\w+ )?(?:support|permitt|allow)|forbidden", re.I
+)
+"""A refusal of a parameter as such, not of its size."""
 _AGAIN = "That did not work: {reason}. Answer once more, with JSON alone that fits this JSON Schema: {schema}"
 
 
@@ -39,6 +48,7 @@ _AGAIN = "That did not work: {reason}. Answer once more, with JSON alone that fi
 class Server:
     """The model `name` at `url`. Requests that fail for a passing reason are tried `retries` times more.
 
+    `parameters` says what the server calls max_tokens, seed, temperature and stop; None: it gets none of that name.
     `prices` are those of a million tokens read and written; they and the budget go by the server's own counts
     where it gives them, else by the tokenizer's, else by three bytes a token. The budget is that of this object.
     """
@@ -56,12 +66,14 @@ class Server:
         max_tokens_total: int | None = None,
         prices: tuple[float, float] | None = None,
         tokenizer: Tokenizer | None = None,
+        parameters: Mapping[Any, str | None] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.url, self.name, self.api = url.rstrip("/"), name, api
         self.concurrency, self.retries, self.timeout = concurrency, retries, timeout
         self.budget, self.prices = Budget(max_requests, max_tokens_total), prices
         self.tokenizer, self.say = tokenizer, say
+        self.parameters = dict(parameters or {})
         self._structured = api == "chat"
 
     @classmethod
@@ -74,13 +86,15 @@ class Server:
             timeout=writer.timeout,
             max_requests=writer.budget.get("requests"), max_tokens_total=writer.budget.get("tokens"),
             prices=(writer.prices["input"], writer.prices["output"]) if writer.prices else None,
-            tokenizer=load_tokenizer(path) if writer.model is not None else None, say=say,
+            tokenizer=load_tokenizer(path) if writer.model is not None else None,
+            parameters=dict(writer.parameters), say=say,
         )  # fmt: skip
 
     @property
     def identity(self) -> str:
         """Of the server and its model's name: what the server serves under that name cannot be seen from here."""
-        text = json.dumps(["server", self.url, self.name, self.api])
+        left_out = sorted(name for name, theirs in self.parameters.items() if theirs is None)
+        text = json.dumps(["server", self.url, self.name, self.api, *([left_out] if left_out else [])])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def estimate(self, requests: Sequence[Request]) -> CostEstimate:
@@ -159,94 +173,114 @@ class Server:
     def _ask(self, request: Request) -> Answer | Failure:
         """One request, in a thread of its own; what does not fit its schema is asked once more."""
         began, turns = time.monotonic(), [{"role": "user", "content": request.prompt}]
-        costs: list[tuple[int | None, int | None]] = []
+        costs: list[Said] = []
         for retry in (False, True):
-            said, cut, usage, trouble = self._say(request, turns)
-            costs.append(usage)
-            cost = Cost(_sum(c[0] for c in costs), _sum(c[1] for c in costs), time.monotonic() - began)
+            said, trouble = self._say(request, turns)
+            costs.append(said)
+            cost = Cost(_sum(c.read for c in costs), _sum(c.wrote for c in costs), time.monotonic() - began)
             if trouble is not None:
                 return replace(trouble, cost=cost)
-            result = answer(said, request, cut, cost)
-            if isinstance(result, Answer) or retry or not request.schema or cut or not said.strip():
+            result = self._answer(said, request, cost)
+            if isinstance(result, Answer) or retry or not request.schema or said.cut or not said.text.strip():
                 break
             complaint = _AGAIN.format(reason=result.reason, schema=request.schema)
-            turns += [{"role": "assistant", "content": said}, {"role": "user", "content": complaint}]
+            turns += [{"role": "assistant", "content": said.text}, {"role": "user", "content": complaint}]
         return result
 
-    def _say(
-        self, request: Request, turns: list[dict[str, str]]
-    ) -> tuple[str, bool, tuple[int | None, int | None], Failure | None]:
-        """(what the server's model said, whether it was cut, (tokens read, written), or why there is nothing)."""
+    def _answer(self, said: Said, request: Request, cost: Cost) -> Answer | Failure:
+        try:
+            result = answer(said.text, request, said.cut, cost)
+        except RecursionError:  # JSON nested too deep for its schema
+            result = Failure("does not fit the schema: nested too deep", cost=cost)
+        if isinstance(result, Failure):
+            return replace(result, reason=self._scrubbed(result.reason))
+        return result if not holds(result, self._key) else Failure("the answer repeats the server's key", cost=cost)
+
+    def _say(self, request: Request, turns: list[dict[str, str]]) -> tuple[Said, Failure | None]:
+        """What the server's model said, or why there is nothing."""
         import openai
 
         try:
-            reply = self._send(request, turns)
-            choice, usage = reply.choices[0], getattr(reply, "usage", None)
-            message = getattr(choice, "message", None)
-            said = (message.content if message is not None else choice.text) or ""
-            tokens = (getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None))
+            said = reply_of(self._send(request, turns))
         except openai.APITimeoutError:
-            return "", False, (None, None), self._failed(f"no answer within {self.timeout:g} s{self._tries}", True)
+            return Said(), self._failed(f"no answer within {self.timeout:g} s{self._tries}", True)
         except openai.APIConnectionError as e:
-            return "", False, (None, None), self._failed(f"connection lost{self._tries}: {e.__cause__ or e}", True)
+            return Said(), self._failed(f"connection lost{self._tries}: {e.__cause__ or e}", True)
         except openai.APIStatusError as e:
             passing = e.status_code in (408, 409, 429) or e.status_code >= 500
             text = f"{e.status_code}{self._tries if passing else ''}: {_message(e)}"
-            return "", False, (None, None), self._failed(text, passing)
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError, LookupError) as e:
-            return "", False, (None, None), self._failed(f"the reply cannot be read ({type(e).__name__}: {e})", True)
-        refusal = getattr(message, "refusal", None) or (choice.finish_reason == "content_filter" and "content filter")
-        trouble = self._failed(f"refused: {refusal}", False) if refusal and not said else None
-        return said, choice.finish_reason == "length", tokens, trouble
+            return Said(), self._failed(text + self._remedy(text), passing)
+        except Exception as e:  # whatever a reply may do to its reader
+            return Said(), self._failed(f"the reply cannot be read ({type(e).__name__}: {e})", True)
+        return said, self._failed(said.trouble, said.passing) if said.trouble else None
 
-    def _send(self, request: Request, turns: list[dict[str, str]]) -> Any:
-        """The reply, by the client's own retries; without the schema where the server does not know of such."""
+    def _send(self, request: Request, turns: list[dict[str, str]]) -> str:
+        """The body of the reply, by the client's own retries; without the schema where the server knows of no such."""
         import openai
 
-        common: dict[str, Any] = {"model": self.name, "temperature": request.temperature, "seed": request.seed}
-        common["max_completion_tokens" if self._openai else "max_tokens"] = request.max_tokens
-        if request.stop:
-            common["stop"] = list(request.stop)
+        body = self._sampling(request)
         if self.api == "completions":
-            common["max_tokens"] = request.max_tokens
-            common.pop("max_completion_tokens", None)
             prompt = "\n\n".join(turn["content"] for turn in turns)
-            return self._client.completions.create(prompt=prompt, **common)
+            complete = self._client.completions.with_raw_response.create
+            return str(complete(model=self.name, prompt=prompt, extra_body=body).text)
+        chat = self._client.chat.completions.with_raw_response.create
         if request.schema and self._structured:
             named = {"name": "answer", "schema": json.loads(request.schema)}
-            wanted = {"type": "json_schema", "json_schema": named}
+            wanted = {"response_format": {"type": "json_schema", "json_schema": named}}
             try:
-                return self._client.chat.completions.create(messages=turns, response_format=wanted, **common)
+                return str(chat(model=self.name, messages=turns, extra_body={**body, **wanted}).text)
             except (openai.BadRequestError, openai.UnprocessableEntityError):
                 self._structured = False
-        return self._client.chat.completions.create(messages=turns, **common)
+        return str(chat(model=self.name, messages=turns, extra_body=body).text)
+
+    def _sampling(self, request: Request) -> dict[str, Any]:
+        """Under the names that the server has for it."""
+        most = "max_completion_tokens" if self._openai and self.api == "chat" else "max_tokens"
+        values = {"temperature": request.temperature, "seed": request.seed, "max_tokens": request.max_tokens}
+        if request.stop:
+            values["stop"] = list(request.stop)  # type: ignore[assignment]
+        theirs = {"max_tokens": most, **self.parameters}
+        return {name: value for ours, value in values.items() if (name := theirs.get(ours, ours)) is not None}
+
+    def _remedy(self, refusal: str) -> str:
+        """What to do where the server refuses a parameter that it gets."""
+        found = next((n for n in PARAMETERS if n in refusal and n not in self.parameters), None)
+        if found is None or not _UNKNOWN.search(refusal):
+            return ""
+        other = "max_completion_tokens" if found == "max_tokens" else "null"
+        return f" (set writer.parameters: {{{found}: {other}}})"
 
     def _reach(self) -> None:
         """Asks for the list of models: something must answer, and not refuse the key."""
         import_openai()
         import openai
 
+        check_key(self._key, self._key_name)
+        client = self._client.with_options(max_retries=min(self.retries, 1), timeout=min(self.timeout, 10.0))
         try:
-            self._client.with_options(max_retries=min(self.retries, 1), timeout=min(self.timeout, 10.0)).models.list()
+            client.models.with_raw_response.list()
         except openai.APIConnectionError as e:
-            why = self._scrubbed(str(e.__cause__ or e))
+            proxy = proxy_of(self.url)
+            why = printable(self._scrubbed(str(e.__cause__ or e))) + (
+                f", through the proxy in {proxy}" if proxy else ""
+            )
             raise UserError(
                 f"writer.server {self.url}: nothing answers there ({why})", "start the server, or correct writer.server"
             ) from None
         except (openai.AuthenticationError, openai.PermissionDeniedError) as e:
             raise UserError(
                 f"writer.server {self.url}: it refuses the key ({e.status_code}: {self._scrubbed(_message(e))})",
-                f"set the environment variable {KEY} to a key of that server",
+                f"set the environment variable {self._key_name} to a key of that server",
             ) from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError):
             pass  # something answers; not every server lists its models
 
     def _failed(self, reason: str, passing: bool) -> Failure:
-        return Failure(self._scrubbed(" ".join(reason.split())[:300]), passing=passing)
+        return Failure(printable(self._scrubbed(reason))[:300], passing=passing)
 
     def _scrubbed(self, text: str) -> str:
         """Without the key, should the server repeat it."""
-        return text.replace(self._key, "(key)") if self._key else text
+        return scrubbed(text, self._key)
 
     @property
     def _tries(self) -> str:
@@ -257,15 +291,25 @@ class Server:
         return self.url.startswith("https://api.openai.com/")
 
     @property
+    def _key_name(self) -> str:
+        return "OPENAI_API_KEY" if self._openai and not os.environ.get(KEY) else KEY
+
+    @property
     def _key(self) -> str:
-        return os.environ.get(KEY) or (os.environ.get("OPENAI_API_KEY", "") if self._openai else "")
+        return os.environ.get(self._key_name, "")
 
     @cached_property
     def _client(self) -> Any:
         import openai
 
         key = self._key or "none"
-        client = openai.OpenAI(base_url=self.url, api_key=key, max_retries=self.retries, timeout=self.timeout)
+        client = openai.OpenAI(
+            base_url=self.url,
+            api_key=key,
+            max_retries=self.retries,
+            timeout=self.timeout,
+            http_client=http_client(self.url),
+        )
         if not self._openai:  # the client takes these from the environment for any server
             client.organization = client.project = None
         return client
@@ -279,11 +323,12 @@ def import_openai() -> None:
 
 
 def _message(error: Any) -> str:
-    """The server's own words in an error, else its body."""
-    body = error.body
-    inner = body.get("error", body) if isinstance(body, dict) else body
-    words = (inner.get("message") or inner.get("detail")) if isinstance(inner, dict) else inner
-    return str(words or error.message)
+    """The server's own words in an error, else the library's."""
+    try:
+        body = json.loads(error.response.text)
+    except (ValueError, RecursionError):
+        body = error.response.text
+    return printable(words(body) or str(error.message))
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

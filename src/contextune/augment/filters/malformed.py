@@ -52,6 +52,7 @@ class Malformed(Filter):
     """`ends` asks for a full stop where the source has one; an answer after a prompt needs none."""
 
     ends: bool = Field(True, description="a sentence must end")
+    markup: bool = Field(True, description="markup that the source lacks is refused")
 
     def bind(self, context: BindContext) -> Judge:
         def judge(made: Seq[Inferred]) -> list[str]:
@@ -67,7 +68,7 @@ class Malformed(Filter):
             return "no letters"
         if RESIDUE.search(text):
             return "template residue"
-        for kind, pattern in MARKUP.items():
+        for kind, pattern in MARKUP.items() if self.markup else ():
             if pattern.search(text) and not pattern.search(f"{source}\n{made.read}"):
                 return f"markup that its source lacks: {kind}"
         if not balanced(text) and balanced(source):

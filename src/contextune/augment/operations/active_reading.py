@@ -15,6 +15,7 @@ from contextune.generation.protocol import Failure
 from contextune.prompts.yaml_models import digest, find, read_text
 
 from ..base import Passage
+from ..demonstrations import copied
 from ..prompt_template import PromptTemplate, load
 from ..prompted import Local, PromptRequest
 from ..replies import lines
@@ -40,7 +41,8 @@ class ActiveReading(Local):
         asked = [PromptRequest(p, first.prompts[0], {"text": p.text.strip(), **row}) for p in passages]
         answers = context.writer_for(f"operation {self.name}")([self.request(first, a) for a in asked])
         for passage, answer in zip(passages, answers, strict=True):
-            found = [] if isinstance(answer, Failure) else lines(answer)[: self.strategies]
+            said = [] if isinstance(answer, Failure) else lines(answer)
+            found = [s for s in said if not copied(s, passage.text, first.shown)][: self.strategies]
             for strategy in found:
                 values = {"text": passage.text.strip(), "strategy": strategy}
                 yield from (PromptRequest(passage, prompt, values) for prompt in template.prompts)

@@ -22,6 +22,7 @@ from contextune.generation.protocol import Failure
 from contextune.prompts import templates as jinja
 
 from ..base import Passage
+from ..demonstrations import copied
 from ..entity_names import names
 from ..prompt_template import PromptTemplate, load
 from ..prompted import Local, PromptRequest
@@ -66,8 +67,10 @@ class Relations(Local):
             self.request(template, PromptRequest(p, template.prompts[0], {"text": p.text.strip()})) for p in passages
         ]
         return [
-            [] if isinstance(a, Failure) else lines(a)[: self.most]
-            for a in context.writer_for(f"operation {self.name}")(requests)
+            []
+            if isinstance(a, Failure)
+            else [n for n in lines(a) if not copied(n, p.text, template.shown)][: self.most]
+            for p, a in zip(passages, context.writer_for(f"operation {self.name}")(requests), strict=True)
         ]
 
     def _entities_template(self, style: str) -> PromptTemplate | None:

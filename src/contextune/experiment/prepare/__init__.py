@@ -30,18 +30,20 @@ def prepare(
     only: Iterable[str] = (),
     say: Say = lambda text: None,
     plan: bool = False,
+    insist: bool = False,
 ) -> Prepared:
     """Read, infer, bind and load. `base` is the recipe's folder, `only` names the arms wanted (all where empty).
 
     Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
-    what would be asked is counted. Raises UserError.
+    what would be asked is counted; with `insist` what has failed in earlier runs is asked anew, and no share of
+    failures is an error. Raises UserError.
     """
     arms = chosen_arms(recipe, only)
     data = read_data(recipe, base, out, arms, say)
     say("loading the tasks")
     tasks = load_tasks(data)
     ready = {
-        arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan)) for stage in stages)
+        arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
         for arm, stages in arms.items()
     }
     return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=ready, tasks=tasks)

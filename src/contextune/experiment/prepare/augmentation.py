@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
-from contextune.augment.options import Augment
-from contextune.augment.prompted import Prompted
+from contextune.augment.options import Augment, with_defaults
+from contextune.augment.room import MARGIN, WINDOW, prompt_tokens, window_of
 from contextune.augment.stage import Augmented, AugmentJob, augment, passages, round_trip
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record
@@ -22,33 +22,32 @@ from ..recipe import Stage
 from .contexts import bind_context, prompt_style, writer_path
 from .data import Data
 
-WINDOW = 8192
-"""Tokens that a writer is taken to hold where its configuration cannot be looked at (a server)."""
-MARGIN = 64
-"""Tokens left for a chat template."""
 
-
-def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False) -> Augmented | None:
+def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False, insist: bool = False) -> Augmented | None:
     """The records of a stage, split, and what is inferred from them; None where it asks for nothing.
 
-    With `plan` nothing is asked of the writer. Raises UserError.
+    With `plan` nothing is asked of the writer; `insist` as in AugmentJob. Raises UserError.
     """
-    options = stage.augment
-    if options is None:
+    if stage.augment is None:
         return None
+    style = prompt_style(data) if stage.augment.prompt_style == "auto" else stage.augment.prompt_style
+    options = with_defaults(stage.augment, style)
     train = data.recipe.training(stage)
     _refuse_conversations(data, options.data or stage.sources)
     rows = [(r, name) for name in stage.sources for r in data.records[name].records]
     chosen = [r for r, name in rows if name in options.data or not options.data]
-    style = prompt_style(data) if options.prompt_style == "auto" else options.prompt_style
+    window = _window(data)
+    bound = bind_context(data, chosen, f"augmenting {arm}", plan)
     context = replace(
-        bind_context(data, chosen, f"augmenting {arm}", plan),
+        bound,
+        writer=replace(bound.writer, retries=options.retries, window=window - MARGIN),  # type: ignore[type-var]
         corpus=tuple(passages(chosen, "none")),
         prompt_style=style,
-        prompt_tokens=_prompt_tokens(data, options, style),
+        prompt_tokens=prompt_tokens(options, data.base, style, window),
         tokens=train.tokens,
     )
-    made = augment(_job(data, stage, options, train, rows, replace(context, apply=round_trip(context))))
+    job = _job(data, stage, options, train, rows, replace(context, apply=round_trip(context)))
+    made = augment(replace(job, insist=insist))
     data.warnings.extend(f"arm {arm}: {text}" for text in made.warnings)
     if not made.records and not plan:
         raise UserError(f"arm {arm}: augmentation leaves nothing to train on", "set keep: true, or look at its filters")
@@ -62,33 +61,16 @@ def _job(data: Data, stage: Stage, options: Augment, train: Train, rows: Any, co
     room = train.max_length - specials(data.tokenizer) + 1  # the end of text is counted with the target
     return AugmentJob(
         options, rows, context, context.writer, sizes, room, _replayed(data, options),
-        _oracle(data, options.data or stage.sources),
+        oracle=_oracle(data, options.data or stage.sources),
     )  # fmt: skip
 
 
-def _prompt_tokens(data: Data, options: Augment, style: str) -> int:
-    """Tokens that a prompt may have: the writer's context without the longest answer. UserError where none is left."""
-    asking = [o for o in options.operations if isinstance(o, Prompted)]
-    if not asking:
-        return 0
-    answer = max(o.max_tokens or o.prompt_template(data.base, style).max_tokens for o in asking)
-    window = _window(data)
-    left = window - answer - MARGIN
-    if left < 1:
-        raise UserError(
-            f"augment: answers of {answer} tokens leave no room for a prompt, the writer holds {window}",
-            "lower max_tokens of the operations",
-        )
-    return left
-
-
 def _window(data: Data) -> int:
+    """Tokens that the writer holds."""
     path = writer_path(data)
     if path is None or not Path(path).is_dir():
         return WINDOW
-    config: dict[str, Any] = dict(data.config) if path == data.model else models.check(path)
-    found = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
-    return int(found or WINDOW)
+    return window_of(data.config if path == data.model else models.check(path))
 
 
 def _replayed(data: Data, options: Augment) -> Seq[tuple[Record, str]]:
