@@ -110,8 +110,8 @@ def _below(base: Path, entry: str, format: str) -> Iterator[File | str]:
         others = sum(not why.endswith(HIDDEN) for _, why in inside)
         raise UserError(f"{entry}: a folder without any {what} ({others} other files)")
     for p, why in inside:
-        read = File(base / p, f"{entry}/{p}", p, _read_as(PurePath(p)))
-        yield read if p in wanted else f"{entry}/{p}{why}"
+        shown = f"{entry}/{p}"
+        yield File(base / p, shown, p, _read_as(PurePath(p))) if p in wanted else shown + why
 
 
 def _walk(base: Path, entry: str, above: tuple[Path, ...], at: str = "") -> Iterator[tuple[str, str]]:

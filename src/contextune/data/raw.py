@@ -11,7 +11,7 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -90,7 +90,7 @@ def _uncompressed(compression: str, raw: BinaryIO) -> BinaryIO:
         import pyarrow as pa
 
         return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
-    known = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    known: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return cast(BinaryIO, known[compression](raw)) if compression else raw
 
 
