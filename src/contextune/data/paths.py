@@ -104,14 +104,14 @@ def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
 
 def _below(base: Path, entry: str, format: str) -> Iterator[File | str]:
     inside = sorted(_walk(base, entry, ()))
-    wanted = {p for p, why in inside if not why and (read := _read_as(PurePath(p))) and format in ("auto", read)}
+    wanted = {p: read for p, why in inside if not why and (read := _wanted(PurePath(p), format))}
     if not wanted:
         what = f"{format} file" if format != "auto" else f"file that ends in {', '.join(SUFFIXES)}"
         others = sum(not why.endswith(HIDDEN) for _, why in inside)
         raise UserError(f"{entry}: a folder without any {what} ({others} other files)")
     for p, why in inside:
-        file = File(base / p, f"{entry}/{p}", p, _read_as(PurePath(p)))
-        yield file if p in wanted else f"{entry}/{p}{why}"
+        shown = f"{entry}/{p}"
+        yield File(base / p, shown, p, wanted[p]) if p in wanted else shown + why
 
 
 def _walk(base: Path, entry: str, above: tuple[Path, ...], at: str = "") -> Iterator[tuple[str, str]]:
@@ -174,6 +174,14 @@ def _read_as(path: PurePath) -> str:
     suffix, compression = _suffixes(path)
     read = SUFFIXES.get(suffix, "")
     return "" if compression and read == "parquet" else read
+
+
+def _wanted(path: PurePath, format: str) -> str:
+    """How a file of a folder is read; nothing where it is of another format than the source's."""
+    read = _read_as(path)
+    if format == "tsv":
+        return "tsv" if _suffixes(path)[0] == ".tsv" else ""
+    return read if format in ("auto", read) else ""
 
 
 def _format(path: Path, shown: str, format: str) -> str:

@@ -29,6 +29,7 @@ from .library import RecipeLike, as_recipe
 from .model_card import card
 from .preflight import accounting_table, enough, refuse_overlap
 from .prepare import Prepared, prepare
+from .prepare.data import DATE
 from .recipe import parse
 from .run_dir import clear, folder_of, locked, model_of, writable
 from .scoring import evaluate_all, samples, score_one
@@ -157,7 +158,7 @@ def record(prepared: Prepared, command: str, status: str) -> None:
         {
             "schema": 1, "identity": digest(plain), "status": status,
             "command": command or old.get("command", ""),
-            "began": old.get("began", time.strftime("%Y-%m-%d %H:%M:%S")), "ended": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "began": prepared.began.strftime(DATE), "ended": time.strftime(DATE),
             "environment": environment(), "warnings": prepared.warnings, "base": str(prepared.base.resolve()),
             "model": prepared.model, "parameters": prepared.parameters,
         },

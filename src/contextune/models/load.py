@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextune.core import registry
+from contextune.core import clock, registry
 from contextune.core.errors import UserError
 
 from .resolve import known
@@ -22,7 +26,10 @@ SMALL = 10_000_000
 
 
 def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
-    """The tokenizer of a known model's name ('pocket'), a folder, or a hub id. Raises UserError."""
+    """The tokenizer of a known model's name ('pocket'), a folder, or a hub id. Raises UserError.
+
+    Within a run its chat template writes the run's date (`core.clock`), today or when it is resumed another day.
+    """
     from transformers import AutoTokenizer
 
     path = known(path)
@@ -32,7 +39,22 @@ def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
         raise _unloadable(path, "its tokenizer does not load", e, "save it with tokenizer.save_pretrained") from None
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
+    if clock.is_fixed():
+        tokenizer.apply_chat_template = partial(_apply_dated, tokenizer.apply_chat_template, clock.now())
     return tokenizer
+
+
+_DATE = re.compile(r"""\bstrftime_now\(\s*(?:format\s*=\s*)?(["'])(.*?)\1\s*\)""")
+
+
+def _apply_dated(
+    apply: Any, when: datetime, conversation: Any, tools: Any = None, chat_template: str | None = None, **options: Any
+) -> Any:
+    """`apply_chat_template` with the date in place of `strftime_now("…")`; a template is handed no function."""
+    if chat_template is not None or apply.__self__.chat_template:
+        text = apply.__self__.get_chat_template(chat_template, tools)
+        chat_template = _DATE.sub(lambda found: json.dumps(when.strftime(found[2]), ensure_ascii=False), text)
+    return apply(conversation, tools=tools, chat_template=chat_template, **options)
 
 
 def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:

@@ -24,13 +24,12 @@ from typing import Any
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
-from contextune.core.text import key as normal
 from contextune.retrieval.space import HIGH, LOW
 
 from ..metrics import sql, texts, trees
 from ..scoring.grading import grade
 from ..tasks import answer_edits as edits
-from ..tasks.examples import Example
+from ..tasks.examples import Example, normal
 from ..tasks.graded import Neighbourhood, PooledTask
 from ..tasks.load import benches, load_task
 

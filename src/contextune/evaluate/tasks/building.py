@@ -17,7 +17,7 @@ from contextune.data import readers as read
 from contextune.data.raw import Row
 
 from ..metrics import external, sql, trees
-from .examples import Questions
+from .same_question import Questions
 from .specs import Spec
 
 READINGS = ("text", "letter", "index")

@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
 from contextune.core.sequence import DrawKey
-from contextune.core.text import key as normal
 from contextune.retrieval.space import HIGH, LOW
 
 from . import answer_edits as edits
 from . import query_similarity as near
-from .examples import Example, bare
+from .examples import Example, bare, normal
 
 if TYPE_CHECKING:
     from contextune.retrieval.space import Floats

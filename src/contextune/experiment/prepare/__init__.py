@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
+from contextune.core import clock
+
 from ..recipe import Recipe
 from .augmentation import augment_stage
 from .contexts import prepare_stage
-from .data import Data, Say, chosen_arms, read_data
+from .data import Data, Say, began, chosen_arms, read_data
 from .prepared import Prepared
 from .stage import PreparedStage
 from .tasks import load_tasks
@@ -36,14 +38,15 @@ def prepare(
 
     Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
     what would be asked is counted; with `insist` what has failed in earlier runs is asked anew, and no share of
-    failures is an error. Raises UserError.
+    failures is an error. Templates write the date on which the run in `out` began. Raises UserError.
     """
-    arms = chosen_arms(recipe, only)
-    data = read_data(recipe, base, out, arms, say)
-    say("loading the tasks")
-    tasks = load_tasks(data)
-    ready = {
-        arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
-        for arm, stages in arms.items()
-    }
-    return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=ready, tasks=tasks)
+    with clock.fixed(began(out)):
+        arms = chosen_arms(recipe, only)
+        data = read_data(recipe, base, out, arms, say)
+        say("loading the tasks")
+        tasks = load_tasks(data)
+        ready = {
+            arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
+            for arm, stages in arms.items()
+        }
+        return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=ready, tasks=tasks)

@@ -6,14 +6,17 @@ dropped is dropped for all, and counted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune import models
+from contextune.core import clock
 from contextune.core.errors import UserError, nearest, together
 from contextune.core.files import digest
 from contextune.core.sequence import Tokenizer
@@ -48,6 +51,8 @@ class Data:
     say: Say = field(default=lambda text: None, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What takes long and is asked for more than once."""
+    began: datetime = field(default_factory=clock.now)
+    """When the run began: the date that templates write."""
 
     def lengths(self, source: str) -> list[Length]:
         """Tokens of each record of a source, counted once."""
@@ -110,6 +115,17 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
     return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say)
+
+
+DATE = "%Y-%m-%d %H:%M:%S"
+
+
+def began(out: Path) -> datetime:
+    """When the run in that folder began; now where none has."""
+    try:
+        return datetime.strptime(json.loads((out / "run.json").read_text("utf-8"))["began"], DATE)
+    except (OSError, ValueError, LookupError, TypeError):
+        return datetime.now().replace(microsecond=0)
 
 
 def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:
