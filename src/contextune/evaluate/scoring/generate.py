@@ -13,6 +13,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from contextune.core.encoding import prefix_token, window, with_specials
 from contextune.core.errors import UserError
 from contextune.core.sequence import Tokenizer
+from contextune.models.decoding import Decoding, decoding_of, inputs
 from contextune.models.likelihood import evaluating
 
 
@@ -28,16 +29,17 @@ def generate(
 ) -> list[str]:
     """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
 
-    Prompts are sorted by length and padded on the left; one too long for the model loses its beginning.
+    Prompts are sorted by length and padded on the left, where the model allows it (models/decoding.py); one
+    too long for the model loses its beginning.
     """
     ids, _ = fitted(model, tokenizer, prompts, max_tokens)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     texts, done = [""] * len(ids), 0
     with evaluating(model), _plain(model, tokenizer) as pad:
-        for batch in _batches(order, ids, max_tokens, tokens):
-            for i, text in zip(
-                batch, _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop), strict=True
-            ):
+        way = decoding_of(model, pad)
+        for batch in _batches(order, ids, max_tokens, tokens if way.batch else 1):
+            written = _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
+            for i, text in zip(batch, written, strict=True):
                 texts[i] = text
             done += len(batch)
             progress(done)
@@ -67,13 +69,16 @@ def _batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> 
 
 
 def _write(
-    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str]
+    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str], way: Decoding
 ) -> list[str]:
     width = max(map(len, ids))
-    filled = torch.tensor([[pad] * (width - len(i)) + i for i in ids], device=model.device)
-    mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids], device=model.device)
     stopping = StoppingCriteriaList([_AtText(tokenizer, stop, width)] if stop else [])
-    out = model.generate(input_ids=filled, attention_mask=mask, max_new_tokens=max_tokens, stopping_criteria=stopping)
+    out = model.generate(
+        **inputs(ids, pad, device=model.device),
+        max_new_tokens=max_tokens,
+        use_cache=way.cache,
+        stopping_criteria=stopping,
+    )
     return [_until(str(tokenizer.decode(row, skip_special_tokens=True)), stop) for row in out[:, width:].tolist()]
 
 
