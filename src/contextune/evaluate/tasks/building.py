@@ -15,7 +15,7 @@ from contextune.core.items import Item, Task
 from contextune.data import readers as read
 from contextune.data.raw import Row
 
-from ..metrics import external, sql, trees
+from ..metrics import external, free_answers, sql, trees
 from .specs import Spec
 from .templates import TextTemplate, ValueTemplate
 
@@ -244,6 +244,12 @@ def _refuse_ungradable(spec: Spec, items: tuple[Item, ...], where: str) -> None:
             failed = sql.execute(Path(item.fields["database"]), item.gold).failed
             if failed:
                 raise UserError(f"{where}: item {item.id}: the gold query fails: {failed}", "fix it or remove the row")
+    if spec.metric == "number_match":
+        for item in items:
+            if free_answers.last_number(item.gold) is None:
+                raise UserError(
+                    f"{where}: item {item.id}: answer: no number in {item.gold!r:.60}", "digits, or another metric"
+                )
     if spec.metric == "comet":
         external.available(spec.command, where)
 
