@@ -16,7 +16,7 @@ from contextune.core.errors import UserError
 from contextune.core.files import digest
 
 from .prepare import Prepared, PreparedStage
-from .recipe import Recipe
+from .recipe import folder_of as folder_of
 
 
 def writable(out: Path) -> None:
@@ -31,10 +31,6 @@ def writable(out: Path) -> None:
         raise UserError(
             f"output {out}: cannot be written ({os.strerror(e.errno or 0)})", "give another output=FOLDER"
         ) from None
-
-
-def folder_of(recipe: Recipe) -> Path:
-    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
 
 
 def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
