@@ -85,11 +85,12 @@ def of_records(records: Seq[Record], where: str) -> list[Example]:
 
 
 def of_items(items: Seq[Item], lead: str = " ") -> list[Example]:
-    """Items of a task, solved."""
+    """Items of a task, solved; an option brings the space before it."""
     inputs = bare([i.prompt for i in items])
+    before = [i.gold[: -len(i.gold.lstrip())] if isinstance(i.answer, int) else lead for i in items]
     return [
-        Example(i.id, str(i.fields.get("input", asked)), i.prompt, i.gold.strip(), lead)
-        for i, asked in zip(items, inputs, strict=True)
+        Example(i.id, str(i.fields.get("input", asked)), i.prompt, i.gold.strip(), space)
+        for i, asked, space in zip(items, inputs, before, strict=True)
     ]
 
 

@@ -129,6 +129,8 @@ class Spec(Options):
         for metric, key in {"execution": "database", "comet": "command"}.items():
             if self.metric == metric and not getattr(self, key):
                 raise ValueError(f"the metric '{metric}' needs the key '{key}'")
+        if self.graded is not None and self.kind == "choice" and self.graded.paraphrase != "none":
+            raise ValueError("graded.paraphrase: an item made by rule has no options; it is for tasks of kind generate")
         for key, useful in self._useful().items():
             if key in self.model_fields_set and not useful:
                 raise ValueError(f"the key '{key}' has no effect on a task of kind {self.kind} read from {given[0]}")
@@ -145,7 +147,7 @@ class Spec(Options):
             "options": answered,
             "fewshot": answered,
             "labels": answered,
-            "graded": generate and not self.fewshot.n,
+            "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",
         }
