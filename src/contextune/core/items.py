@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Turns = tuple[tuple[str, str], ...]
+"""(role, text) of a conversation, in order."""
 Measure = Literal["task", "learn", "generalise", "listen", "resist", "retain"]
 """What an item's score says of an arm; `task` where a benchmark says none of the five."""
 
@@ -26,6 +28,8 @@ class Item:
     answer: int | str
     options: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    turns: Turns = ()
+    """Of a chat task: what precedes the user's turn, which is `prompt`."""
 
     @property
     def gold(self) -> str:
@@ -45,4 +49,10 @@ class Task:
     max_tokens: int = 32
     stop: tuple[str, ...] = ("\n",)
     about: str = ""
+    chat: bool = False
+    """Asked through the tokenizer's chat template."""
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def asked(self, item: Item) -> str | Turns:
+        """What the model reads of an item: a text, or a conversation that the assistant is to continue."""
+        return (*item.turns, ("user", item.prompt)) if self.chat else item.prompt

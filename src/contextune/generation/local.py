@@ -28,6 +28,7 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
+from contextune.core.encoding import chat_ids
 from contextune.core.sequence import begins, encode
 from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
@@ -199,10 +200,7 @@ def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
     """Ids of a prompt: a user's turn where the tokenizer has a chat template, else the bare text."""
     if not tokenizer.chat_template:
         return [*begins(tokenizer), *encode(text, tokenizer)]
-    turn = [{"role": "user", "content": text}]
-    # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
-    whole = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, enable_thinking=False)
-    return encode(str(whole), tokenizer)
+    return chat_ids((("user", text),), tokenizer)
 
 
 def _shareable(model: Any) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from contextune.core.encoding import prefix_token, window, with_specials
+from contextune.core.encoding import chat_ids, prefix_token, window, with_specials
 from contextune.core.errors import UserError
+from contextune.core.items import Turns
 from contextune.core.sequence import Tokenizer
 from contextune.models.decoding import Decoding, decoding_of, inputs
 from contextune.models.likelihood import evaluating
@@ -20,7 +21,7 @@ from contextune.models.likelihood import evaluating
 def generate(
     model: Any,
     tokenizer: Tokenizer,
-    prompts: Seq[str],
+    prompts: Seq[str | Turns],
     *,
     max_tokens: int = 32,
     stop: Seq[str] = ("\n",),
@@ -30,7 +31,7 @@ def generate(
     """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
 
     Prompts are sorted by length and padded on the left, where the model allows it (models/decoding.py); one
-    too long for the model loses its beginning.
+    too long for the model loses its beginning. A prompt is a text, or a conversation that the assistant continues.
     """
     ids, _ = fitted(model, tokenizer, prompts, max_tokens)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
@@ -46,14 +47,17 @@ def generate(
     return texts
 
 
-def fitted(model: Any, tokenizer: Tokenizer, prompts: Seq[str], max_tokens: int) -> tuple[list[list[int]], list[int]]:
+def fitted(
+    model: Any, tokenizer: Tokenizer, prompts: Seq[str | Turns], max_tokens: int
+) -> tuple[list[list[int]], list[int]]:
     """Ids of each prompt, and how many it had to lose at its beginning so that `max_tokens` fit behind it."""
     room = window(model, tokenizer) - max_tokens
     if room < 1:
         raise UserError(
             f"max_tokens is {max_tokens}, the model reads {room + max_tokens} tokens in all", "lower max_tokens"
         )
-    ids = [with_specials(p, tokenizer) or [prefix_token(tokenizer)] for p in prompts]
+    read = lambda p: with_specials(p, tokenizer) if isinstance(p, str) else chat_ids(p, tokenizer)  # noqa: E731
+    ids = [read(p) or [prefix_token(tokenizer)] for p in prompts]
     return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
-from contextune.core.items import Item, Task
+from contextune.core.items import Item, Task, Turns
 from contextune.data import readers as read
 from contextune.data.raw import Row
 
 from ..metrics import external, free_answers, sql, trees
-from .specs import Spec
+from .specs import Chat, Spec
 from .templates import TextTemplate, ValueTemplate
 
 READINGS = ("text", "letter", "index")
@@ -54,8 +54,9 @@ def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
         measure=spec.measure,
         chance=chance,
         max_tokens=spec.max_tokens,
-        stop=spec.stop,
+        stop=spec.stops,
         about=spec.about,
+        chat=spec.chat is not None,
         fields={"command": spec.command} if spec.command else {},
     )
 
@@ -217,16 +218,33 @@ def _item(spec: Spec, question: _Question, shots: list[_Question], where: str) -
     answer = question.answer
     if spec.kind == "generate" and isinstance(answer, int):
         answer = question.options[answer].strip()
-    prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
-    return Item(question.id, prompt, answer, question.options, question.fields)
+    if spec.chat is None:
+        prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
+        return Item(question.id, prompt, answer, question.options, question.fields)
+    turns, prompt = _conversation(spec, spec.chat, chosen, question)
+    return Item(question.id, prompt, answer, tuple(o.lstrip() for o in question.options), question.fields, turns)
+
+
+def _conversation(spec: Spec, chat: Chat, shots: list[_Question], question: _Question) -> tuple[Turns, str]:
+    """The turns before the user's last one, and that one. The description opens the first turn of the user."""
+    before: Turns = (("system", chat.system),) if chat.system else ()
+    if chat.fewshot == "prompt" or not shots:
+        return before, spec.description + "".join(_solved(spec, s) for s in shots) + question.prompt
+    for i, shot in enumerate(shots):
+        before += (("user", spec.description * (not i) + shot.prompt), ("assistant", _gold(shot).strip()))
+    return before, question.prompt
 
 
 def _solved(spec: Spec, shot: _Question) -> str:
     if spec.kind == "choice":
         assert isinstance(shot.answer, int)
         return shot.prompt + shot.options[shot.answer] + spec.fewshot.between
-    gold = shot.options[shot.answer].strip() if isinstance(shot.answer, int) else shot.answer
+    gold = _gold(shot).strip() if isinstance(shot.answer, int) else shot.answer
     return shot.prompt + spec.fewshot.before_answer + gold + spec.fewshot.between
+
+
+def _gold(question: _Question) -> str:
+    return question.options[question.answer] if isinstance(question.answer, int) else str(question.answer)
 
 
 def _refuse_ungradable(spec: Spec, items: tuple[Item, ...], where: str) -> None:

@@ -112,7 +112,7 @@ def pool(
         named = PoolSpec(path=str((base / Path(named).expanduser()).resolve()))
     if named.source is not None:
         return tuple(of_records(_records(named, sources, base, where), f"{where}: pool"))
-    own = {"description": "", "graded": None, "pool": None, "limit": named.limit, "skip": named.skip}
+    own = {"description": "", "chat": None, "graded": None, "pool": None, "limit": named.limit, "skip": named.skip}
     if named.path is not None:
         own |= {"path": named.path, "hub": None, "rows": None, "local": ""}
     if named.split is not None:
