@@ -18,7 +18,7 @@ from rich.console import Console
 from contextune.core import registry
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import digest, write_json
-from contextune.core.progress import Reporter
+from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
 from contextune.models import SMALL
 from contextune.train.callback import Training
@@ -29,7 +29,7 @@ from .model_card import card
 from .preflight import accounting_table, enough, refuse_overlap
 from .prepare import Prepared, prepare
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, locked, model_of, writable
+from .run_dir import clear, kept, locked, model_of, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, count, start_workers
@@ -63,7 +63,7 @@ def run(
     out = folder_of(recipe)
     quiet_libraries()
     writable(out)
-    with locked(out):
+    with keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)

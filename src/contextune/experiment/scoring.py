@@ -14,7 +14,7 @@ from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.items import Task
-from contextune.core.progress import Reporter
+from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
@@ -185,7 +185,11 @@ def evaluate_model(
     for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
         old.unlink()
     ready = open_for_scoring(Model(path=model), path)
-    with reporter.counting("evaluating", len(loaded)) as line, models.threads(0, ready.num_parameters()):
+    with (
+        keeping(lambda: f"nothing is kept in {out}: a model is scored in one go"),
+        reporter.counting("evaluating", len(loaded)) as line,
+        models.threads(0, ready.num_parameters()),
+    ):
         for task in loaded:
             table = score(ready, tokenizer, [task], arm="model", seed=0)[task.name]
             outcomes.write(out / "outcomes" / name_of("model", 0, task), table)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -145,6 +146,7 @@ def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
 
 def main() -> None:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says what is kept, and ends its workers
     os.dup2(2, 1)  # what a library prints must not stand among the messages
     jobs: Queue[str | None] = Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
