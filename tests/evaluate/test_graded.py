@@ -152,6 +152,11 @@ SPEC = {"name": "t", "kind": "generate", "rows": ROWS, "prompt": "{{ q }}", "ans
         ({"graded": {"pool": {"skip": 1}}}, "skip is 1, there are 1 rows"),
         ({"skip": 5}, "skip is 5, there are 1 rows"),
         ({"graded": {"pool": {"skip": 0}}, "fewshot": {"n": 1}}, "the key 'graded' has no effect"),
+        ({"kind": "perplexity", "prompt": "", "graded": {"pool": {"skip": 0}}}, "the key 'graded' has no effect"),
+        (
+            {"kind": "choice", "options": [" 1", " 2"], "graded": {"pool": {"skip": 0}, "paraphrase": "swap"}},
+            "graded.paraphrase: an item made by rule has no options",
+        ),
     ],
 )
 def test_bad_input(tmp_path, keys, why):
@@ -172,3 +177,59 @@ def test_a_pool_from_a_source(tmp_path):
     texts = source.model_copy(update={"kind": "text"})
     with pytest.raises(UserError, match=r"data.pairs holds text, expected pairs"):
         load_task(wanted, tmp_path, sources={"pairs": texts})
+
+
+QUIZ = {
+    "name": "quiz",
+    "prompt": "Q: {{ q }} A:",
+    "options": "{{ o }}",
+    "answer": "{{ a }}",
+    "input": "{{ q }}",
+    "rows": [{"q": "a b c d", "o": [" x", " y"], "a": 1}, {"q": "zz", "o": [" x", " y", " v", " w"], "a": 0}],
+}
+SOLVED = [("a b c e", 0), ("a b f g", 1), ("h i j k", 0), ("l m n o", 1), ("a b c d", 1)]
+
+
+def quiz(tmp_path, **graded):
+    lines = [f'{{"q": "{q}", "o": [" x", " y"], "a": {a}}}\n' for q, a in SOLVED]
+    (tmp_path / "pool.jsonl").write_text("".join(lines))
+    return load_task({**QUIZ, "graded": {"pool": "pool.jsonl", "k": 2, **graded}}, tmp_path)
+
+
+def test_a_choice_task_by_grade(tmp_path):
+    tasks = {t.name: t for t in quiz(tmp_path)}
+    assert list(tasks) == ["quiz.none", "quiz.low", "quiz.medium", "quiz.high"]
+    high = tasks["quiz.high"].items[0]
+    assert (high.options, high.answer) == ((" x", " y"), 1)
+    *context, asked = high.prompt.split("\n")
+    assert asked == "Q: a b c d A:"
+    assert "Q: a b c e A: x" in context
+    assert "Q: a b c d" not in " ".join(context), "its duplicate"
+    assert all(line.endswith((" A: x", " A: y")) for line in context)
+
+
+def test_the_chance_is_that_of_the_items_that_are_left(tmp_path):
+    assert [t.chance for t in quiz(tmp_path)] == [0.5] * 4  # the item of four options has no near example
+    assert [t.chance for t in quiz(tmp_path, paired=False)] == [0.375, 0.375, 0.5, 0.5]
+
+
+def test_a_choice_task_by_grade_is_scored(tmp_path, tiny):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from contextune.evaluate.scoring.score import score
+
+    words = {"q": "w1 w2 w3", "o": [" w8", " w9"], "a": 0}
+    pool = [{**words, "q": q} for q in ("w1 w2 w4", "w1 w5 w6", "w20 w21 w22", "w23 w24 w25")]
+    spec = {
+        **QUIZ,
+        "rows": [words],
+        "prompt": "w7 {{ q }}",
+        "graded": {"pool": "p.jsonl", "k": 2, "grades": ["none", "high"]},
+    }
+    import json
+
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, pool)))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
+    found = score(model, tokenizer, load_task(spec, tmp_path, tokenizer=tokenizer), arm="a", seed=0)
+    assert [t.column("kind")[0].as_py() for t in found.values()] == ["choice"] * 2
+    assert list(found) == ["quiz.none", "quiz.high"]

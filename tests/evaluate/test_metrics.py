@@ -156,6 +156,8 @@ def test_what_is_said_of_each_kind():
         "exact_match": 0.5,
         "accuracy": 0.5,
         "starts_with": 0.5,
+        "contains": 0.5,
+        "token_f1": 0.5,
     }
     letters = chosen([" A", " B"], [" A", " B"], [[0, -1], [0, -1]], [[1, 1]] * 2, [[1, 1]] * 2)
     assert metrics.summary(letters, "accuracy")["recall"] == {"A": 1.0, "B": 0.0}

@@ -249,3 +249,83 @@ def test_what_cannot_be_compared(tmp_path):
     put(tmp_path, choices("more"), "cft", 0, lambda i: True)
     with pytest.raises(UserError, match=r"cpt\.seed-0\.more\.parquet: missing"):
         run(tmp_path, ["cpt", "cft"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (
+            {"none": 30, "cpt": 20, "cft": 20},
+            "No trained arm scores above none (untrained): cpt -25.0, cft -25.0 points.",
+        ),
+        ({"cpt": 30, "cft": 30, "none": 30}, "No trained arm scores above none (untrained): cpt 0.0, cft 0.0 points."),
+        ({"none": 30, "cpt": 28, "cft": 38}, "Not above none (untrained): cpt -5.0 points."),
+        ({"none": 22, "cpt": 38, "cft": 38}, "Over none (untrained) its lead is 40.0 points ("),
+        (
+            {"cpt": 12, "cft": 12, "none": 14},
+            "No trained arm scores above none (untrained): cpt -5.0, cft -5.0 points.",
+        ),
+    ],
+)
+def test_the_untrained_arm_is_never_left_out(tmp_path, scores, said):
+    for arm, right in scores.items():
+        put(tmp_path, choices(), arm, 0, lambda i, n=right: i < n)
+    assert said in run(tmp_path, list(scores), untrained=["none"])["verdict"]["sentence"]
+
+
+def lose(folder, arm: str, *losses: float, seed: int = 0, stage: int = 0) -> None:
+    file = folder / "arms" / arm / f"seed-{seed}" / f"stage-{stage}" / "losses.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)]))
+
+
+def kinds(found, kind: str) -> list[str]:
+    return [n["text"] for n in found["notes"] if n["kind"] == kind]
+
+
+def test_a_loss_that_barely_moved_is_said(tmp_path):
+    arms = ["none", "cpt", "cft", "once", "known", "two", "worse"]
+    for arm in arms:
+        put(tmp_path, choices(), arm, 0, lambda i: i < 30)
+    lose(tmp_path, "cpt", *[3.0] * 5, *[2.96] * 5)
+    lose(tmp_path, "cft", *[3.0] * 5, *[2.5] * 5)
+    lose(tmp_path, "once", 2.0)
+    lose(tmp_path, "known", 0.01, 0.01)
+    lose(tmp_path, "two", 3.0, 1.0)
+    lose(tmp_path, "two", 1.0, 1.0, stage=1)
+    lose(tmp_path, "worse", 2.0, 2.5)
+    lose(tmp_path, "gone", 2.0)
+    found = run(tmp_path, arms, untrained=["none"])
+    shown = ["cpt: 3.000 to 2.960", "once: 2.000 to 2.000", "two (stage 2): 1.000 to 1.000", "worse: 2.000 to 2.500"]
+    assert kinds(found, "undertrained") == shown
+    assert f"has barely moved: {', '.join(shown)}; raise train.lr or train.epochs." in found["verdict"]["sentence"]
+
+
+def test_a_loss_is_averaged_over_seeds(tmp_path):
+    for seed, last in ((0, 2.99), (1, 2.0)):
+        put(tmp_path, choices(), "cpt", seed, lambda i: i < 30)
+        lose(tmp_path, "cpt", 3.0, last, seed=seed)
+    assert kinds(run(tmp_path, ["cpt"]), "undertrained") == []
+
+
+def test_tasks_that_tell_nobody_apart_are_said(tmp_path):
+    for arm, right in (("cpt", 38), ("cft", 20)):
+        put(tmp_path, choices("easy"), arm, 0, lambda i: True)
+        put(tmp_path, choices("hard"), arm, 0, lambda i: i < 20)
+        put(tmp_path, choices("below"), arm, 0, lambda i: i < 3)
+        put(tmp_path, choices("fair"), arm, 0, lambda i, n=right: i < n)
+        put_texts(tmp_path, "perplexity.docs", arm, 0, 1.0)
+    found = run(tmp_path, ["cpt", "cft"])
+    assert kinds(found, "ceiling") == ["easy"]
+    assert kinds(found, "floor") == ["below (50.0)", "hard (50.0)"]
+    assert "(ceiling), which tells nobody apart: easy." in found["verdict"]["sentence"]
+    assert "(floor): below (50.0), hard (50.0)." in found["verdict"]["sentence"]
+    assert [*found["verdict"]["notes"][-2:]] == [n for n in found["verdict"]["notes"] if "ceiling" in n or "floor" in n]
+
+
+def test_the_floor_of_the_only_task_is_said_once(tmp_path):
+    for arm in ("cpt", "cft"):
+        put(tmp_path, choices(), arm, 0, lambda i: i < 21)
+    found = run(tmp_path, ["cpt", "cft"])
+    assert kinds(found, "floor") == ["quiz (50.0)"]
+    assert found["verdict"]["sentence"].count("clearly above") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import random
 import signal
@@ -10,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +25,7 @@ from contextune.core.progress import Reporter
 from contextune.experiment import recipe
 from contextune.experiment import run as experiment
 from contextune.experiment.prepare import prepare
+from contextune.experiment.workers import Workers
 from tests.conftest import words
 
 
@@ -116,3 +120,17 @@ def planned(parameters: int, threads: int, jobs: int) -> SimpleNamespace:
 def workers_of(prepared: SimpleNamespace, asked: int, monkeypatch) -> int:
     monkeypatch.setattr(experiment, "start_workers", lambda n, duty, start: n)
     return experiment.open_workers(prepared, asked)
+
+
+def test_what_several_workers_warn_of_is_said_once(caplog):
+    said = Queue()
+    for place, text in ((0, "a cache"), (1, "a cache"), (1, "a prompt")):
+        said.put((place, {"warning": text}))
+    said.put((0, {"done": {}}))
+    said.put((1, {"done": {}}))
+    processes = [SimpleNamespace(stdin=io.StringIO()) for _ in range(2)]
+    heard = []
+    with caplog.at_level(logging.WARNING):
+        Workers(processes, said).do([{"do": "score"}] * 2, heard.append)
+    assert caplog.messages == ["a cache", "a prompt"]
+    assert heard == [{"done": {}}] * 2

@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from contextune import __version__
@@ -55,7 +59,7 @@ def add_commands() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits 0 if all went well, 1 on a fault of ours, 2 where the user can fix it."""
+    """Run the command line; exits 0 if all is well, 1 on a fault of ours, 2 on what the user can fix, 130 on Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if debug:  # accepted anywhere, not just before the command
@@ -63,8 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         add_commands()
         status = app(arguments, standalone_mode=False)
+        if status == INTERRUPTED:  # typer makes it of Ctrl-C
+            raise KeyboardInterrupt
     except typer.Abort:
-        status = 130
+        status = _say("stopped", "", INTERRUPTED)
     except TyperException as e:
         shown = getattr(e, "show", None)
         shown() if shown else print(e, file=sys.stderr)
@@ -74,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         status = _say(f"error: {e.message}", f"hint: {e.hint}" if e.hint else "", 2)
     except KeyboardInterrupt:
-        status = _say("\ninterrupted", "the same command resumes where it stopped", 130)
+        status = _say("interrupted", "give the same command again: what was kept is not done again", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0

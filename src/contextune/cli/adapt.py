@@ -58,6 +58,7 @@ def _adapt(
 
     from contextune import models
     from contextune.core.environment import quiet_libraries
+    from contextune.core.progress import keeping
     from contextune.evaluate import adaptation
     from contextune.evaluate.tasks.load import benches
     from contextune.experiment.run_dir import writable
@@ -83,7 +84,11 @@ def _adapt(
     kept.mkdir(parents=True, exist_ok=True)
     tokenizer = models.load_tokenizer(where)
     ready = open_for_scoring(Model(path=model), where)
-    with reporter(quiet).counting("adapting", len(readings)) as line, models.threads(0, ready.num_parameters()):
+    with (
+        keeping(lambda: f"kept in {kept}: the readings so far"),
+        reporter(quiet).counting("adapting", len(readings)) as line,
+        models.threads(0, ready.num_parameters()),
+    ):
         ask = adaptation.scorer(ready, tokenizer)
         made = adaptation.run(streamed, readings, ask, kept, lambda n: line.advance("adapting", f"{n} examples"))
     picture = out / f"{bench.task.name}.svg"

@@ -51,12 +51,13 @@ def add_to(app: typer.Typer) -> None:
         ],
         limit: Annotated[int | None, typer.Option(min=1, help="The first N items of each task.")] = None,
         out: Annotated[Path, typer.Option(help="Folder for the outcomes.")] = Path("runs/evaluate"),
+        chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
         as_json: Json = False,
     ) -> None:
         """Score any model on tasks."""
         from contextune.experiment.scoring import evaluate_model
 
-        results = evaluate_model(model, task, out, limit, reporter(as_json))
+        results = evaluate_model(model, task, out, limit, reporter(as_json), chat)
         if as_json:
             return print_json(results)
         for name, found in results["tasks"].items():

@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
+from jinja2 import TemplateError
+
 from contextune.core.errors import UserError
+from contextune.core.items import Prompt, Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -353,3 +356,66 @@ def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: Markup = 
 def _given(prompt: str, tokenizer: Tokenizer, markup: Markup) -> tuple[int, ...]:
     """Ids of a prompt, which is asked for once with each of its options."""
     return tuple(with_specials(prompt, tokenizer, markup))
+
+
+def chat_text(turns: Turns, tokenizer: Tokenizer, answer: str | None = None) -> str:
+    """A conversation as the tokenizer's chat template writes it, up to the assistant's answer or with it.
+
+    Raises UserError where there is no template, or where it refuses the conversation.
+    """
+    if not tokenizer.chat_template:
+        raise UserError("the tokenizer has no chat template", "leave out chat, or take a chat or instruct model")
+    said = turns if answer is None else (*turns, ("assistant", answer))
+    messages = [{"role": role, "content": text} for role, text in said]
+    try:  # reasoning models would spend a short answer on thinking; other templates ignore the variable
+        return str(
+            tokenizer.apply_chat_template(
+                messages, add_generation_prompt=answer is None, tokenize=False, enable_thinking=False
+            )
+        )
+    except (TemplateError, TypeError, ValueError, LookupError) as e:
+        roles = ", ".join(role for role, _ in said)
+        raise UserError(
+            f"the chat template refuses {roles}: {e}", "leave out what it refuses, e.g. chat.system"
+        ) from None
+
+
+def chat_ids(turns: Turns, tokenizer: Tokenizer) -> list[int]:
+    """Ids of a conversation that the assistant is to continue; no special token is added to the template's."""
+    return encode_markup(chat_text(turns, tokenizer), [text for _, text in turns], tokenizer)
+
+
+def chat_pair(turns: Turns, answer: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids of a conversation up to where the template puts an answer (past empty thoughts, channels), and of the answer.
+
+    A space that the template writes before answers goes to the answer.
+    """
+    ids, space = _up_to_answer(turns, tokenizer)
+    return list(ids), encode(space + answer, tokenizer, amid=True)
+
+
+@lru_cache(maxsize=8)
+def _up_to_answer(turns: Turns, tokenizer: Tokenizer) -> tuple[tuple[int, ...], str]:
+    before, found, _ = chat_text(turns, tokenizer, MARK).rpartition(MARK)
+    before = before if found else chat_text(turns, tokenizer)
+    given = before.rstrip(" ")
+    return tuple(encode_markup(given, [text for _, text in turns], tokenizer)), before[len(given) :]
+
+
+def asked_pair(asked: str | Turns, answer: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids of what an item asks, a text or a conversation, and of an answer to it."""
+    if not isinstance(asked, str):
+        return chat_pair(asked, answer, tokenizer)
+    return pair(asked, answer, tokenizer, _of_template(asked, tokenizer))
+
+
+def asked_ids(asked: str | Turns, tokenizer: Tokenizer) -> list[int]:
+    """Ids of what an item asks, behind which the model is to write."""
+    if not isinstance(asked, str):
+        return chat_ids(asked, tokenizer)
+    return with_specials(asked, tokenizer, _of_template(asked, tokenizer))
+
+
+def _of_template(asked: str, tokenizer: Tokenizer) -> Markup:
+    """The control tokens that the recipe's template spells in a prompt."""
+    return (spelled(asked.template, tokenizer) if isinstance(asked, Prompt) and asked.template else None) or False

@@ -6,8 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Turns = tuple[tuple[str, str], ...]
+"""(role, text) of a conversation, in order."""
 Measure = Literal["task", "learn", "generalise", "listen", "resist", "retain"]
 """What an item's score says of an arm; `task` where a benchmark says none of the five."""
+
+
+class Prompt(str):
+    """A prompt and the text of the templates that wrote it."""
+
+    template: str
+
+    def __new__(cls, text: str, template: str = "") -> Prompt:
+        made = super().__new__(cls, text)
+        made.template = template
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,8 @@ class Item:
     answer: int | str
     options: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    turns: Turns = ()
+    """Of a chat task: what precedes the user's turn, which is `prompt`."""
 
     @property
     def gold(self) -> str:
@@ -45,4 +60,12 @@ class Task:
     max_tokens: int = 32
     stop: tuple[str, ...] = ("\n",)
     about: str = ""
+    chat: bool = False
+    """Asked through the tokenizer's chat template."""
+    template: str = ""
+    """What the recipe's own templates spell: control tokens in it are control tokens in the prompts."""
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def asked(self, item: Item) -> str | Turns:
+        """What the model reads of an item: a text, or a conversation that the assistant is to continue."""
+        return (*item.turns, ("user", item.prompt)) if self.chat else Prompt(item.prompt, self.template)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
+from contextune.core.progress import keeping
 from contextune.core.sequence import Record
 from contextune.generation import store_status as looking
 
@@ -16,7 +17,7 @@ from . import augment_files as files
 from . import recipe as recipes
 from .prepare import Prepared, prepare
 from .recipe import Recipe
-from .run_dir import folder_of
+from .run_dir import folder_of, kept
 
 if TYPE_CHECKING:
     from contextune.augment.stage import Augmented
@@ -101,7 +102,8 @@ def run(
         raise UserError("no arm of the recipe is augmented", "add e.g. augment: [rephrase, reversal] to an arm")
     if implied:
         refuse_foreign(prepare(recipe, base, folder_of(recipe), chosen, plan=True))
-    prepared = prepare(recipe, base, folder_of(recipe), chosen, say, plan, insist=True)
+    with keeping(lambda: kept(folder_of(recipe))):
+        prepared = prepare(recipe, base, folder_of(recipe), chosen, say, plan, insist=True)
     if not any(True for _ in stages(prepared)):
         raise UserError(f"nothing is augmented in {', '.join(chosen)}", "name an arm with augment:")
     if not plan:

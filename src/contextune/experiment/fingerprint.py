@@ -6,9 +6,9 @@ Equal parts: resume. Different ones in the same folder: an error that names them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contextune.core.errors import UserError
 from contextune.core.files import write_json
@@ -27,16 +27,31 @@ def changed(old: object, new: object, at: str = "") -> list[str]:
     return [] if json.loads(json.dumps(old, default=str)) == json.loads(json.dumps(new, default=str)) else [at]
 
 
-def begun(folder: Path, parts: Parts, name: str) -> bool:
-    """Whether a stage of this fingerprint was begun in the folder.
+def read(folder: Path) -> dict[str, Any]:
+    """The parts of the stage that was begun in a folder."""
+    found: dict[str, Any] = json.loads((folder / FILE).read_text())
+    return found
 
-    Raises UserError, naming the changed keys, where another one stands there.
+
+def begun(
+    folder: Path,
+    parts: Parts,
+    name: str,
+    may_change: Collection[str] = (),
+    refuse: Callable[[Parts], None] | None = None,
+) -> Literal["", "same", "changed"]:
+    """Whether a stage of this fingerprint was begun in the folder, or one in which only keys of `may_change` differ.
+
+    Raises UserError, naming the changed keys, where another one stands there; what changed in keys that may is left
+    to `refuse`, which is given the parts in the folder.
     """
-    file = folder / FILE
-    if not file.exists():
-        return False
-    parts = {**parts, "format": FORMAT}
-    differ = changed(json.loads(file.read_text()), json.loads(json.dumps(parts, default=str)))
+    if not (folder / FILE).exists():
+        return ""
+    old = read(folder)
+    differ = changed(old, json.loads(json.dumps({**parts, "format": FORMAT}, default=str)))
+    if differ and refuse is not None and set(differ) <= set(may_change):
+        refuse(old)
+        return "changed"
     if "format" in differ:
         raise UserError(
             f"{folder}: {name} was trained by an earlier version of Contextune, which cannot be resumed",
@@ -48,7 +63,7 @@ def begun(folder: Path, parts: Parts, name: str) -> bool:
             f"{folder}: {name} was begun with another recipe or other data; changed: {shown}",
             "give the run another folder with output=FOLDER, or start over with --fresh",
         )
-    return True
+    return "same"
 
 
 def begin(folder: Path, parts: Parts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,15 @@ from contextune.evaluate.tasks.load import load_task
 
 from . import preflight
 from .prepare import Prepared, prepare
-from .recipe import Recipe, load, parse
-from .run_dir import folder_of
-
-RecipeLike = Recipe | Mapping[str, Any] | str | Path
-
-
-def as_recipe(given: RecipeLike, base: Path | None = None, overrides: Seq[str] = ()) -> tuple[Recipe, Path]:
-    """A recipe and the folder where its paths begin, from a recipe, its values, or a file. Raises UserError."""
-    if isinstance(given, str | Path):
-        return load(given, list(overrides)), base or Path(given).parent
-    if overrides:
-        raise UserError("overrides belong to a recipe's file", "change the values themselves")
-    return (given if isinstance(given, Recipe) else parse(dict(given))), base or Path()
+from .recipe import RecipeLike, as_recipe, folder_of
 
 
 def check(
-    recipe: RecipeLike | Prepared, *, base: Path | None = None, overrides: Seq[str] = (), measure: bool = True
+    recipe: RecipeLike | Prepared,
+    *,
+    base: Path | str | None = None,
+    overrides: Iterable[str] | str = (),
+    measure: bool = True,
 ) -> dict[str, Any]:
     """Everything that can be known before training, as `contextune check --json` prints it.
 
@@ -50,7 +42,7 @@ def check(
 def score(
     model: Any,
     tokenizer: Tokenizer,
-    tasks: Seq[str | Mapping[str, Any]],
+    tasks: Seq[str | Mapping[str, Any]] | str | Mapping[str, Any],
     *,
     limit: int | None = None,
     base: Path | str = ".",
@@ -64,7 +56,8 @@ def score(
     """
     from contextune.evaluate.scoring.score import score as score_tasks  # imports torch
 
-    found = [t for spec in tasks for t in load_task(spec, Path(base), limit, tokenizer)]
+    specs = [tasks] if isinstance(tasks, str | Mapping) else tasks
+    found = [t for spec in specs for t in load_task(spec, Path(base), limit, tokenizer)]
     if not found:
         raise UserError("score: no task was given", 'tasks=["mmlu_medical"], or a task file')
     with models.threads(0, model.num_parameters()):

@@ -109,6 +109,8 @@ def disk(prepared: Prepared) -> dict[str, int]:
     copies = sum(len(stages) for stages in prepared.arms.values()) * len(prepared.recipe.seeds)
     full = any(s.train.adapter is None for stages in prepared.arms.values() for s in stages)
     size = prepared.parameters * 4 if full else prepared.parameters // 50
+    kept = sum(s[-1].train.schedule == "constant" for s in prepared.arms.values() if s) * len(prepared.recipe.seeds)
+    copies += 3 * kept  # the last checkpoint of what may be trained longer
     return {"needed": size * (copies + 6), "free": shutil.disk_usage(prepared.out).free}  # 6: two checkpoints with Adam
 
 

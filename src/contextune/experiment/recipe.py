@@ -6,10 +6,12 @@ prints them as JSON Schema. A key that is not in it is an error with the nearest
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from contextune.augment.options import Augment, shorthand
 from contextune.contexts import NoContext
@@ -60,25 +62,26 @@ class Arm(Options):
     stages: tuple[Stage, ...] = ()
     about: str = Field("", description="one line for the report")
 
-
-def _arm(value: object) -> object:
-    """An arm of one stage may be written as that stage."""
-    if value is None:
-        return {}
-    if isinstance(value, dict) and "data" in value:
-        stage = {k: v for k, v in value.items() if k != "about"}
-        return {"stages": [stage], **{k: v for k, v in value.items() if k == "about"}}
-    return value
+    @model_validator(mode="before")
+    @classmethod
+    def _one_stage(cls, value: object) -> object:
+        """An arm of one stage may be written as that stage, an untrained one as nothing."""
+        if value is None:
+            return {}
+        if isinstance(value, dict) and "data" in value:
+            stage = {k: v for k, v in value.items() if k != "about"}
+            return {"stages": [stage], **{k: v for k, v in value.items() if k == "about"}}
+        return value
 
 
 class Recipe(Options):
-    """The whole comparison."""
+    """The whole comparison. What is wrong with its values is a UserError."""
 
     name: Name = "comparison"
     about: str = ""
     model: Annotated[Model, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
     data: dict[Name, Source]
-    arms: dict[Name, Annotated[Arm, BeforeValidator(_arm)]]
+    arms: dict[Name, Arm]
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
@@ -86,6 +89,23 @@ class Recipe(Options):
     writer: Writer = Writer()
     output: str = Field("", description="the run's folder; default: runs/NAME beside where the command is given")
     allow_overlap: bool = Field(False, description="run although training texts contain test items")
+
+    _folder: Path = PrivateAttr(Path())
+    """Where its relative paths begin: its file's folder."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as e:
+            raise explain(e, WHERE, values, Recipe) from None
+        except UserError as e:  # of something that is registered
+            raise UserError(f"{WHERE}: {e.message}", e.hint) from None
+        self._refuse_stages(values)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **_: Any) -> Recipe:
+        """A recipe from a mapping."""
+        return parse(obj)
 
     @field_validator("seeds")
     @classmethod
@@ -114,38 +134,82 @@ class Recipe(Options):
             )
         return self
 
+    def _refuse_stages(self, values: Mapping[str, Any]) -> None:
+        """UserError where a stage's own training keys, or an adapter that follows another, cannot be."""
+        for arm, spec in self.arms.items():
+            adapters = []
+            for i, stage in enumerate(spec.stages):
+                try:
+                    adapters.append(self.training(stage).adapter)
+                except ValidationError as e:
+                    within = ("arms", arm, "stages", str(i), "train")
+                    raise explain(e, WHERE, dict(values), Recipe, within) from None
+                if i and adapters[i - 1] is not None and adapters[i] != adapters[i - 1]:
+                    raise UserError(
+                        f"{WHERE}: arms.{arm}: stage {i} does not continue with the adapter of stage {i - 1}",
+                        "use one adapter in all stages of an arm that follow it; it is not merged in between",
+                    )
+
     def training(self, stage: Stage) -> Train:
         """The training options of a stage: those of the recipe, with the stage's own on top."""
         return Train.model_validate({**self.train.model_dump(), **stage.train})
 
 
-def load(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe file and apply overrides such as `train.lr=1e-4`.
+WHERE = "recipe"
+"""What an error calls values that come from no file."""
+RecipeLike = Recipe | Mapping[str, Any] | str | Path
 
-    Raises UserError that names the file, the key, what was found and what was expected.
+
+def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
+    """A recipe from a file (or its values, or a Recipe), with overrides such as `train.lr=1e-4`.
+
+    Relative paths in it begin at the file's folder, else at the working directory. Raises UserError that names the
+    file, the key, what was found and what was expected.
     """
-    path = Path(path)
-    return parse(apply(read_yaml(path), overrides), str(path))
+    changes = [overrides] if isinstance(overrides, str) else list(overrides)
+    if isinstance(path, Recipe):
+        if not changes:
+            return path
+        made = parse(apply(json.loads(path.model_dump_json(exclude_defaults=True)), changes))
+        made._folder = path._folder
+        return made
+    if isinstance(path, Mapping):
+        return parse(apply(_plain(path), changes))
+    if not isinstance(path, str | Path):
+        raise UserError(f"a recipe is a file, a mapping or a Recipe, found {path!r:.60}", 'for example "recipe.yaml"')
+    file = Path(path).expanduser()
+    made = parse(apply(read_yaml(file), changes), str(path))
+    made._folder = file.parent
+    return made
 
 
-def parse(value: dict[str, Any], where: str = "recipe") -> Recipe:
+def as_recipe(
+    given: RecipeLike, base: Path | str | None = None, overrides: Iterable[str] | str = ()
+) -> tuple[Recipe, Path]:
+    """A recipe and the folder where its paths begin: `base`, else its file's. Raises UserError."""
+    made = load(given, overrides)
+    return made, made._folder if base is None else Path(base).expanduser()
+
+
+def folder_of(recipe: Recipe) -> Path:
+    """The run's folder, which is beside where the command is given."""
+    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
+
+
+def parse(value: Mapping[str, Any], where: str = WHERE) -> Recipe:
     """A recipe from plain values; `where` names their origin in errors."""
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: expected a mapping of keys, found {value!r:.60}", "contextune.load reads a file")
     try:
-        recipe = Recipe.model_validate(value)
-    except ValidationError as e:
-        raise explain(e, where, value, Recipe) from None
+        return Recipe(**{str(k): v for k, v in _plain(value).items()})
     except UserError as e:
-        raise UserError(f"{where}: {e.message}", e.hint) from None
-    for arm, spec in recipe.arms.items():
-        adapters = []
-        for i, stage in enumerate(spec.stages):
-            try:
-                adapters.append(recipe.training(stage).adapter)
-            except ValidationError as e:
-                raise explain(e, where, value, Recipe, ("arms", arm, "stages", str(i), "train")) from None
-            if i and adapters[i - 1] is not None and adapters[i] != adapters[i - 1]:
-                raise UserError(
-                    f"{where}: arms.{arm}: stage {i} does not continue with the adapter of stage {i - 1}",
-                    "use one adapter in all stages of an arm that follow it; it is not merged in between",
-                )
-    return recipe
+        raise UserError(f"{where}: {e.message.removeprefix(f'{WHERE}: ')}", e.hint) from None
+
+
+def _plain(value: Any) -> Any:
+    """Mappings as dictionaries and paths as text, all the way down."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

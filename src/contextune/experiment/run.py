@@ -18,20 +18,19 @@ from rich.console import Console
 from contextune.core import registry
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import digest, write_json
-from contextune.core.progress import Reporter
+from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
 from contextune.models import SMALL
 from contextune.train.callback import Training
 
 from . import augment_files
 from .accounting import accounting
-from .library import RecipeLike, as_recipe
 from .model_card import card
 from .preflight import accounting_table, enough, refuse_overlap
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
-from .recipe import parse
-from .run_dir import clear, folder_of, locked, model_of, writable
+from .recipe import RecipeLike, as_recipe, folder_of, parse
+from .run_dir import clear, kept, locked, model_of, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, count, start_workers
@@ -42,9 +41,9 @@ Result = dict[str, Any]
 def run(
     recipe: RecipeLike,
     *,
-    base: Path | None = None,
-    only: Iterable[str] = (),
-    overrides: Iterable[str] = (),
+    base: Path | str | None = None,
+    only: Iterable[str] | str = (),
+    overrides: Iterable[str] | str = (),
     fresh: bool = False,
     evaluate: bool = True,
     reporter: Reporter | None = None,
@@ -54,18 +53,18 @@ def run(
     """Train every arm of a recipe (a file, its values, or a Recipe) at every seed, evaluate, and write the report.
 
     Returns what stands in `results.json`, with the run's `folder` added. Paths in the recipe are relative to `base`
-    (default: the recipe file's folder). `workers` processes train side by side; 0 chooses: one a core for models
-    that run on one thread. What your own script registers is not known to other processes: it needs `workers=1`, or a
-    plug-in. What an earlier run of the same recipe has finished is not done again.
+    (default: the recipe file's folder, else the working directory). `workers` processes train side by side; 0 chooses:
+    one a core for models that run on one thread. What your own script registers is not known to other processes: it
+    needs `workers=1`, or a plug-in. What an earlier run of the same recipe has finished is not done again.
     Raises UserError before the first step for whatever the last one would need.
     """
-    recipe, base = as_recipe(recipe, base, list(overrides))
+    recipe, base = as_recipe(recipe, base, overrides)
     reporter = reporter or Reporter(Console(stderr=True))
     reporter.quiet = reporter.quiet or rank() != 0
     out = folder_of(recipe)
     quiet_libraries()
     writable(out)
-    with locked(out):
+    with keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)

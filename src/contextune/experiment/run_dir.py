@@ -14,9 +14,10 @@ from typing import Any
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.files import digest
+from contextune.train.checkpoints import last_whole
 
 from .prepare import Prepared, PreparedStage
-from .recipe import Recipe
+from .recipe import folder_of as folder_of
 
 
 def writable(out: Path) -> None:
@@ -31,10 +32,6 @@ def writable(out: Path) -> None:
         raise UserError(
             f"output {out}: cannot be written ({os.strerror(e.errno or 0)})", "give another output=FOLDER"
         ) from None
-
-
-def folder_of(recipe: Recipe) -> Path:
-    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
 
 
 def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
@@ -84,6 +81,22 @@ def locked(out: Path) -> Iterator[None]:
                 f"{out}: another run is working in this folder", "wait for it, or give another output=FOLDER"
             ) from None
         yield
+
+
+def kept(out: Path) -> str:
+    """What an interrupted run leaves, in words."""
+    names = {p: f"{p.parts[-3]} {p.parts[-2].replace('-', ' ')}" for p in out.glob("arms/*/seed-*/stage-*")}
+    done = sum((p / "model").is_dir() for p in names)
+    begun = [
+        f"{name} at update {checkpoint.name.rsplit('-', 1)[1]}"
+        for p, name in sorted(names.items())
+        if not (p / "model").is_dir() and (checkpoint := last_whole(p))
+    ]
+    scored = len(list((out / "outcomes").glob("*.parquet")))
+    parts = [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
+    parts += [f"{scored} scored task{'s' * (scored != 1)}"] * (scored > 0)
+    parts += ["what a writer has written"] * (out / "generated.sqlite").exists()
+    return f"kept in {out}: {', '.join(parts) or 'nothing yet'}"
 
 
 def clear(out: Path) -> None:

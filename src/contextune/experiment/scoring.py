@@ -14,7 +14,7 @@ from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.items import Task
-from contextune.core.progress import Reporter
+from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
@@ -149,7 +149,8 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
 
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     items = [(i.id, i.prompt, i.options, i.answer) for i in task.items]
-    how = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
+    how: list[Any] = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
+    how += [[i.turns for i in task.items]] if task.chat else []
     how += [task.fields["command"]] if "command" in task.fields else []
     return digest([folder_key(prepared, arm, seed), items, how])
 
@@ -159,8 +160,12 @@ def _index(folder: Path) -> dict[str, str]:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def evaluate_model(model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter) -> EvaluationResult:
-    """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files."""
+def evaluate_model(
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool = False
+) -> EvaluationResult:
+    """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files; with `chat` they are
+    asked through the model's chat template.
+    """
     from contextune.evaluate.analysis.summary import summarise
     from contextune.evaluate.scoring.score import score
     from contextune.evaluate.tasks.load import load_task
@@ -170,7 +175,9 @@ def evaluate_model(model: str, tasks: Seq[str], out: Path, limit: int | None, re
     path = models.resolve(Model(path=model), Path())
     models.check(path)
     tokenizer = models.load_tokenizer(path)
-    specs = [{"task": t.split("=", 1)[0], "path": t.split("=", 1)[1]} if "=" in t else t for t in tasks]
+    pairs = [t.partition("=") for t in tasks]
+    own = {"chat": True} if chat else {}
+    specs = [{"task": name, **({"path": path} if eq else {}), **own} for name, eq, path in pairs]
     loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
@@ -178,7 +185,11 @@ def evaluate_model(model: str, tasks: Seq[str], out: Path, limit: int | None, re
     for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
         old.unlink()
     ready = open_for_scoring(Model(path=model), path)
-    with reporter.counting("evaluating", len(loaded)) as line, models.threads(0, ready.num_parameters()):
+    with (
+        keeping(lambda: f"nothing is kept in {out}: a model is scored in one go"),
+        reporter.counting("evaluating", len(loaded)) as line,
+        models.threads(0, ready.num_parameters()),
+    ):
         for task in loaded:
             table = score(ready, tokenizer, [task], arm="model", seed=0)[task.name]
             outcomes.write(out / "outcomes" / name_of("model", 0, task), table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 from contextune.train.callback import Look, Training
 
-from . import fingerprint
+from . import fingerprint, longer
 from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .run_dir import fingerprint_of, stage_folder
@@ -29,10 +30,22 @@ def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = 
     jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]
     folders = [stage_folder(prepared.out, a, s, i) for a, s, i, _ in jobs]
     parts = [fingerprint_of(prepared, ready, arm, index, seed) for arm, seed, index, ready in jobs]
-    begun = [fingerprint.begun(f, p, f"arm {job[0]}") for f, p, job in zip(folders, parts, jobs, strict=True)]
+    begun = [
+        fingerprint.begun(
+            f, p, f"arm {a}", longer.KEYS, partial(longer.refuse, f, ready=ready, seed=s, name=f"arm {a}")
+        )
+        for f, p, (a, s, _, ready) in zip(folders, parts, jobs, strict=True)
+    ]
+    extended = [  # only now, as none of them is refused
+        longer.reopen(f, p, ready, s)
+        for f, p, (_, s, _, ready), found in zip(folders, parts, jobs, begun, strict=True)
+        if found == "changed" and rank() == 0
+    ]
     whole = [(f / "model").is_dir() for f in folders]
     if any(begun):
         reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
+    if any(extended):
+        reporter.say(f"training {sum(extended)} of {len(jobs)} stages longer, from where they ended")
     total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
     done = sum(r.plan(s).updates for (_, s, _, r), w in zip(jobs, whole, strict=True) if w)
     open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
@@ -64,7 +77,7 @@ def _train(
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
-        *watched(prepared, ready, arm, seed, folder),
+        *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
     )  # fmt: skip
     last, spoke = 0, 0.0
 

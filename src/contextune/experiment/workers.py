@@ -9,14 +9,16 @@ has taken up.
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from queue import Queue
 from typing import IO, Any
@@ -42,6 +44,7 @@ class Workers:
 
     processes: Seq[subprocess.Popen[str]]
     said: Queue[tuple[int, Message]]
+    warned: set[str] = field(default_factory=set)
 
     def do(self, jobs: Seq[Message], hear: Callable[[Message], None]) -> None:
         """Have every job done; `hear` is told what workers say of them. Raises UserError where a worker met one."""
@@ -54,9 +57,18 @@ class Workers:
                 raise UserError(message["error"], message["hint"])
             if "fault" in message:
                 raise RuntimeError(f"a worker process failed:\n{message['fault']}")
+            if "warning" in message:
+                self._warn(message["warning"])
+                continue
             if "done" in message:
                 busy += self._give(place, waiting) - 1
             hear(message)
+
+    def _warn(self, text: str) -> None:
+        """What several workers warn of is said once."""
+        if text not in self.warned:
+            self.warned.add(text)
+            logging.getLogger("contextune").warning("%s", text)
 
     def _give(self, place: int, waiting: list[Message]) -> int:
         if not waiting:
@@ -109,6 +121,17 @@ def _say(pipe: IO[str] | None, message: Message) -> None:
     pipe.flush()
 
 
+class _Warnings(logging.Handler):
+    """Passes a worker's warnings on to its parent."""
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell({"warning": record.getMessage()})
+
+
 def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
     """A worker's life: make ready, then do one job a line."""
     quiet_libraries()
@@ -123,9 +146,13 @@ def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
 
 def main() -> None:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says what is kept, and ends its workers
     os.dup2(2, 1)  # what a library prints must not stand among the messages
     jobs: Queue[str | None] = Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    logger = logging.getLogger("contextune")
+    logger.addHandler(_Warnings(lambda message: _say(pipe, message)))
+    logger.propagate = False
     try:
         work(iter(jobs.get, None), lambda message: _say(pipe, message))
     except UserError as e:

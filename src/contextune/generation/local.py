@@ -7,7 +7,6 @@ request's own, so that what a request is answered does not depend on which other
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
@@ -30,8 +29,8 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
-from contextune.core.encoding import begins, decode, encode, encode_markup, text_ends
-from contextune.models.lm_head import head_of, only_at
+from contextune.core.encoding import begins, chat_ids, decode, encode, text_ends
+from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
 from .protocol import Answer, Cost, Failure, Request
 from .replies import answer
@@ -90,7 +89,10 @@ class LocalEngine:
             yield 0, queue
             return
         passes = max(requests[place].max_tokens for place, _ in queue)
-        for size, places in shared([ids for _, ids in queue], passes):
+        groups = shared([ids for _, ids in queue], passes)
+        if any(size for size, _ in groups) and not self._continues():
+            groups = [(0, list(range(len(queue))))]
+        for size, places in groups:
             yield size, [queue[i] for i in places]
 
     def _unfit(self, size: int, new: int) -> str:
@@ -106,7 +108,8 @@ class LocalEngine:
         most = 0
         for place, ids in sorted(queue, key=lambda item: -len(item[1])):  # what is too large for the memory comes first
             most = max(most, requests[place].max_tokens)
-            if batch and (len(batch) + 1) * (len(batch[0][1]) + most) > self.tokens:
+            full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.tokens if batch else False
+            if full or (batch and not self._way().batch):
                 yield batch
                 batch, most = [], requests[place].max_tokens
             batch.append((place, ids))
@@ -115,41 +118,38 @@ class LocalEngine:
 
     def _read(self, ids: list[int]) -> DynamicCache:
         """Keys and values of what a group has in common, for one row."""
-        cache, last = DynamicCache(config=self.model.config), torch.tensor([len(ids) - 1], device=self.model.device)
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad(), only_at(head_of(self.model), last):
-                self.model(
-                    input_ids=torch.tensor([ids], device=self.model.device), past_key_values=cache, use_cache=True
-                )
-        finally:
-            self.model.train(training)
-        return cache
+        with self._asked():
+            return read_prefix(self.model, ids)
+
+    def _way(self) -> Decoding:
+        with self._asked() as pad:
+            return decoding_of(self.model, pad)
+
+    def _continues(self) -> bool:
+        with self._asked() as pad:
+            return continues(self.model, pad)
+
+    @contextmanager
+    def _asked(self) -> Iterator[int]:
+        """Within: the model writes as it is asked, whatever its own sampling defaults are. Gives the padding id."""
+        final = _final(self.model, self.tokenizer)
+        pad = next(i for i in (self.tokenizer.pad_token_id, *final, 0) if i is not None)
+        with _as_asked(self.model, pad, final):
+            yield pad
 
     def _write(
         self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
     ) -> list[Answer | Failure]:
         """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
-        began, device, width = time.monotonic(), self.model.device, max(map(len, prompts))
-        final = _final(self.model, self.tokenizer)
-        pad = next(i for i in (self.tokenizer.pad_token_id, *final, 0) if i is not None)
-        ids = torch.tensor([[*p[:size], *[pad] * (width - len(p)), *p[size:]] for p in prompts], device=device)
-        mask = torch.tensor(
-            [[1] * size + [0] * (width - len(p)) + [1] * (len(p) - size) for p in prompts], device=device
-        )
-        ends, more = _Ends(requests, self.tokenizer, width, final), {}
-        if past is not None:
-            more["past_key_values"] = copy.deepcopy(past)
-            more["past_key_values"].batch_repeat_interleave(len(prompts))
-        with _as_asked(self.model, pad, final):
+        began, width, way = time.monotonic(), max(map(len, prompts)), self._way()
+        ends = _Ends(requests, self.tokenizer, width, _final(self.model, self.tokenizer))
+        with self._asked() as pad:
             out = self.model.generate(  # type: ignore[operator]
-                input_ids=ids,
-                attention_mask=mask,
+                **inputs(prompts, pad, past, size, self.model.device),
                 max_new_tokens=max(r.max_tokens for r in requests),
+                use_cache=way.cache,
                 logits_processor=LogitsProcessorList([_Gumbel(requests)]),
                 stopping_criteria=StoppingCriteriaList([ends]),
-                **more,
             )
         seconds = (time.monotonic() - began) / len(prompts)
         return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
@@ -207,10 +207,7 @@ def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
     """Ids of a prompt: a user's turn where the tokenizer has a chat template, else the bare text."""
     if not tokenizer.chat_template:
         return [*begins(tokenizer), *encode(text, tokenizer)]
-    turn = [{"role": "user", "content": text}]
-    # Reasoning models would spend a short answer on thinking; other templates ignore the variable.
-    whole = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, enable_thinking=False)
-    return encode_markup(str(whole), [text], tokenizer)
+    return chat_ids((("user", text),), tokenizer)
 
 
 def _shareable(model: Any) -> bool:
@@ -228,7 +225,7 @@ def _stream(request: Request) -> torch.Generator:
 
 @contextmanager
 def _as_asked(model: Any, pad: int, final: list[int]) -> Iterator[None]:
-    """Evaluation mode, and nothing of the model's own sampling defaults but its end-of-text tokens."""
+    """Evaluation mode without gradients; generation configs that say nothing but these ends and this padding."""
     owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]  # an adapter copies it
     before, training = [owner.generation_config for owner in owners], model.training
     for owner in owners:

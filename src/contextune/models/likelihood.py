@@ -7,18 +7,25 @@
 Rows that begin alike are computed once: equal inputs (one-token options of a question) are one row; where it pays,
 what all rows share (few-shot examples) and what the options of one question share is kept as keys and values. Rows
 are sorted by length and padded on the right without an attention mask: causal attention never sees the padding.
+
+Whether a model allows either is no matter of its name: a few rows are scored so, and one at a time from nothing. Where
+the two differ (recurrent states, convolutions, positions of its own) the model is scored the plain way.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 import math
+import random
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -31,6 +38,11 @@ PASS = 192
 """What one more forward pass costs, in tokens; a matter of speed only."""
 HEAD_ROWS = 1024
 """Positions whose logits are brought to fp32 at once."""
+NEVER = math.inf
+"""Tokens that sharing must save, where it is never to be done."""
+
+_log = logging.getLogger(__name__)
+_tried: WeakKeyDictionary[Any, dict[tuple[float, int], bool]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +91,89 @@ def log_likelihoods(
 
     `tokens` bounds what is read or kept at once. `progress` is told how many rows are done.
     """
-    groups = _groups(rows, tokens)
-    sums, done = [0.0] * len(rows), 0
     with evaluating(model):
-        trunk = _trunk(model, groups)
-        for batch in _batches(groups, tokens):
-            for index, value in _score(model, rows, batch, trunk):
-                sums[index] = value
-            done += sum(len(indices) for group in batch for indices in group.rows)
-            progress(done)
+        tokens, pays = _way(model, [len(row.inputs) for row in rows], tokens)
+        sums = _sums(model, rows, tokens, pays, progress)
     if not all(map(math.isfinite, sums)):
         hint = "its weights are broken; was the learning rate too high?"
         raise UserError("the model's log-likelihoods are not finite numbers", hint)
     return sums
+
+
+def _sums(
+    model: Any, rows: Seq[LikelihoodRow], tokens: int, pays: float, progress: Callable[[int], None] = lambda done: None
+) -> list[float]:
+    """The log-likelihood of each row; what saves more than `pays` tokens is shared."""
+    groups = _groups(rows, tokens)
+    sums, done = [0.0] * len(rows), 0
+    trunk = _trunk(model, groups, pays)
+    for batch in _batches(groups, tokens):
+        for index, value in _score(model, rows, batch, trunk, pays):
+            sums[index] = value
+        done += sum(len(indices) for group in batch for indices in group.rows)
+        progress(done)
+    return sums
+
+
+def _way(model: Any, lengths: Seq[int], tokens: int) -> tuple[int, float]:
+    """(tokens at once, tokens that sharing must save) for rows of these lengths, as the model allows."""
+    if len(lengths) < 2:
+        return tokens, NEVER
+    if not _allows(model, NEVER, 0):
+        _say(f"{type(model).__name__}: one text at a time, as it would give other numbers in a padded batch")
+        return 1, NEVER
+    if sum(lengths) <= PASS:
+        return tokens, NEVER
+    window = _window(model)
+    if not _allows(model, 0, int(window) + 8 if max(lengths) > window else 0):
+        _say(
+            f"{type(model).__name__}: each text is read whole, as its cache cannot be shared by texts that begin alike"
+        )
+        return tokens, NEVER
+    return tokens, PASS
+
+
+def _allows(model: Any, pays: float, shots: int) -> bool:
+    """Whether batches, that share beginnings where `pays` is 0, score as one row at a time does; tried once a model.
+
+    The beginning that all rows share has `shots` tokens more, so that it outgrows a sliding window.
+    """
+    known = _tried.setdefault(model, {})
+    if (pays, shots) not in known:
+        known[pays, shots] = _same(model, _trial_rows(model, shots), pays)
+    return known[pays, shots]
+
+
+@torch.no_grad()
+def _same(model: Any, rows: list[LikelihoodRow], pays: float) -> bool:
+    length = torch.tensor([len(row.scored) for row in rows])
+    plain = torch.tensor(_sums(model, rows, 1, NEVER)) / length
+    try:
+        found = torch.tensor(_sums(model, rows, 1 << 30, pays)) / length
+    except Exception:  # whatever an architecture makes of a cache that it does not know
+        return False
+    near = (1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1) * plain.std()
+    return not bool(((found - plain).abs() > near).any())  # NaN is told where it is scored
+
+
+def _trial_rows(model: Any, shots: int) -> list[LikelihoodRow]:
+    """Questions of three lengths after one beginning, with options of one to three tokens."""
+    rng, high = random.Random(0), min(int(model.config.get_text_config().vocab_size), 256)
+    draw = lambda n: tuple(rng.randrange(4, high) for _ in range(n))  # noqa: E731
+    few = draw(16 + shots)
+    asked = [few + draw(n) for n in (3, 9, 6)]
+    return [LikelihoodRow(given, option) for given in asked for option in (draw(1), draw(2), draw(3), draw(3))]
+
+
+def _window(model: Any) -> float:
+    """Tokens that every layer can look back, as far as the configuration says."""
+    text = model.config.get_text_config()
+    return min((n for k in ("sliding_window", "attention_chunk_size") if (n := getattr(text, k, None))), default=NEVER)
+
+
+@cache
+def _say(text: str) -> None:
+    _log.warning("%s", text)
 
 
 def _groups(rows: Seq[LikelihoodRow], tokens: int) -> list[_Group]:
@@ -137,25 +219,27 @@ class _Trunk:
         return cache
 
 
-def _trunk(model: Any, groups: list[_Group]) -> _Trunk:
-    """Computed once where it saves more than the pass it costs; models with recurrent states cannot be cut so."""
-    if not groups or getattr(model, "_is_stateful", False):
+def _trunk(model: Any, groups: list[_Group], pays: float) -> _Trunk:
+    """Computed once where it saves more than the pass it costs."""
+    if not groups:
         return _Trunk(0, None)
     first, last = min(g.given for g in groups), max(g.given for g in groups)
     shared = len(list(takewhile(lambda ab: ab[0] == ab[1], zip(first, last, strict=False))))
     length = min(shared, min(len(g.given) for g in groups) - 1)  # the last given token predicts the first scored one
     inputs = sum(len(g.inputs) for g in groups)
-    if length * (inputs - 1) <= PASS:
+    if length * (inputs - 1) <= pays:
         return _Trunk(0, None)
     return _Trunk(length, _read(model, [first[:length]], None))
 
 
-def _score(model: Any, rows: Seq[LikelihoodRow], batch: list[_Group], trunk: _Trunk) -> Iterator[tuple[int, float]]:
+def _score(
+    model: Any, rows: Seq[LikelihoodRow], batch: list[_Group], trunk: _Trunk, pays: float
+) -> Iterator[tuple[int, float]]:
     """Index and log-likelihood of every row of a batch."""
     start, cache = trunk.length, trunk.grown(len(batch))
     inputs = sum(len(g.inputs) for g in batch)
     common = min(len(g.given) for g in batch) - 1
-    if (common - start) * (inputs - len(batch)) > PASS and not getattr(model, "_is_stateful", False):
+    if (common - start) * (inputs - len(batch)) > pays:
         cache = _read(model, [g.given[start:common] for g in batch], cache)
         start = common
     if cache is not None:
@@ -195,7 +279,8 @@ def _token_scores(
 ) -> list[float]:
     device = model.device
     with only_at(head_of(model), torch.tensor(keep, device=device)):
-        out = model(input_ids=_padded(texts, device), past_key_values=cache, use_cache=cache is not None)
+        cached = {} if cache is None else {"past_key_values": cache}
+        out = model(input_ids=_padded(texts, device), use_cache=cache is not None, **cached)
     logits = out.logits[0]
     norm = torch.cat([part.float().logsumexp(-1) for part in logits.split(HEAD_ROWS)])
     index = torch.tensor(at, device=device)
@@ -208,7 +293,8 @@ def _read(model: Any, texts: list[tuple[int, ...]], cache: Any) -> Any:
     """Keys and values after texts of equal length; no logits are made."""
     none = torch.empty(0, dtype=torch.long, device=model.device)
     with only_at(head_of(model), none):
-        return model(input_ids=_padded(texts, model.device), past_key_values=cache, use_cache=True).past_key_values
+        cached = {} if cache is None else {"past_key_values": cache}
+        return model(input_ids=_padded(texts, model.device), use_cache=True, **cached).past_key_values
 
 
 def _padded(texts: list[tuple[int, ...]], device: torch.device) -> torch.Tensor:

@@ -29,20 +29,22 @@ def last_whole(folder: Path) -> Path | None:
 
 
 class Checkpoints(TrainerCallback):
-    """Saves every `every` updates, or about ten times a stage where `every` is 0, but not faster than `pause` seconds.
+    """Saves every `every` updates, or about ten times a stage where `every` is 0, but not faster than `pause` seconds;
+    and after update `also`.
 
     When a checkpoint is made changes nothing in what is learned, so a clock may decide it.
     """
 
-    def __init__(self, every: int, pause: float = 20.0, distributed: bool = False) -> None:
+    def __init__(self, every: int, pause: float = 20.0, distributed: bool = False, also: int = 0) -> None:
         # processes must agree on when to save, and their clocks do not
         self.every, self.pause = every, 0.0 if distributed else pause
-        self.last = time.monotonic()
+        self.last, self.also = time.monotonic(), also
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         every = self.every or max(1, state.max_steps // 10)
         due = state.global_step % every == 0 and state.global_step < state.max_steps
-        control.should_save = due and (bool(self.every) or time.monotonic() - self.last >= self.pause)
+        pause = not self.every and time.monotonic() - self.last < self.pause
+        control.should_save = state.global_step == self.also or (due and not pause)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.last = time.monotonic()

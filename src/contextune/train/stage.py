@@ -55,6 +55,13 @@ class TrainJob:
     every: int = 0
     """Updates between two calls of `look(step, model)`, which must leave the model and all generators as they were."""
     look: Callable[[int, Any], None] | None = None
+    last: bool = False
+    """No stage follows."""
+
+    @property
+    def extendable(self) -> bool:
+        """Whether it may be trained longer later on: the checkpoint after its last whole update is then kept."""
+        return self.last and self.train.schedule == "constant"
 
     @property
     def done(self) -> bool:
@@ -136,7 +143,12 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
         model=model,
         args=arguments,
         train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
-        callbacks=[Checkpoints(options.save, distributed=arguments.world_size > 1), Watch(progress)],
+        callbacks=[
+            Checkpoints(
+                options.save, distributed=arguments.world_size > 1, also=plan.draws // plan.batch * job.extendable
+            ),
+            Watch(progress),
+        ],
         layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
         engine=engine,
         tokens=options.tokens,
@@ -206,6 +218,6 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     (job.folder / "losses.json").write_text(json.dumps(losses))
     (job.folder / "stage.json").write_text(json.dumps({"seconds": round(seconds, 3), "updates": job.plan.updates}))
     os.replace(fresh, job.folder / "model")
-    for checkpoint in job.folder.glob("checkpoint-*"):
+    for checkpoint in job.folder.glob("checkpoint-*") if not job.extendable else ():
         shutil.rmtree(checkpoint)
     trainer.accelerator.wait_for_everyone()

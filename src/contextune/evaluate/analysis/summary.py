@@ -12,7 +12,7 @@ from contextune.core.errors import UserError, nearest
 
 from .. import metrics
 from ..scoring import outcomes
-from . import verdict
+from . import notes, verdict
 from .published import figures
 from .statistics import Estimate, bootstrap, mean
 
@@ -91,21 +91,28 @@ def summarise(
     cells = _bootstrap(run, list(arms), compare.resamples)
     scores = {arm: mean([cells[arm, t] for t in deciding]) for arm in arms} if deciding else {}
     tasks = {task: _task(run, task) for task in run.tasks}
+    baseline = compare.baseline if compare.baseline is not None and compare.baseline in arms else first
+    of_arms = {arm: _arm(run, arm, about, cells, scores, compare.confidence, baseline) for arm, about in arms.items()}
+    found = [*notes.undertrained(Path(folder), arms), *notes.saturated(of_arms, tasks)]
     judged = verdict.reach(
         scores,
-        compare.baseline if compare.baseline is not None and compare.baseline in arms else first,
+        baseline,
         compare.confidence,
         untrained=run.untrained,
         seeds=len(run.seeds),
         items=sum(tasks[t]["n"] for t in deciding),
         floor=_floor([tasks[t] for t in deciding]),
+        notes=_said(found, deciding, len(arms)),
     )
-    of_arms = {
-        arm: _arm(run, arm, about, cells, scores, compare.confidence, judged["baseline"]) for arm, about in arms.items()
-    }
-    made = {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks}
+    made = {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks, "notes": found}
     printed = figures(compare.published)
     return {**made, **({"published": printed} if printed else {})}
+
+
+def _said(found: list[notes.Note], deciding: list[str], arms: int) -> list[str]:
+    """The notes in sentences; the floor of a task that decides alone, and that of a single arm, are said elsewhere."""
+    shown = [n for n in found if n["kind"] != "floor" or (arms > 1 and [n["task"]] != deciding)]
+    return list(notes.sentences(shown).values())
 
 
 def estimates(folder: Path, arms: Collection[str], resamples: int = 2000) -> Estimates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Seq
 from typing import Any
 
 from .statistics import Estimate
@@ -20,22 +21,24 @@ def reach(
     seeds: int,
     items: int,
     floor: float | None,
+    notes: Seq[str] = (),
 ) -> dict[str, Any]:
     """The `verdict` of results.json. `difference` and `interval` are the winner's lead over the runner-up;
     `sentence` is "`statement` (`aside`). `notes`".
 
-    `floor` is what a constant answer or chance would score. The winner is the best arm by score; it is clear only
-    where the interval of its lead excludes zero.
+    `floor` is what a constant answer or chance would score, `notes` is what else there is to say. The winner is the
+    best arm by score; it is clear only where the interval of its lead excludes zero. How the trained arms stand to the
+    untrained one, where there is one, is always said.
     """
     found: dict[str, Any] = {"sentence": "", "winner": None, "runner_up": None, "baseline": baseline, "clear": False}
     found |= {"difference": None, "interval": None, "confidence": confidence}
     if not scores:
-        return found | _said("No verdict: no task decides", "perplexity and retention tasks do not", [])
+        return found | _said("No verdict: no task decides", "perplexity and retention tasks do not", list(notes))
     ranked = sorted(scores, key=lambda arm: -scores[arm].value)  # stable: the recipe's order where scores are equal
     found["winner"] = ranked[0]
     if len(ranked) == 1:
         alone = f"{ranked[0]} scores {_points(scores[ranked[0]].value)}; there is no other arm to compare."
-        return found | {"sentence": alone}
+        return found | {"sentence": " ".join([alone, *notes])}
     lead = scores[ranked[0]] - scores[ranked[1]]
     interval = lead.interval(confidence)
     clear = interval is not None and interval[0] > 0
@@ -43,13 +46,30 @@ def reach(
     title = {arm: f"{arm} (untrained)" if arm in untrained else arm for arm in scores}
     basis = f"{seeds} seed{'s' * (seeds != 1)}, {items} item{'s' * (items != 1)}"
     statement, aside = _lead(title[ranked[0]], title[ranked[1]], lead.value, interval, confidence, basis, clear)
-    notes = []
-    if baseline not in ranked[:2]:
-        over = scores[ranked[0]] - scores[baseline]
+    more = []
+    others = {baseline: "the baseline "} | {arm: "" for arm in scores if arm in untrained and arm != baseline}
+    for arm in (arm for arm in others if arm not in ranked[:2]):
+        over = scores[ranked[0]] - scores[arm]
         within = _within(over.interval(confidence))
-        notes.append(f"Over the baseline {title[baseline]} its lead is {_points(over.value)}{within}.")
-    notes += _caveats(scores[ranked[0]].interval(confidence), seeds, floor)
-    return found | _said(statement, aside, notes)
+        more.append(f"Over {others[arm]}{title[arm]} its lead is {_points(over.value)}{within}.")
+    more += _untrained(scores, [arm for arm in ranked if arm in untrained], title)
+    more += [*_caveats(scores[ranked[0]].interval(confidence), seeds, floor), *notes]
+    return found | _said(statement, aside, more)
+
+
+def _untrained(scores: Mapping[str, Estimate], untrained: Seq[str], title: Mapping[str, str]) -> list[str]:
+    """Which trained arms are no better than the best untrained one."""
+    trained = [arm for arm in scores if arm not in untrained]
+    if not untrained or not trained:
+        return []
+    best = scores[untrained[0]].value
+    gaps = {arm: scores[arm].value - best for arm in trained if scores[arm].value <= best}
+    if not gaps:
+        return []
+    shown = ", ".join(f"{arm} {_points(gap)}" for arm, gap in gaps.items())
+    if len(gaps) == len(trained):
+        return [f"No trained arm scores above {title[untrained[0]]}: {shown} points."]
+    return [f"Not above {title[untrained[0]]}: {shown} points."]
 
 
 def _said(statement: str, aside: str, notes: list[str]) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class AccuracyByte(_Right):
 class ExactMatch(_Right):
     """The text without the space around it is the gold answer."""
 
+    beside: ClassVar[tuple[str, ...]] = ("contains", "token_f1")
+
 
 @registry.metrics("starts_with")
 class StartsWith(_Right):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError, nearest
-from contextune.core.items import Item, Task
+from contextune.core.items import Item, Task, Turns
 from contextune.retrieval.space import HIGH, LOW
 
 from ..metrics import sql, texts, trees
@@ -65,8 +65,8 @@ class Probes:
     asks: tuple[ProbePrompt, ...]
 
     @property
-    def prompts(self) -> list[str]:
-        return [ask.item.prompt for ask in self.asks]
+    def prompts(self) -> list[str | Turns]:
+        return [self.task.asked(ask.item) for ask in self.asks]
 
     @property
     def counts(self) -> dict[str, int]:

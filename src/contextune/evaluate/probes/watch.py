@@ -54,7 +54,16 @@ class ProbeWatcher:
         """Answers to other questions are thrown away."""
         key = digest(
             [
-                (p.task.name, p.task.metric, a.probe, a.item.prompt, a.item.gold, a.fresh)
+                (
+                    p.task.name,
+                    p.task.metric,
+                    a.probe,
+                    a.item.prompt,
+                    a.item.gold,
+                    a.fresh,
+                    *a.item.turns,
+                    *("chat",) * p.task.chat,
+                )
                 for p in self.wanted
                 for a in p.asks
             ]

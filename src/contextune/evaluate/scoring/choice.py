@@ -12,9 +12,9 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
-from contextune.core.encoding import pair, window
+from contextune.core.encoding import asked_pair, window
 from contextune.core.errors import UserError
-from contextune.core.items import Item
+from contextune.core.items import Item, Turns
 from contextune.core.sequence import Tokenizer
 from contextune.models.likelihood import TOKENS, LikelihoodRow, log_likelihoods
 
@@ -35,13 +35,15 @@ def score_choices(
     items: Seq[Item],
     tokens: int = TOKENS,
     progress: Callable[[int], None] = lambda done: None,
+    asked: Callable[[Item], str | Turns] = lambda item: item.prompt,
 ) -> list[ChoiceScores]:
-    """One result an item. A prompt that is too long loses its beginning; `tokens` bounds what is computed at once.
+    """One result an item; `asked` gives what precedes its options, a text or a conversation.
 
+    A prompt that is too long loses its beginning; `tokens` bounds what is computed at once.
     Raises UserError where an option has no token of its own, or is longer than the model reads.
     """
     longest = window(model, tokenizer)
-    made = [[_row(item, option, tokenizer, longest) for option in item.options] for item in items]
+    made = [[_row(item, asked(item), option, tokenizer, longest) for option in item.options] for item in items]
     flat = [row for options in made for row, _ in options]
     share = len(items) / max(len(flat), 1)
     sums = iter(log_likelihoods(model, flat, tokens, lambda done: progress(int(done * share))))
@@ -56,9 +58,9 @@ def score_choices(
     ]
 
 
-def _row(item: Item, option: str, tokenizer: Tokenizer, longest: int) -> tuple[LikelihoodRow, int]:
+def _row(item: Item, asked: str | Turns, option: str, tokenizer: Tokenizer, longest: int) -> tuple[LikelihoodRow, int]:
     """The row, and how many of the prompt's tokens it had to leave out."""
-    given, scored = pair(item.prompt, option, tokenizer)
+    given, scored = asked_pair(asked, option, tokenizer)
     if not scored:
         raise UserError(f"item {item.id}: the option {option!r} is no token of its own", "begin options with a space")
     if len(scored) > longest:

@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from contextune.core.encoding import decode, prefix_token, text_ends, window, with_specials
+from contextune.core.encoding import asked_ids, decode, prefix_token, text_ends, window
 from contextune.core.errors import UserError
+from contextune.core.items import Turns
 from contextune.core.sequence import Tokenizer
+from contextune.models.decoding import Decoding, decoding_of, inputs
 from contextune.models.likelihood import evaluating
 
 
 def generate(
     model: Any,
     tokenizer: Tokenizer,
-    prompts: Seq[str],
+    prompts: Seq[str | Turns],
     *,
     max_tokens: int = 32,
     stop: Seq[str] = ("\n",),
@@ -28,30 +30,33 @@ def generate(
 ) -> list[str]:
     """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
 
-    Prompts are sorted by length and padded on the left; one too long for the model loses its beginning.
+    Prompts are sorted by length and padded on the left, where the model allows it (models/decoding.py); one
+    too long for the model loses its beginning. A prompt is a text, or a conversation that the assistant continues.
     """
     ids, _ = fitted(model, tokenizer, prompts, max_tokens)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     texts, done = [""] * len(ids), 0
     with evaluating(model), _plain(model, tokenizer) as pad:
-        for batch in _batches(order, ids, max_tokens, tokens):
-            for i, text in zip(
-                batch, _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop), strict=True
-            ):
+        way = decoding_of(model, pad)
+        for batch in _batches(order, ids, max_tokens, tokens if way.batch else 1):
+            written = _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
+            for i, text in zip(batch, written, strict=True):
                 texts[i] = text
             done += len(batch)
             progress(done)
     return texts
 
 
-def fitted(model: Any, tokenizer: Tokenizer, prompts: Seq[str], max_tokens: int) -> tuple[list[list[int]], list[int]]:
+def fitted(
+    model: Any, tokenizer: Tokenizer, prompts: Seq[str | Turns], max_tokens: int
+) -> tuple[list[list[int]], list[int]]:
     """Ids of each prompt, and how many it had to lose at its beginning so that `max_tokens` fit behind it."""
     room = window(model, tokenizer) - max_tokens
     if room < 1:
         raise UserError(
             f"max_tokens is {max_tokens}, the model reads {room + max_tokens} tokens in all", "lower max_tokens"
         )
-    ids = [with_specials(p, tokenizer) or [prefix_token(tokenizer)] for p in prompts]
+    ids = [asked_ids(p, tokenizer) or [prefix_token(tokenizer)] for p in prompts]
     return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
 
 
@@ -67,13 +72,16 @@ def _batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> 
 
 
 def _write(
-    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str]
+    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str], way: Decoding
 ) -> list[str]:
     width = max(map(len, ids))
-    filled = torch.tensor([[pad] * (width - len(i)) + i for i in ids], device=model.device)
-    mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids], device=model.device)
     stopping = StoppingCriteriaList([_AtText(tokenizer, stop, width)] if stop else [])
-    out = model.generate(input_ids=filled, attention_mask=mask, max_new_tokens=max_tokens, stopping_criteria=stopping)
+    out = model.generate(
+        **inputs(ids, pad, device=model.device),
+        max_new_tokens=max_tokens,
+        use_cache=way.cache,
+        stopping_criteria=stopping,
+    )
     return [_until(decode(row, tokenizer), stop) for row in out[:, width:].tolist()]
 
 

@@ -60,6 +60,11 @@ def export_task(task: Task, folder: Path) -> Path:
 
     Raises UserError for perplexity after a prompt, which the harness does not have.
     """
+    if task.chat:
+        raise UserError(
+            f"task {task.name}: a chat task cannot be exported",
+            "export it without chat, and give --apply_chat_template",
+        )
     if task.kind == "perplexity" and any(i.prompt for i in task.items):
         raise UserError(f"task {task.name}: the harness scores texts without a prompt only", "leave the prompts out")
     home = folder / task.name

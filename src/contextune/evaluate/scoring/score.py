@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from contextune.core.encoding import chat_text
 from contextune.core.errors import UserError
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer
@@ -53,8 +55,17 @@ def score(
         cut = sum(row.get("cut", 0) > 0 for row in rows)
         if cut:
             _log.warning("%s: %d of %d prompts are too long and lost their beginning", task.name, cut, len(rows))
-        found[task.name] = outcomes.table(task, rows, arm, seed)
+        found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed)
     return found
+
+
+def _as_read(task: Task, tokenizer: Tokenizer) -> Task:
+    """The task with its prompts as the model reads them."""
+    if not task.chat:
+        return task
+    asked = [task.asked(item) for item in task.items]
+    texts = [a if isinstance(a, str) else chat_text(a, tokenizer) for a in asked]
+    return replace(task, items=tuple(replace(i, prompt=t) for i, t in zip(task.items, texts, strict=True)))
 
 
 def _reporter(progress: ScoreProgress | None, task: Task) -> Callable[[int], None]:
@@ -65,7 +76,8 @@ def _choices(
     model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
 ) -> Seq[dict[str, Any]]:
     rows = []
-    for item, found in zip(task.items, score_choices(model, tokenizer, task.items, tokens, progress), strict=True):
+    scores = score_choices(model, tokenizer, task.items, tokens, progress, task.asked)
+    for item, found in zip(task.items, scores, strict=True):
         chosen = item.options[metrics.choose(task.metric, found.sums, found.tokens, found.bytes)]
         row = {"sums": found.sums, "tokens": found.tokens, "bytes": found.bytes, "options": item.options}
         rows.append(row | _judged(item.gold, chosen) | {"cut": found.cut})
@@ -75,7 +87,7 @@ def _choices(
 def _texts(
     model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
 ) -> Seq[dict[str, Any]]:
-    prompts = [item.prompt for item in task.items]
+    prompts = [task.asked(item) for item in task.items]
     texts = generate(
         model, tokenizer, prompts, max_tokens=task.max_tokens, stop=task.stop, tokens=tokens, progress=progress
     )

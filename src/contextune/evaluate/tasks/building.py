@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
-from contextune.core.items import Item, Task
+from contextune.core.items import Item, Task, Turns
 from contextune.core.templates import TextTemplate, ValueTemplate
 from contextune.data import readers as read
 from contextune.data.raw import Row
 
-from ..metrics import external, sql, trees
+from ..metrics import external, free_answers, sql, trees
 from .same_question import Questions
-from .specs import Spec
+from .specs import Chat, Spec
 
 READINGS = ("text", "letter", "index")
 """How an answer may be written; one reading must fit all rows of a task, tried in this order. A number is an index."""
@@ -60,10 +60,19 @@ def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
         measure=spec.measure,
         chance=chance,
         max_tokens=spec.max_tokens,
-        stop=spec.stop,
+        stop=spec.stops,
         about=spec.about,
+        chat=spec.chat is not None,
+        template=_written(spec),
         fields={"command": spec.command} if spec.command else {},
     )
+
+
+def _written(spec: Spec) -> str:
+    """The texts of prompts that are the recipe's own; control tokens that rows spell are text."""
+    options = (spec.options,) if isinstance(spec.options, str) else spec.options
+    between = (spec.fewshot.before_answer, spec.fewshot.between) if spec.fewshot.n else ()
+    return "\n".join((spec.description, spec.prompt, *options, *between))
 
 
 def _rows(spec: Spec, split: str, folder: Path, where: str, limit: int | None = None) -> list[Row]:
@@ -228,15 +237,28 @@ def _item(spec: Spec, question: _Question, shots: Iterable[_Question], where: st
     answer = question.answer
     if spec.kind == "generate" and isinstance(answer, int):
         answer = question.options[answer].strip()
-    prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
-    return Item(question.id, prompt, answer, question.options, question.fields)
+    if spec.chat is None:
+        prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
+        return Item(question.id, prompt, answer, question.options, question.fields)
+    turns, prompt = _conversation(spec, spec.chat, chosen, question)
+    return Item(question.id, prompt, answer, tuple(o.lstrip() for o in question.options), question.fields, turns)
+
+
+def _conversation(spec: Spec, chat: Chat, shots: list[_Question], question: _Question) -> tuple[Turns, str]:
+    """The turns before the user's last one, and that one. The description opens the first turn of the user."""
+    before: Turns = (("system", chat.system),) if chat.system else ()
+    if chat.fewshot == "prompt" or not shots:
+        return before, spec.description + "".join(_solved(spec, s) for s in shots) + question.prompt
+    for i, shot in enumerate(shots):
+        before += (("user", spec.description * (not i) + shot.prompt), ("assistant", _gold(shot).strip()))
+    return before, question.prompt
 
 
 def _solved(spec: Spec, shot: _Question) -> str:
     if spec.kind == "choice":
         assert isinstance(shot.answer, int)
         return shot.prompt + shot.options[shot.answer] + spec.fewshot.between
-    gold = shot.options[shot.answer].strip() if isinstance(shot.answer, int) else shot.answer
+    gold = _gold(shot).strip() if isinstance(shot.answer, int) else shot.answer
     return shot.prompt + spec.fewshot.before_answer + gold + spec.fewshot.between
 
 
@@ -255,6 +277,12 @@ def _refuse_ungradable(spec: Spec, items: tuple[Item, ...], where: str) -> None:
             failed = sql.execute(Path(item.fields["database"]), item.gold).failed
             if failed:
                 raise UserError(f"{where}: item {item.id}: the gold query fails: {failed}", "fix it or remove the row")
+    if spec.metric == "number_match":
+        for item in items:
+            if free_answers.last_number(item.gold) is None:
+                raise UserError(
+                    f"{where}: item {item.id}: answer: no number in {item.gold!r:.60}", "digits, or another metric"
+                )
     if spec.metric == "comet":
         external.available(spec.command, where)
 

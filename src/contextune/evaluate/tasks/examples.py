@@ -65,11 +65,12 @@ def of_records(records: Seq[Record], where: str) -> list[Example]:
 
 
 def of_items(items: Seq[Item], lead: str = " ") -> list[Example]:
-    """Items of a task, solved."""
+    """Items of a task, solved; an option brings the space before it."""
     inputs = bare([i.prompt for i in items])
+    before = [i.gold[: -len(i.gold.lstrip())] if isinstance(i.answer, int) else lead for i in items]
     return [
-        Example(i.id, str(i.fields.get("input", asked)), i.prompt, i.gold.strip(), lead)
-        for i, asked in zip(items, inputs, strict=True)
+        Example(i.id, str(i.fields.get("input", asked)), i.prompt, i.gold.strip(), space)
+        for i, asked, space in zip(items, inputs, before, strict=True)
     ]
 
 
@@ -91,7 +92,7 @@ def pool(
         named = PoolSpec(path=str((base / Path(named).expanduser()).resolve()))
     if named.source is not None:
         return tuple(of_records(_records(named, sources, base, where), f"{where}: pool"))
-    own = {"description": "", "graded": None, "pool": None, "limit": named.limit, "skip": named.skip}
+    own = {"description": "", "chat": None, "graded": None, "pool": None, "limit": named.limit, "skip": named.skip}
     if named.path is not None:
         own |= {"path": named.path, "hub": None, "rows": None, "local": ""}
     if named.split is not None:

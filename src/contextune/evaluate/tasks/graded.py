@@ -233,14 +233,31 @@ def expand(bench: PooledTask) -> list[Task]:
             raise UserError(
                 f"task {bench.task.name}: graded: no item is left for grade {grade}: {lacking}",
                 f"give a larger pool, or leave out the grade {which}"
-                + ("" if which != "high" or options.paraphrase != "none" else ", or set paraphrase: swap"),
+                + (
+                    ""
+                    if which != "high" or options.paraphrase != "none" or bench.task.kind == "choice"
+                    else ", or set paraphrase: swap"
+                ),
             )
     about = f"{bench.task.about + '; ' if bench.task.about else ''}{options.k} examples, {lacking}"
     fields = {**bench.task.fields, "graded": str(lacking)}
     return [
-        replace(bench.task, name=f"{bench.task.name}.{g}", items=tuple(items[g]), about=about, fields=fields)
+        replace(
+            bench.task,
+            name=f"{bench.task.name}.{g}",
+            items=tuple(items[g]),
+            about=about,
+            fields=fields,
+            chance=_chance(bench.task, items[g]),
+        )
         for g in options.grades
     ]
+
+
+def _chance(task: Task, kept: Seq[Item]) -> float | None:
+    """One over the options of the items that are left, where the task's own is that of all its items."""
+    of = lambda items: sum(1 / len(i.options) for i in items) / len(items)  # noqa: E731
+    return of(kept) if task.kind == "choice" and task.chance == of(task.items) else task.chance
 
 
 def _item(bench: PooledTask, around: Neighbourhood, grade: str, drawn: ExampleDraw) -> Item:

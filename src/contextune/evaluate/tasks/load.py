@@ -225,12 +225,18 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:
-    from contextune.core.encoding import pair
+    from contextune.core.encoding import asked_pair, chat_text
 
+    if task.chat:
+        for item in task.items:
+            try:
+                chat_text((*item.turns, ("user", item.prompt)), tokenizer)
+            except UserError as e:
+                raise UserError(f"task {task.name}: item {item.id}: {e.message}", e.hint) from None
     if task.kind == "choice":
         for item in task.items:
             for option in item.options:
-                if not pair(item.prompt, option, tokenizer)[1]:
+                if not asked_pair(task.asked(item), option, tokenizer)[1]:
                     where = f"task {task.name}: item {item.id}"
                     raise UserError(
                         f"{where}: the option {option!r} is no token of its own after the prompt",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Measure
@@ -26,6 +26,20 @@ class Fewshot(Options):
     split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
     between: str = Field("\n\n", description="text after each example")
     before_answer: str = Field(" ", description="generate only: text between an example's prompt and its answer")
+
+
+class Chat(Options):
+    """The prompt as a user's turn in the tokenizer's chat template, the answer as the assistant's."""
+
+    system: str = Field("", description="a system turn before all others")
+    fewshot: Literal["turns", "prompt"] = Field(
+        "turns", description="solved examples as turns of their own, or all within the user's turn"
+    )
+
+
+def _shorthand(value: object) -> object:
+    """`chat: true` stands for a chat without more."""
+    return {} if value is True else None if value is False else value
 
 
 class PoolSpec(Options):
@@ -86,10 +100,15 @@ class Spec(Options):
     )
     labels: dict[str, str] = Field({}, description="what the data's answers are called, e.g. {1: causal, 0: noise}")
     fewshot: Fewshot = Fewshot()
+    chat: Annotated[Chat | None, BeforeValidator(_shorthand)] = Field(
+        None, description="true, or a mapping: asked through the tokenizer's chat template"
+    )
     metric: str = Field("", description="default: accuracy; exact_match where there are no options; perplexity")
     measure: Measure = "task"
     chance: float | None = Field(None, ge=0, le=1, description="default for choices: one over their number")
-    stop: tuple[str, ...] = Field(("\n",), description="generate only: texts that end an answer")
+    stop: tuple[str, ...] = Field(
+        ("\n",), description="generate only: texts that end an answer; in a chat by default none but its end of turn"
+    )
     max_tokens: int = Field(32, gt=0, description="generate only")
     limit: int | None = Field(None, gt=0, description="the first N rows only")
     skip: int = Field(0, ge=0, description="leave out the first N rows; limit counts from there")
@@ -129,6 +148,8 @@ class Spec(Options):
         for metric, key in {"execution": "database", "comet": "command"}.items():
             if self.metric == metric and not getattr(self, key):
                 raise ValueError(f"the metric '{metric}' needs the key '{key}'")
+        if self.graded is not None and self.kind == "choice" and self.graded.paraphrase != "none":
+            raise ValueError("graded.paraphrase: an item made by rule has no options; it is for tasks of kind generate")
         for key, useful in self._useful().items():
             if key in self.model_fields_set and not useful:
                 raise ValueError(f"the key '{key}' has no effect on a task of kind {self.kind} read from {given[0]}")
@@ -144,11 +165,16 @@ class Spec(Options):
             "max_tokens": generate,
             "options": answered,
             "fewshot": answered,
+            "chat": answered or not self.chat,
             "labels": answered,
-            "graded": generate and not self.fewshot.n,
+            "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",
         }
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return () if self.chat and "stop" not in self.model_fields_set else self.stop
 
     @property
     def metric_name(self) -> str:
@@ -178,7 +204,7 @@ class Spec(Options):
         return Source(path=path, format=self.format)
 
 
-_GROUPS: dict[str, type[Options]] = {"fewshot": Fewshot, "graded": Graded, "pool": PoolSpec}
+_GROUPS: dict[str, type[Options]] = {"fewshot": Fewshot, "graded": Graded, "pool": PoolSpec, "chat": Chat}
 
 
 def parse(value: dict[str, Any], where: str) -> Spec:

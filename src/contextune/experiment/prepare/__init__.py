@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contextune.core import clock
 
-from ..recipe import Recipe
+from ..recipe import RecipeLike, as_recipe, folder_of
 from .augmentation import augment_stage
 from .contexts import prepare_stage
 from .data import Data, Say, began, chosen_arms, read_data
@@ -26,22 +26,25 @@ __all__ = ["Data", "Prepared", "PreparedStage", "prepare", "prepare_stage"]
 
 
 def prepare(
-    recipe: Recipe,
-    base: Path,
-    out: Path,
-    only: Iterable[str] = (),
+    recipe: RecipeLike,
+    base: Path | str | None = None,
+    out: Path | str | None = None,
+    only: Iterable[str] | str = (),
     say: Say = lambda text: None,
     plan: bool = False,
     insist: bool = False,
 ) -> Prepared:
-    """Read, infer, bind and load. `base` is the recipe's folder, `only` names the arms wanted (all where empty).
+    """Read, infer, bind and load. `base` is the recipe's folder and `out` the run's, `only` names the arms wanted (all
+    where empty).
 
     Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
     what would be asked is counted; with `insist` what has failed in earlier runs is asked anew, and no share of
     failures is an error. Templates write the date on which the run in `out` began. Raises UserError.
     """
+    recipe, base = as_recipe(recipe, base)
+    out = folder_of(recipe) if out is None else Path(out)
     with clock.fixed(began(out)):
-        arms = chosen_arms(recipe, only)
+        arms = chosen_arms(recipe, [only] if isinstance(only, str) else only)
         data = read_data(recipe, base, out, arms, say)
         say("loading the tasks")
         tasks = load_tasks(data)
