@@ -14,7 +14,6 @@ from typing import Any
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.files import digest
-from contextune.train.checkpoints import last_whole
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
@@ -85,6 +84,8 @@ def locked(out: Path) -> Iterator[None]:
 
 def kept(out: Path) -> str:
     """What an interrupted run leaves, in words."""
+    from contextune.train.checkpoints import last_whole  # imports torch
+
     names = {p: f"{p.parts[-3]} {p.parts[-2].replace('-', ' ')}" for p in out.glob("arms/*/seed-*/stage-*")}
     done = sum((p / "model").is_dir() for p in names)
     begun = [
