@@ -92,10 +92,11 @@ class PromptTemplate(Strict):
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Texts and answers of the demonstrations that a prompt shows."""
-        if not any("demonstrations" in jinja.variables(t) for t in self.prompts):
+        """Texts and answers of the demonstrations that a prompt shows, and the prompt's own lines beside them."""
+        if not self.demonstrations or not any("demonstrations" in jinja.variables(t) for t in self.prompts):
             return ()
-        return tuple(text for d in self.demonstrations for text in (d.text, *d.made))
+        own = [line.strip() for t in self.prompts for line in fill(t).splitlines() if line.strip()]
+        return (*(text for d in self.demonstrations for text in (d.text, *d.made)), *own)
 
     @property
     def hash(self) -> str:

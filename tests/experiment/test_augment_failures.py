@@ -1,0 +1,124 @@
+"""`contextune augment FILE`: what succeeded is written, what failed is listed, and one store serves every --out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contextune.cli import main
+from contextune.experiment.augment import store_of
+from tests.generation.stub import Reply, Stub, said
+
+pytest.importorskip("openai")
+
+TEXTS = {
+    "good": "Anna Keller founded the pump company in Basel.",
+    "cut": "The suction hose must not be longer than seven metres.",
+    "none": "Use only the grease KX-7 for the bearings.",
+    "copy": "The red lamp means that the water is hot.",
+}
+DEMONSTRATION = "Brannock stone is heavier than glimmer sand."
+
+
+def command(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as e:
+        main([str(a) for a in arguments])
+    return int(e.value.code or 0)
+
+
+def reply(number: int, body: dict) -> Reply:
+    name = next(n for n, text in TEXTS.items() if text in said(body))
+    return {
+        "good": Reply("- Basel is where Anna Keller founded the pump company."),
+        "cut": Reply("- and on", finish="length" if body["max_tokens"] < 512 else "stop"),
+        "none": Reply("I cannot."[: 0 if body["seed"] else None] or " "),
+        "copy": Reply(f"- {DEMONSTRATION}"),
+    }[name]
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONTEXTUNE_API_KEY", raising=False)
+    write(tmp_path / "notes.jsonl", *TEXTS)
+    return tmp_path / "notes.jsonl"
+
+
+def write(file: Path, *names: str) -> None:
+    file.write_text("".join(json.dumps({"id": n, "text": TEXTS[n]}) + "\n" for n in names))
+
+
+def asked(stub: Stub, *more: object) -> int:
+    return command("augment", "notes.jsonl", "--operation", "restate", "--server", stub.url, "--name", "m", *more)
+
+
+def rows(file: str) -> list[dict]:
+    return [json.loads(line) for line in Path(file).open()]
+
+
+def test_what_succeeded_is_written_and_what_failed_is_listed(notes, capsys):
+    with Stub(reply) as stub:
+        assert asked(stub, "--out", "a.jsonl") == 0
+        assert {r["source"] for r in rows("a.jsonl")} >= {"good", "cut"}
+        assert all(DEMONSTRATION not in r["text"] for r in rows("a.jsonl"))
+        lost = {r["source"]: r["reason"] for r in rows("a.failures.jsonl")}
+        assert lost["copy"] == "a demonstration of the prompt"
+        shown = capsys.readouterr().out
+        assert "what failed is listed in a.failures.jsonl" in shown
+        assert "answers gave none" in shown
+        seen = len(stub.seen)
+        write(notes, "good", "cut")
+        assert asked(stub, "--out", "elsewhere/b.jsonl") == 0
+        assert len(stub.seen) == seen, "another --out finds the same store"
+        assert not Path("elsewhere/b.failures.jsonl").exists()
+
+
+def test_a_share_of_failures_on_the_command_line(notes, capsys):
+    with Stub(lambda n, body: Reply("no", 400) if TEXTS["none"] in said(body) else reply(n, body)) as stub:
+        assert asked(stub, "--failures", "0.5") == 0
+        assert asked(stub, "--failures", "0.1") == 1
+    assert "made: 1 of 4 requests failed, failures allows 10%" in capsys.readouterr().err
+    assert rows("made.jsonl"), "it is written all the same"
+
+
+def test_nothing_made_is_exit_1_with_the_reason(notes, capsys):
+    write(notes, "copy", "none")
+    with Stub(lambda n, body: Reply("out of order", 400)) as stub:
+        assert asked(stub, "--originals") == 1
+    assert "nothing was made, made.jsonl is not written: 2 times: 400: out of order" in capsys.readouterr().err
+    assert not Path("made.jsonl").exists()
+    assert len(rows("made.failures.jsonl")) == 2
+
+
+def test_the_pocket_model_is_no_silent_writer(notes, capsys):
+    for looking in ((), ("--dry-run",)):
+        assert command("augment", "notes.jsonl", "--operation", "restate", *looking) == 2
+        said = capsys.readouterr().err
+        assert "no writer is named" in said
+        assert "--model" in said
+    assert not Path("notes.store").exists()
+    assert command("augment", "notes.jsonl", "--operation", "restate", "--model", "pocket", "--dry-run") == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "store"),
+    [
+        ("notes.jsonl", "notes.store"),
+        ("folder", "folder.store"),
+        ("folder/", "folder.store"),
+        ("folder/*.jsonl", "folder.store"),
+        ("notes.jsonl.gz", "notes.store"),
+        ("*.jsonl", "out/x.store"),
+        ("user/dataset", "out/x.store"),
+    ],
+)
+def test_one_store_for_every_output(tmp_path, monkeypatch, source, store):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for name in ("notes.jsonl", "notes.jsonl.gz"):
+        Path(name).write_text("")
+    assert store_of([source], Path("out/x.jsonl")) == Path(store)
+    Path("out/x.store").mkdir(parents=True)
+    assert store_of([source], Path("out/x.jsonl")) == Path("out/x.store"), "one of an earlier version is used"
