@@ -94,6 +94,8 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
         raise UserError(
             f"model {path}: its tokenizer has no end-of-text token", "set eos_token in tokenizer_config.json"
         )
+    longest = max((recipe.training(s).max_length for stages in arms.values() for s in stages), default=0)
+    empty, warnings = model_fit(path, recipe, tokenizer, longest)
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
@@ -105,7 +107,18 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
             raise UserError(
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
-    return Data(recipe, base, out, path, config, tokenizer, documents, records, say=say)
+    kept = {"skeleton": empty}
+    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings, say=say, kept=kept)
+
+
+def model_fit(path: str, recipe: Recipe, tokenizer: Tokenizer, max_length: int) -> tuple[Any, list[str]]:
+    """The model without its weights (None where they cannot be known yet), and warnings. Raises UserError."""
+    check = models.check_saved if models.is_adapter(path) else models.skeleton
+    empty = check(path, recipe.model)
+    if empty is None:
+        return None, []
+    found = models.check_vocabulary(empty, tokenizer, path)
+    return empty, found + models.check_positions(empty, max_length, path)
 
 
 def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:
