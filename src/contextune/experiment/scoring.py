@@ -85,7 +85,11 @@ def open_for_scoring(model: Model, path: str) -> Any:
     import torch
 
     cuda = torch.cuda.is_available()
-    loaded = models.load_adapted(path, False) if models.is_adapter(path) else models.load_model(path, model, bf16=cuda)
+    loaded = (
+        models.load_adapted(path, False, model=model)
+        if models.is_adapter(path)
+        else models.load_model(path, model, bf16=cuda)
+    )
     return loaded.to("cuda" if cuda else "cpu").eval()
 
 

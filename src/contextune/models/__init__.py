@@ -1,9 +1,12 @@
 """Causal language models: found, checked, loaded, adapted."""
 
-from .adapters import adapt, check_adapter, load_adapted
+from .adapters import adapt, check_adapter, check_saved, check_start, load_adapted
+from .configs import fix_configs
+from .fit import check_positions, check_vocabulary
 from .load import SMALL, load_model, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, is_adapter, parameters, resolve
+from .weights import skeleton
 
 __all__ = [
     "SMALL",
@@ -12,12 +15,18 @@ __all__ = [
     "adapt",
     "check",
     "check_adapter",
+    "check_positions",
+    "check_saved",
+    "check_start",
+    "check_vocabulary",
     "fingerprint",
+    "fix_configs",
     "is_adapter",
     "load_adapted",
     "load_model",
     "load_tokenizer",
     "parameters",
     "resolve",
+    "skeleton",
     "threads",
 ]

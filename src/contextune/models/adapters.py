@@ -3,38 +3,116 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, nearest
 
 from .load import first_line, load_model
 from .options import Adapter
-from .resolve import read_config
+from .resolve import base_of, read_config
+from .weights import refuse_bidirectional, shapes, skeleton
+
+if TYPE_CHECKING:
+    from .options import Model
+
+WEIGHTS = "adapter_model.safetensors"
 
 
-def check_adapter(adapter: Adapter | None) -> None:
-    """UserError where an adapter needs a library that is not there."""
+def check_adapter(adapter: Adapter | None, model: Any = None) -> list[str]:
+    """What an adapter leaves out of a model, in words; `model` may be a skeleton.
+
+    Raises UserError where the adapter needs a library that is not there, or one of its targets fits no layer.
+    """
     import importlib.util
 
-    if adapter is not None and adapter.kind == "qlora" and importlib.util.find_spec("bitsandbytes") is None:
+    if adapter is None:
+        return []
+    if adapter.kind == "qlora" and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             "train.adapter.kind: qlora needs bitsandbytes, which is not installed",
             "pip install contextune[qlora], or use lora",
         )
+    return [] if model is None else _left_out(model, adapter) if _targets(model, adapter)[0] == "all-linear" else []
+
+
+def _left_out(model: Any, adapter: Adapter) -> list[str]:
+    names = sorted(expert_parameters(model))
+    if not names:
+        return []
+    shown = f"targets: [{', '.join([*_linear_names(model), *names])}]"
+    return [
+        f"train.adapter.targets: all-linear leaves out this mixture's experts ({', '.join(names)}), which are no "
+        f"linear layers; to train them too give {shown}"
+        + ("" if adapter.kind == "lora" and not adapter.dropout else " with kind: lora and dropout: 0")
+    ]
+
+
+def expert_parameters(model: Any) -> set[str]:
+    """Fused weights of a mixture's experts, (experts, in, out), as `experts.gate_up_proj`."""
+    import torch
+
+    return {
+        ".".join(name.split(".")[-2:])
+        for name, weight in model.named_parameters()
+        if weight.ndim == 3 and "expert" in name and not isinstance(_owner(model, name), torch.nn.Linear)
+    }
+
+
+def _owner(model: Any, parameter: str) -> Any:
+    return model.get_submodule(parameter.rpartition(".")[0])
+
+
+def _linear_names(model: Any) -> list[str]:
+    import torch
+
+    head = model.get_output_embeddings()
+    found = {n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head}
+    return sorted(found)
+
+
+def _targets(model: Any, adapter: Adapter) -> tuple[str | list[str], list[str]]:
+    """peft's target_modules and target_parameters. Raises UserError for a name that fits nothing."""
+    if isinstance(adapter.targets, str):
+        return adapter.targets, []
+    modules = [name for name, _ in model.named_modules() if name]
+    parameters = [name for name, _ in model.named_parameters()]
+    layers, weights = [], []
+    for target in adapter.targets:
+        if any(_fits(target, name) for name in modules):
+            layers.append(target)
+        elif any(_fits(target, name) and not name.endswith((".weight", ".bias")) for name in parameters):
+            weights.append(target)
+        else:
+            known = {part for name in modules for part in (name.rsplit(".", 1)[-1],) if not part.isdigit()}
+            raise UserError(
+                f"train.adapter.targets: {target} fits no layer",
+                nearest(target, known | expert_parameters(model)),
+            )
+    if weights and (adapter.kind != "lora" or adapter.dropout):
+        raise UserError(
+            f"train.adapter: {weights[0]} is a fused weight of experts, for which there is only lora without dropout",
+            "set kind: lora and dropout: 0, or leave it out of targets",
+        )
+    return layers, weights
+
+
+def _fits(target: str, name: str) -> bool:
+    return name == target or name.endswith(f".{target}")
 
 
 def adapt(model: Any, adapter: Adapter) -> Any:
-    """The model with a fresh adapter; the adapter alone is trained."""
+    """The model with a fresh adapter; the adapter alone is trained. Raises UserError where a target fits no layer."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
+    modules, parameters = _targets(model, adapter)
     if adapter.kind == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the recipe decides that
-    targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules=targets,
+        target_modules=modules,
+        target_parameters=parameters or None,
         use_dora=adapter.kind == "dora",
         task_type="CAUSAL_LM",
     )
@@ -44,10 +122,122 @@ def adapt(model: Any, adapter: Adapter) -> Any:
         raise UserError(f"train.adapter.targets: {first_line(e)}", "all-linear fits every model") from None
 
 
-def load_adapted(path: str, trainable: bool, quantized: bool = False) -> Any:
-    """An adapter folder on top of its base model, to train it further or to use it."""
-    from peft import PeftModel
+def check_start(path: str, adapter: Adapter | None) -> None:
+    """UserError where training starts from an adapter that is not the one that the recipe describes."""
+    if adapter is None:
+        return
+    config = _config(path)
+    kind = "dora" if getattr(config, "use_dora", False) else str(getattr(config.peft_type, "value", config.peft_type))
+    asked: dict[str, tuple[object, object]] = {
+        "kind": (adapter.kind.replace("qlora", "lora"), kind.lower()),
+        "rank": (adapter.rank, getattr(config, "r", None)),
+        "alpha": (adapter.alpha, getattr(config, "lora_alpha", None)),
+    }
+    for key, (wanted, found) in asked.items():
+        if wanted != found:
+            raise UserError(
+                f"train.adapter.{key} is {wanted}, the adapter {path} that training starts from has {found}",
+                f"set {key}: {found}; an adapter is trained further as it is",
+            )
 
-    config = read_config(Path(path))
-    base = load_model(str(config["base_model_name_or_path"]), quantized=quantized)
-    return PeftModel.from_pretrained(base, path, is_trainable=trainable)
+
+def check_saved(path: str, model: Model | None = None) -> Any:
+    """The skeleton of an adapter's base with the adapter on it; None where it cannot be known before loading.
+
+    Raises UserError where base and adapter do not fit each other, or where peft's method cannot be trained or scored.
+    """
+    config = _config(path)
+    base = skeleton(base_of(Path(path)), model)
+    if base is None:
+        return None
+    resize(base, path)
+    return _attached(base, path, config, trainable=False, empty=True)
+
+
+def load_adapted(path: str, trainable: bool, quantized: bool = False, model: Model | None = None) -> Any:
+    """An adapter folder on top of its base model, to train it further or to use it. Raises UserError."""
+    config = _config(path)
+    model = model and model.model_copy(update={"revision": None})  # which is the adapter's
+    base = load_model(base_of(Path(path)), model, quantized=quantized)
+    resize(base, path)
+    adapted = _attached(base, path, config, trainable)
+    refuse_bidirectional(path, adapted)
+    return adapted
+
+
+def _config(path: str) -> Any:
+    """peft's configuration. Raises UserError for methods that change the input, and for other tasks."""
+    from peft import PeftConfig
+
+    read_config(Path(path))
+    try:
+        config = PeftConfig.from_pretrained(path)
+    except Exception as e:
+        raise UserError(
+            f"adapter {path}: its adapter_config.json is not understood ({first_line(e)})", "copy the file again"
+        ) from None
+    method = getattr(config.peft_type, "value", config.peft_type)
+    if config.is_prompt_learning or method in ("ADAPTION_PROMPT", "CARTRIDGE"):
+        raise UserError(
+            f"adapter {path}: {method} puts learnt vectors before the tokens; Contextune trains and scores adapters of "
+            "layers (LoRA, DoRA, IA3 …)",
+            "start from its base model, or from an adapter of layers",
+        )
+    if getattr(config, "task_type", None) not in (None, "CAUSAL_LM"):
+        raise UserError(f"adapter {path}: it was made for {config.task_type}, expected CAUSAL_LM", "give another")
+    return config
+
+
+def _attached(base: Any, path: str, config: Any, trainable: bool, empty: bool = False) -> Any:
+    from peft import PeftModel, get_peft_model, get_peft_model_state_dict
+
+    there = shapes(Path(path), WEIGHTS)
+    try:
+        adapted = (
+            get_peft_model(base, config, low_cpu_mem_usage=True)
+            if empty
+            else PeftModel.from_pretrained(base, path, is_trainable=trainable)
+        )
+    except Exception as e:
+        raise UserError(
+            f"adapter {path}: it does not fit its base model {base.name_or_path} ({first_line(e)})", BASE
+        ) from None
+    expected = {k: tuple(w.shape) for k, w in get_peft_model_state_dict(adapted, save_embedding_layers=False).items()}
+    prefix = getattr(adapted.base_model, "prefix", "lora_")
+    own = {k for k in there if prefix in k}
+    missing, more = sorted(expected.keys() - there.keys()), sorted(own - expected.keys())
+    other = sorted(k for k in expected.keys() & there.keys() if expected[k] != there[k])
+    for keys, what in ((missing, "missing"), (more, "not in the model"), (other, "of another shape")):
+        if keys:
+            raise UserError(
+                f"adapter {path}: {len(keys)} of its tensors are {what}, with base model {base.name_or_path}: "
+                f"{', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}",
+                BASE,
+            )
+    return adapted
+
+
+BASE = "set base_model_name_or_path in adapter_config.json to the model that it was trained on"
+
+
+def resize(base: Any, path: str) -> None:
+    """Give the base the rows of embeddings that the adapter brings. Raises UserError where it brings only one side."""
+    there = shapes(Path(path), WEIGHTS)
+    modules = dict(base.named_modules())
+    sides = {}
+    for side, layer in (("input", base.get_input_embeddings()), ("output", base.get_output_embeddings())):
+        name = next((n for n, m in modules.items() if m is layer), "")
+        saved = (there.get(f"base_model.model.{name}{k}.weight") for k in ("", ".modules_to_save", ".base_layer"))
+        sides[side] = next((s[0] for s in saved if s is not None), None)
+    rows = base.get_input_embeddings().weight.shape[0]
+    wanted = {n for n in sides.values() if n is not None and n != rows}
+    if not wanted:
+        return
+    tied = base.get_input_embeddings().weight is base.get_output_embeddings().weight
+    if len(wanted) > 1 or (None in sides.values() and not tied):
+        raise UserError(
+            f"adapter {path}: it enlarges the embeddings ({sides['input']} input rows, {sides['output']} output rows, "
+            f"base model {rows}) on one side only",
+            "save it with both: modules_to_save of the input and the output embeddings",
+        )
+    base.resize_token_embeddings(wanted.pop(), mean_resizing=False)

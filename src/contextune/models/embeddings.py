@@ -23,6 +23,7 @@ from contextune.retrieval.similarity import Similarity
 from contextune.retrieval.space import Floats, Space
 
 from .resolve import fingerprint
+from .weights import refuse_keys
 
 EmbedProgress = Callable[[int, int], None] | None
 
@@ -101,7 +102,10 @@ def pooled(path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress 
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModel.from_pretrained(path, use_safetensors=True, dtype=torch.float32).eval()
+    model, info = AutoModel.from_pretrained(
+        path, use_safetensors=True, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    refuse_keys(path, model.eval(), {**info, "unexpected_keys": ()})  # the head is not loaded
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     ids = [tokenizer.encode(t)[:max_tokens] or [tokenizer.eos_token_id or 0] for t in texts]

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core import clock, registry
+from contextune.core.environment import rank
 from contextune.core.errors import UserError
 
-from .resolve import known
+from .configs import fix_configs
+from .resolve import base_of, is_adapter, known
+from .weights import refuse_bidirectional, refuse_keys, refuse_values
 
 if TYPE_CHECKING:
     from contextune.core.sequence import Tokenizer
@@ -33,6 +36,8 @@ def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
     from transformers import AutoTokenizer
 
     path = known(path)
+    if is_adapter(path) and not (Path(path) / "tokenizer_config.json").exists():
+        path = base_of(Path(path))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **_remote(model))
     except Exception as e:
@@ -68,7 +73,10 @@ def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
 
 
 def load_model(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
-    """The causal language model of a folder or hub id, in fp32, or bf16 for inference."""
+    """The causal language model of a folder or hub id, in fp32, or bf16 for inference; an adapter's stands on its base.
+
+    Raises UserError where the weights are not those of the configuration, are not finite, or see later tokens.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -80,13 +88,21 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
     if quantized:
         options["quantization_config"] = _four_bit()
     path = known(path)
+    loaded: Any
+    info: Any
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(path, **options)
+        loaded, info = AutoModelForCausalLM.from_pretrained(
+            path, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     except Exception as e:
         raise _unloadable(
             path, "does not load", e, "contextune check shows what it needs; --debug the traceback"
         ) from None
-    loaded.generation_config.pad_token_id = loaded.generation_config.pad_token_id or loaded.config.eos_token_id
+    refuse_keys(path, loaded, info)
+    fix_configs(loaded)
+    if rank() == 0:  # of a sharded launch the others may hold no weights yet
+        refuse_values(path, loaded)
+        refuse_bidirectional(path, loaded)
     return loaded
 
 

@@ -39,7 +39,7 @@ def known(name: str) -> str:
 
 
 def check(path: str, revision: str | None = None) -> dict[str, Any]:
-    """Look at a model without loading it; returns its configuration.
+    """Look at a model without loading it; returns its configuration, that of its base for an adapter.
 
     Raises UserError where the folder lacks a configuration, safetensors weights or a tokenizer, or where a hub id
     cannot be reached.
@@ -48,7 +48,7 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
     if not folder.is_dir():
         return _check_hub(path, revision)
     config = read_config(folder)
-    adapter = (folder / "adapter_config.json").exists()
+    adapter = is_adapter(path)
     if not list(folder.glob("*.safetensors")):
         pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         if pickles:
@@ -61,7 +61,7 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
         raise UserError(
             f"model {folder}: no tokenizer (tokenizer.json)", "save the model's tokenizer into the same folder"
         )
-    return config
+    return check(base_of(folder)) if adapter else config
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -75,6 +75,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"model {folder}: {name} holds no mapping", "copy the file again")
     return config
+
+
+def base_of(folder: Path) -> str:
+    """The folder or hub id of an adapter's base model. Raises UserError where a folder is not there."""
+    name = read_config(folder).get("base_model_name_or_path")
+    fix = "set base_model_name_or_path in adapter_config.json to the base model's folder"
+    if not isinstance(name, str) or not name:
+        raise UserError(f"adapter {folder}: it does not name its base model", fix)
+    for local in (Path(name).expanduser(), folder / name, folder.parent / name):
+        if local.is_dir():
+            return str(local.resolve())
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"adapter {folder}: its base model {name} is not there", fix)
+    return name
 
 
 def _check_hub(name: str, revision: str | None) -> dict[str, Any]:

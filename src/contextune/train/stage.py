@@ -32,7 +32,9 @@ from contextune.train.options import Train
 from .checkpoints import Checkpoints, Every, Watch, last_whole
 from .fast_path import FastPath
 from .grouping import grouped
+from .launch import recipe_decides, refuse_unsharded
 from .layouts import choose
+from .saving import disk_errors, try_save, write_texts
 from .schedule import Plan
 from .trainer import ContextTrainer, Updates
 from .weight_interpolation import part_of_the_way, refuse
@@ -89,8 +91,9 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
         trainer.add_callback(_Clock(lambda: before + time.monotonic() - began))
         if job.look is not None:
             trainer.add_callback(Every(job.every, job.look))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        _finish(job, trainer, before + time.monotonic() - began)
+        with disk_errors():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            _finish(job, trainer, before + time.monotonic() - began)
     return target
 
 
@@ -100,12 +103,24 @@ def open_model(job: TrainJob) -> Any:
     quantized = adapter is not None and adapter.kind == "qlora"
     if models.is_adapter(job.start):
         refuse(job.train)
-        return models.load_adapted(job.start, trainable=True, quantized=quantized)
+        models.check_start(job.start, adapter)
+        return models.load_adapted(job.start, trainable=True, quantized=quantized, model=job.model)
     model = models.load_model(job.start, job.model, quantized=quantized)
     return models.adapt(model, adapter) if adapter else model
 
 
 def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
+    """The trainer of a job. Raises UserError where the finished model could not be saved, or the launch disagrees."""
+    bf16 = wants_bf16(job.train.precision, model.num_parameters())
+    with recipe_decides(job.train, bf16):
+        trainer = _trainer(job, model, bf16, progress)
+    refuse_unsharded(trainer)
+    if trainer.is_world_process_zero():
+        try_save(model, job.tokenizer, job.card, job.folder)
+    return trainer
+
+
+def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int, float], None]) -> ContextTrainer:
     options, plan = job.train, job.plan
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -119,7 +134,7 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
         adam_beta1=options.betas[0],
         adam_beta2=options.betas[1],
         max_grad_norm=options.clip,
-        bf16=wants_bf16(options.precision, model.num_parameters()),
+        bf16=bf16,
         activation_checkpointing=options.checkpointing,
         seed=job.seed,
         use_cpu=not cuda,
@@ -139,7 +154,7 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
     model.config.use_cache = False
     engine = FastPath.of(model, options.max_length)
     context = grouped(job.context, job.records, options.share)
-    trainer = ContextTrainer(
+    return ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
@@ -154,21 +169,6 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
         tokens=options.tokens,
         pad=job.tokenizer.pad_token_id or 0,
     )
-    _refuse_unsharded(trainer)
-    return trainer
-
-
-def _refuse_unsharded(trainer: ContextTrainer) -> None:
-    """accelerate passes over FSDP and DeepSpeed where there is no GPU, and copies the model to every process."""
-    for name, key, there in (
-        ("FSDP", "ACCELERATE_USE_FSDP", trainer.is_fsdp_enabled),
-        ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED", trainer.is_deepspeed_enabled),
-    ):
-        if os.environ.get(key) == "true" and not there:
-            raise UserError(
-                f"{name} was asked of accelerate, which shards a model on GPUs only; this is a CPU",
-                "launch with accelerate/ddp_cpu2.yaml, or torchrun --nproc-per-node 2",
-            )
 
 
 def wants_bf16(precision: str, size: int) -> bool:
@@ -209,8 +209,7 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     if job.train.weight_interpolation < 1:
         began = None if job.train.adapter else models.load_model(job.start, job.model).state_dict()
         part_of_the_way(fresh, began, job.train.weight_interpolation)
-    job.tokenizer.save_pretrained(fresh)
-    (fresh / "README.md").write_text(job.card, encoding="utf-8")
+    write_texts(fresh, job.tokenizer, job.card)
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
     losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]

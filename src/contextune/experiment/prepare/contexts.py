@@ -41,7 +41,11 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.is_target(r)]
     if len(learned) == len(replayed):
         raise UserError(f"context {stage.context.name}: its pool leaves no record to train on", "make pool smaller")
-    models.check_adapter(train.adapter)
+    if models.is_adapter(data.model):
+        models.check_start(data.model, train.adapter)
+    else:
+        for warning in models.check_adapter(train.adapter, data.kept.get("skeleton")):
+            data.warn(warning)
     records, names = [r for r, _ in learned], [name for _, name in learned]
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)

@@ -101,11 +101,13 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
         raise UserError(
             f"model {path}: its tokenizer has no end-of-text token", "set eos_token in tokenizer_config.json"
         )
+    longest = max((recipe.training(s).max_length for stages in arms.values() for s in stages), default=0)
+    empty, warnings = model_fit(path, recipe, tokenizer, longest)
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
     documents = _load_all(recipe, sorted(wanted), base)
-    warnings = [text for name, found in documents.items() for text in _told(name, found, say)]
+    warnings += [text for name, found in documents.items() for text in _told(name, found, say)]
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
     records = {n: cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
     notes = [f"data.{name}: {note}" for name, found in records.items() for note in found.notes]
@@ -114,7 +116,18 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
             raise UserError(
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
-    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say)
+    kept = {"skeleton": empty}
+    return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say, kept)
+
+
+def model_fit(path: str, recipe: Recipe, tokenizer: Tokenizer, max_length: int) -> tuple[Any, list[str]]:
+    """The model without its weights (None where they cannot be known yet), and warnings. Raises UserError."""
+    check = models.check_saved if models.is_adapter(path) else models.skeleton
+    empty = check(path, recipe.model)
+    if empty is None:
+        return None, []
+    found = models.check_vocabulary(empty, tokenizer, path)
+    return empty, found + models.check_positions(empty, max_length, path)
 
 
 DATE = "%Y-%m-%d %H:%M:%S"
