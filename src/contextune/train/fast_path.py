@@ -1,23 +1,25 @@
-"""What of the fast path a model allows, found by trying it on a few tokens against the plain way.
+"""What a model computes rightly, found by trying it on a few tokens: which layouts, and which parts of the fast path.
 
-An architecture is not looked up in a list: what it computes is compared. One that fails a trial, or that cannot make
-it (a recurrent state, a soft cap, a window shorter than the rows), is trained the plain way.
+An architecture is not looked up in a list: what it computes is compared. Four short texts are computed one at a time and
+in each layout. Losses must be equal, and so must the gradients at the embeddings of their tokens; a token that no loss
+may depend on (of another text, of padding, of what follows) has a gradient of zero there, in every precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from contextune.core.sequence import IGNORED, Rendered
 from contextune.models.lm_head import head_of
+from contextune.models.load import first_line
 
 from .attention import attending
-from .layouts import SHARED, Batch, single
+from .layouts import LAYOUTS, Batch, Layout
 from .loss import labelled_logits, nll
 
 _EXPECTED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, IndexError, LookupError)
@@ -33,22 +35,22 @@ class FastPath:
     """The head's loss made in parts, so that the logits never stand whole."""
     last: bool = False
     """The last block's feed-forward layer at labelled positions only."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Layouts that do not give the loss and gradients of one text at a time, each with the reason."""
 
     @classmethod
-    def of(cls, model: Any, longest: int) -> FastPath:
-        """What `model`, not yet wrapped for several processes, allows for rows of up to `longest` tokens."""
+    def of(cls, model: Any, longest: int, bf16: bool = False) -> FastPath:
+        """What `model`, not yet wrapped for several processes, allows for rows of up to `longest` tokens.
+
+        `bf16`: the precision of the run, for kernels that have no other. The model's mode, weights and gradients and
+        the generators of random numbers are left as they are.
+        """
         training = model.training
-        model.eval()
-        try:
-            with torch.no_grad():
-                found = cls(parts=_head_is_all(model))
-                if window(model.config) >= longest and _same(replace(found, spans=True), model):
-                    found = replace(found, spans=True)
-                if _same(replace(found, last=True), model):
-                    found = replace(found, last=True)
-        finally:
-            model.train(training)
-        return found
+        with torch.random.fork_rng(_gpus(model)):
+            try:
+                return _tried(model, longest, bf16 and "flash" in (model.config._attn_implementation or ""))
+            finally:
+                model.train(training)
 
     @contextmanager
     def around(self, model: Any, batch: Batch) -> Iterator[None]:
@@ -66,34 +68,156 @@ class FastPath:
 
 def window(config: Any) -> float:
     """Tokens that every layer can look back, as far as a configuration says."""
+    return min((n for n in (_said(config, "sliding_window"), _said(config, "attention_chunk_size")) if n), default=_ALL)
+
+
+def _switch(config: Any) -> float:
+    """Tokens beyond which rotary embeddings hang on the longest text that is computed at once (longrope, dynamic)."""
+    rope = _said(config, "rope_parameters") or {}
+    kinds = [rope, *(v for v in rope.values() if isinstance(v, dict))]  # some have one for each kind of layer
+    whole = _said(config, "original_max_position_embeddings") or _said(config, "max_position_embeddings") or _ALL
+    scaled = [k for k in kinds if k.get("rope_type") in ("longrope", "dynamic")]
+    return min((k.get("original_max_position_embeddings") or whole for k in scaled), default=_ALL)
+
+
+def _said(config: Any, name: str) -> Any:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    sizes = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min((n for n in sizes if n), default=float("inf"))
+    try:
+        return getattr(text, name, None)
+    except Exception:  # a value of each layer
+        return None
+
+
+def _tried(model: Any, longest: int, bf16: bool) -> FastPath:
+    for training in (True, False):  # as it is trained; without dropout where it has any
+        model.train(training)
+        before = _generators(model)
+        plain = _outcome(FastPath(), model, LAYOUTS["single"], bf16)
+        if not isinstance(plain, str) and _generators(model) == before:
+            break
+    if isinstance(plain, str):
+        others = (name for name in LAYOUTS if name not in ("single", "padded"))
+        return FastPath(refused=dict.fromkeys(others, f"it cannot be tried on a short text: {plain}"))
+    if plain.leaks:
+        return FastPath(refused=dict.fromkeys(LAYOUTS, "a token sees those that follow"))
+    refused = _too_long(model.config, longest)
+    for name, layout in LAYOUTS.items():
+        if name not in refused and (reason := _differs(_outcome(FastPath(), model, layout, bf16), plain)):
+            refused[name] = reason
+    usual = LAYOUTS["single" if "padded" in refused else "padded"]
+    last = not _differs(_outcome(FastPath(last=True), model, usual, bf16), plain)
+    return FastPath("shared" not in refused, _head_is_all(model), last, refused)
+
+
+def _too_long(config: Any, longest: int) -> dict[str, str]:
+    """Layouts that differ in rows longer than those of the trial, by what the configuration says."""
+    found = {}
+    if window(config) < longest:
+        found["shared"] = f"a window of {window(config)} tokens, shorter than max_length {longest}"
+    if (most := _switch(config)) < longest:
+        reason = f"beyond {most} tokens its positions are scaled by the longest text computed at once"
+        found |= dict.fromkeys((name for name in LAYOUTS if name != "single"), reason)
+    return found
+
+
+_ALL = float("inf")
+_IDS = 16
+"""Ids of the trial's tokens are smaller; every vocabulary has them."""
+_OURS = (8, 9, 14)
+"""The targets whose gradient is taken: of the second text and of the last."""
+_UNSEEN = (0, 6, 7, 10, 11, 12, 15)
+"""What these must not depend on: padding, other texts, a token that follows."""
 
 
 def _rows() -> list[Rendered]:
-    """Three sequences of which two begin alike; ids that every vocabulary has."""
-    ids = [(5, 6, 7, 8, 9, 5, 7, 9, 6, 4, 8), (5, 6, 7, 8, 9, 5, 7, 9, 6, 7, 5, 6), (8, 5, 9, 6)]
-    return [Rendered(i, (IGNORED, *i[1:-3], IGNORED, *i[-2:])) for i in ids]
+    """Four texts: two begin alike, and each ends in ids of its own."""
+    begin, none = (3, 4, 5, 4, 3, 3, 5, 5, 4), (IGNORED,)
+    first, second, third = (6, 7, 7, 6, 7, 6, 6, 7, 6, 6, 7, 7), (8, 9, 8), (10, 11, 12, 10, 12)
+    return [
+        *(Rendered((*begin, *tail), (*none * len(begin), *tail)) for tail in (first, second)),
+        Rendered(third, (*none, *third[1:])),
+        Rendered((13, 14, 15), (*none, 14, *none)),
+    ]
 
 
-def _same(engine: FastPath, model: Any) -> bool:
-    """Whether the labelled tokens' losses, one by one, are those of one sequence at a time."""
+@dataclass(frozen=True)
+class _Outcome:
+    """Losses by target (ids,), and gradients at embeddings by token (ids, width), the same in every layout."""
+
+    losses: torch.Tensor
+    slopes: torch.Tensor
+    near: float
+    """What rounding may make of the losses."""
+
+    @property
+    def leaks(self) -> bool:
+        return not bool(self.slopes[list(_UNSEEN)].abs().max() <= 1e-6 * self.slopes.abs().max())
+
+
+def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> _Outcome | str:
+    """Of the trial's rows in a layout; or, where they cannot be computed, why."""
+    device, ours = next(model.parameters()).device, torch.tensor(_OURS)
+    losses, slopes, exact = torch.zeros(_IDS), torch.zeros(_IDS, 1), not bf16
     try:
-        plain = torch.cat([_losses(FastPath(), model, b) for b in single(_rows(), 0, 0)])
-        layout = SHARED if engine.spans else single
-        fast = torch.cat([_losses(engine, model, b) for b in layout(_rows(), 1000, 0)])
-    except _EXPECTED:
-        return False
-    near = 1e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
-    return len(fast) == len(plain) and torch.allclose(fast.sort().values, plain.sort().values, rtol=near, atol=near)
+        for batch in layout(_rows(), 1000, 0):
+            batch = batch.to(device)
+            cast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+            with torch.enable_grad(), engine.around(model, batch), _embeddings(model, batch) as leaves:
+                with cast:
+                    logits = labelled_logits(model, batch)
+                found = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+                losses.index_add_(0, batch.targets.cpu(), found.detach().cpu())
+                wanted = torch.isin(batch.targets, ours.to(device))
+                if wanted.any():
+                    got = torch.autograd.grad(found[wanted].sum(), leaves, allow_unused=True)
+                    slope = sum(g.float().cpu().flatten(0, 1) for g in got if g is not None)
+                    slopes = slopes + torch.zeros(_IDS, slope.shape[1]).index_add(0, batch.input_ids.flatten().cpu(), slope)
+            exact = exact and logits.dtype == torch.float32
+    except _EXPECTED as e:
+        return first_line(e)
+    if not (losses.isfinite().all() and slopes.isfinite().all()):
+        return "its loss is not a number"
+    exact = exact and all(p.dtype == torch.float32 for p in model.parameters())
+    return _Outcome(losses, slopes, 1e-4 if exact else 2e-2)
 
 
-def _losses(engine: FastPath, model: Any, batch: Batch) -> torch.Tensor:
-    batch = batch.to(next(model.parameters()).device)
-    with engine.around(model, batch):
-        logits = labelled_logits(model, batch).float()
-    return torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none").cpu()
+def _differs(found: _Outcome | str, plain: _Outcome) -> str:
+    """Why an outcome is not that of one text at a time; empty where it is."""
+    if isinstance(found, str):
+        return found
+    if found.leaks:
+        return "texts computed together see each other, or padding"
+    off = float((found.slopes - plain.slopes).norm() / plain.slopes.norm())
+    if torch.allclose(found.losses, plain.losses, rtol=plain.near, atol=plain.near) and off <= 10 * plain.near:
+        return ""
+    return f"loss and gradients are others (gradients by {off:.2%})"
+
+
+@contextmanager
+def _embeddings(model: Any, batch: Batch) -> Iterator[list[torch.Tensor]]:
+    """Within: the embeddings of the tokens are where gradients end, and are kept."""
+    leaves: list[torch.Tensor] = []
+
+    def keep(_: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor | None:
+        if output.shape[:-1] != batch.input_ids.shape:
+            return None
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1].clone()
+
+    handle = model.get_input_embeddings().register_forward_hook(keep)
+    try:
+        yield leaves
+    finally:
+        handle.remove()
+
+
+def _gpus(model: Any) -> list[torch.device]:
+    return [d for d in {p.device for p in model.parameters()} if d.type == "cuda"]
+
+
+def _generators(model: Any) -> list[bytes]:
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in _gpus(model))]
+    return [s.numpy().tobytes() for s in states]
 
 
 def _head_is_all(model: Any) -> bool:
@@ -105,7 +229,8 @@ def _head_is_all(model: Any) -> bool:
     handle = head.register_forward_hook(lambda _, args, output: given.append(output))
     try:
         ids = torch.tensor([_rows()[0].ids], device=next(model.parameters()).device)
-        logits = model(input_ids=ids, use_cache=False).logits
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits
     except _EXPECTED:
         return False
     finally:

@@ -4,7 +4,7 @@
     padded   sorted by length, cut where padding    a a a a .      causal kernel, no mask: padding stands
              would cost more than another pass      b b b b b      behind every real token and is never seen
     packed   several sequences a row, positions     a a a b b c    position_ids alone; transformers derives the
-             restart at each                        0 1 2 0 1 0    isolation from them
+             restart at each                        0 1 2 0 1 0    isolation from them, for many architectures
     shared   one row, no padding; what sequences    a a a b c c    spans tell the attention who sees what
              have in common stands there once       0 1 2 3 3 4    (see prefix.py, attention.py)
 
@@ -15,7 +15,7 @@ those tokens: the head is computed there and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
@@ -130,33 +130,58 @@ def _cost(batches: Seq[Batch]) -> int:
 
 SHARED = Layout(shared, prefix.neighbours)
 SPARING = Layout(sparing, prefix.neighbours)
-PADDED, PACKED = Layout(padded), Layout(packed)
+SINGLE, PADDED, PACKED = Layout(single), Layout(padded), Layout(packed)
+_TAKEN = {"single": (SINGLE,), "padded": (PADDED,), "packed": (PACKED,), "shared": (SHARED, SPARING)}
 LAYOUTS = registry.layouts
 for _name, _layout in {
-    "single": Layout(single), "padded": PADDED, "packed": PACKED, "shared": SHARED,
+    "single": SINGLE, "padded": PADDED, "packed": PACKED, "shared": SHARED,
 }.items():  # fmt: skip
     LAYOUTS(_name)(_layout)
 
 
-def choose(name: str, attention: str | None, device: str, spans: bool = False) -> Layout:
-    """The layout of a name.
+def choose(
+    name: str, attention: str | None, device: str, spans: bool = False, refused: Mapping[str, str] | None = None
+) -> Layout:
+    """The layout of a name, of those that the model's trial did not refuse (layout -> reason).
 
     `auto` packs where the kernel isolates sequences by itself (flash attention); elsewhere it shares what sequences
     have in common where the model attends over `spans` and an update gains by it, and pads where not. Raises UserError
-    where `shared` is asked of a model that does not.
+    where a refused layout is asked for by name, and for a model that is refused in every layout.
     """
-    if name == "shared" and not spans:
-        raise UserError(
-            "train.layout is shared, but this model does not compute shared beginnings as it computes sequences alone "
-            "(a state, a soft cap, or a window shorter than max_length)",
-            "use layout: auto",
-        )
+    refused = refused or {}
+    if "single" in refused:
+        raise UserError(f"this model cannot be trained on texts: {refused['single']}", "give a causal language model")
+    if name in refused or (name == "shared" and not spans):
+        raise UserError(f"train.layout is {name}, but {_wrong(name, refused)}", "use layout: auto")
     if name != "auto":
         named: Layout = LAYOUTS.find(name)
         return named
-    if device != "cpu" and "flash" in (attention or ""):
+    padded = "padded" not in refused
+    if _preferred(attention, device) == "packed" and "packed" not in refused:
         return PACKED
-    return SPARING if spans else PADDED
+    if spans:
+        return SPARING if padded else SHARED
+    return PADDED if padded else SINGLE
+
+
+def fallback(attention: str | None, device: str, refused: Mapping[str, str]) -> str:
+    """Where `auto` does not take what it would: a sentence that says why. Else empty."""
+    wanted = _preferred(attention, device)
+    if wanted not in refused and "padded" not in refused:
+        return ""
+    taken = choose("auto", attention, device, "shared" not in refused, refused)
+    name = next(n for n, layouts in _TAKEN.items() if taken in layouts)
+    return f"layout: {name}; {_wrong('padded' if 'padded' in refused else wanted, refused)}"
+
+
+def _preferred(attention: str | None, device: str) -> str:
+    return "packed" if device != "cpu" and "flash" in (attention or "") else "shared"
+
+
+def _wrong(name: str, refused: Mapping[str, str]) -> str:
+    what = {"shared": "shared beginnings", "padded": "padded rows", "packed": "packed rows"}.get(name, f"layout {name}")
+    reason = refused.get(name, "a state, a soft cap, or a window shorter than max_length")
+    return f"this model does not compute {what} as it computes texts alone ({reason})"
 
 
 def _cuts(lengths: list[int], tokens: int) -> list[tuple[int, int]]:
