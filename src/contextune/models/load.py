@@ -88,12 +88,9 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
     if quantized:
         options["quantization_config"] = _four_bit()
     path = known(path)
-    loaded: Any
-    info: Any
+    auto: Any = AutoModelForCausalLM
     try:
-        loaded, info = AutoModelForCausalLM.from_pretrained(
-            path, output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
+        loaded, info = auto.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True, **options)
     except Exception as e:
         raise _unloadable(
             path, "does not load", e, "contextune check shows what it needs; --debug the traceback"

@@ -171,7 +171,9 @@ def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> _Outco
                 if wanted.any():
                     got = torch.autograd.grad(found[wanted].sum(), leaves, allow_unused=True)
                     slope = sum(g.float().cpu().flatten(0, 1) for g in got if g is not None)
-                    slopes = slopes + torch.zeros(_IDS, slope.shape[1]).index_add(0, batch.input_ids.flatten().cpu(), slope)
+                    slopes = slopes + torch.zeros(_IDS, slope.shape[1]).index_add(
+                        0, batch.input_ids.flatten().cpu(), slope
+                    )
             exact = exact and logits.dtype == torch.float32
     except _EXPECTED as e:
         return first_line(e)
