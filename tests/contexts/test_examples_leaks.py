@@ -10,9 +10,9 @@ from contextune import worlds
 from contextune.contexts import parse
 from contextune.core.binding import BindContext
 from contextune.core.sequence import DrawKey, Record, Segment
+from contextune.core.text import normal as normalised
 from contextune.retrieval import given as visible
 from contextune.retrieval.guard import stem
-from contextune.core.text import normal as normalised
 
 SHOWING = ["random", "similar", "contrastive", "batch_mix", "mixed_shot", "raft", "paraphrase_only", "neighbour_only"]
 words = st.lists(st.sampled_from([f"w{i}" for i in range(6)]), min_size=1, max_size=4)

@@ -253,7 +253,11 @@ BAD = {
     "no source": (QUESTION, "exactly one of path, hub, rows; found none", ""),
     "two sources": ({**QUESTION, "rows": ROWS, "hub": "x"}, "found hub, rows", ""),
     "no answer": ({**QUESTION, "rows": ROWS, "answer": ""}, "kind choice needs the key 'answer'", ""),
-    "missing answer": ({**QUESTION, "rows": [{"q": "?"}]}, "row 1: answer: 'a' is undefined, there is no such column", "known: q"),
+    "missing answer": (
+        {**QUESTION, "rows": [{"q": "?"}]},
+        "row 1: answer: 'a' is undefined, there is no such column",
+        "known: q",
+    ),
     "null answer": ({**QUESTION, "rows": [{"q": "?", "a": None}]}, "row 1: answer: 'a' is null", "fill it"),
     "null in the prompt": ({**QUESTION, "rows": [{"q": None, "a": "no"}]}, "prompt: 'q' is null", ""),
     "answer not among options": (
