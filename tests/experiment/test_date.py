@@ -1,6 +1,5 @@
 """A template that writes the date: a run resumed another day is the same run."""
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 import json
