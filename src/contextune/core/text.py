@@ -44,9 +44,13 @@ def normal(text: str) -> str:
     Compatibility forms become plain (NFKC), vowel signs that Arabic and Hebrew may leave out are left out.
     """
     if text.isascii():
-        return " ".join(_INVISIBLE.sub("", text).casefold().split())
-    folded = normalize("NFKC", normalize("NFKC", _INVISIBLE.sub("", text)).casefold())
-    return " ".join(_OPTIONAL.sub("", folded).split())
+        return " ".join(visible(text).casefold().split())
+    return " ".join(_OPTIONAL.sub("", normalize("NFKC", visible(text).casefold())).split())
+
+
+def visible(text: str) -> str:
+    """`text` composed (NFKC), without invisible characters; case and white space stay."""
+    return normalize("NFKC", _INVISIBLE.sub("", text))
 
 
 def key(text: str) -> str:

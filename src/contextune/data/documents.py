@@ -248,4 +248,4 @@ def _other_kind(row: Row, kind: str) -> str:
         return "; it looks like kind: messages"
     if kind != "pairs" and all(pair):
         return f"; it looks like kind: pairs, columns: {{prompt: {pair[0]}, completion: {pair[1]}}}"
-    return "; it looks like kind: text" if kind != "text" and "text" in named and len(named) == 1 else ""
+    return "; it looks like kind: text" if kind != "text" and "text" in named else ""

@@ -130,7 +130,8 @@ def _walk(base: Path, entry: str, above: tuple[Path, ...], at: str = "") -> Iter
         if name.startswith("."):
             yield inner, ("/" if path.is_dir() else "") + HIDDEN
         elif path.is_dir():
-            if path.resolve() in (here, *above):
+            target = path.resolve()
+            if any(folder.is_relative_to(target) for folder in (here, *above)):
                 yield inner, "/ (a link to a folder that it is in)"
             else:
                 yield from _walk(base, entry, (here, *above), inner)

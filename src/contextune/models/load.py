@@ -45,7 +45,8 @@ def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
     if clock.is_fixed():
-        tokenizer.apply_chat_template = partial(_apply_dated, tokenizer.apply_chat_template, clock.now())  # type: ignore[method-assign]
+        dated: Any = partial(_apply_dated, tokenizer.apply_chat_template, clock.now())
+        tokenizer.apply_chat_template = dated  # type: ignore[method-assign]
     return tokenizer
 
 

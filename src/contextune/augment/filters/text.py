@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 
+from contextune.core.text import normal as same
+from contextune.core.text import pairs, visible
 from contextune.data.sentences import borders
 
 from ..base import Inferred
 
-_SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"(?:(?<![^\s(])[-−])?\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’\-][^\W\d_]+)*|[^\W_]+")
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -21,19 +21,19 @@ def whole(made: Inferred) -> str:
 
 
 def normal(text: str) -> str:
-    """One form for texts that differ in case, white space, width of characters, or marks at their ends only."""
-    flat = _SPACE.sub(" ", unicodedata.normalize("NFKC", text)).strip().casefold()
+    """The normal form of `core.text`, without marks at the ends."""
+    flat = same(text)
     return flat.strip(" .!?…;:,\"'“”‘’«»") or flat
 
 
 def tokens(text: str) -> list[str]:
     """Words and numbers as written: "Kalo's" is Kalo, "well-known" and "3.5" are one each, "1,000" is 1000."""
-    return [_bare(w) for w in _WORD.findall(unicodedata.normalize("NFKC", text))]
+    return [_bare(w) for w in _WORD.findall(visible(text))]
 
 
 def words(text: str) -> list[str]:
-    """`tokens` in lower case."""
-    return [t.casefold() for t in tokens(text)]
+    """`tokens` in lower case; scripts without spaces in pairs of characters."""
+    return [part for t in tokens(text) for part in pairs(t.casefold())]
 
 
 def names(text: str) -> tuple[str, ...]:
