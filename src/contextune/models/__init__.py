@@ -4,6 +4,7 @@ from .adapters import adapt, check_adapter, load_adapted
 from .load import SMALL, load_model, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, is_adapter, parameters, resolve
+from .size import count
 
 __all__ = [
     "SMALL",
@@ -12,6 +13,7 @@ __all__ = [
     "adapt",
     "check",
     "check_adapter",
+    "count",
     "fingerprint",
     "is_adapter",
     "load_adapted",

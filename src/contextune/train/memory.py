@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -98,7 +98,7 @@ def _footprint(
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = trained = models.parameters(config.to_dict())
-        low, token = 0, by_formula(config)
+        low, token = 0, by_formula(config.to_dict())
     weights = _weights(size, trained, adapter)
     after = trained * 4 if torch.cuda.is_available() else 2 * size * 4 if interpolate else 0  # not at the same time
     buckets = trained * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
@@ -195,11 +195,11 @@ class Live(TorchDispatchMode):
         self.now -= self.sizes.pop(key)
 
 
-def by_formula(config: Any) -> float:
+def by_formula(config: Mapping[str, Any]) -> float:
     """Bytes a token, as decoders of the Llama kind take them in fp32; measured on SmolLM2 and rounded up."""
-    plain = config.get_text_config()
-    width, layers = getattr(plain, "hidden_size", 0) or 0, getattr(plain, "num_hidden_layers", 0) or 0
-    return 4.0 * layers * (12 * width + 4 * (getattr(plain, "intermediate_size", None) or 4 * width))
+    plain = config.get("text_config") or config
+    width, layers = int(plain.get("hidden_size") or 0), int(plain.get("num_hidden_layers") or 0)
+    return 4.0 * layers * (12 * width + 4 * int(plain.get("intermediate_size") or 4 * width))
 
 
 def _weights(size: int, trained: int, adapter: Adapter | None) -> int:

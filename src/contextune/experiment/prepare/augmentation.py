@@ -16,7 +16,7 @@ from contextune.core.sequence import Record
 from contextune.core.world import build_world
 from contextune.data.records import specials
 from contextune.data.token_counts import lengths
-from contextune.train.options import Train
+from contextune.train.options import AT_ONCE, Train
 
 from ..recipe import Stage
 from .contexts import bind_context, prompt_style, writer_path
@@ -46,7 +46,7 @@ def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False) -> Aug
         corpus=tuple(passages(chosen, "none")),
         prompt_style=style,
         prompt_tokens=_prompt_tokens(data, options, style),
-        tokens=train.tokens,
+        tokens=AT_ONCE if train.tokens == "auto" else train.tokens,
     )
     made = augment(_job(data, stage, options, train, rows, replace(context, apply=round_trip(context))))
     data.warnings.extend(f"arm {arm}: {text}" for text in made.warnings)
