@@ -79,3 +79,10 @@ def steady() -> None:
         ctypes.CDLL(None).mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
     except (OSError, AttributeError, TypeError):
         return
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left, on a CPU or a GPU."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("allocate memory", "out of memory", "not enough memory")
+    )

@@ -42,7 +42,7 @@ def stored(folder: Path) -> dict[str, tuple[int, ...]]:
         files = sorted({folder / name for name in json.loads(index.read_text())["weight_map"].values()})
     else:
         files = one or sorted(folder.glob("*.safetensors"))
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for file in files:
         with safe_open(file, "pt") as tensors:
             found |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118

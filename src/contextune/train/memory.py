@@ -118,6 +118,13 @@ def weightless(config: Any, source: Model | None, adapter: Adapter | None) -> An
     return model.train()
 
 
+@lru_cache(maxsize=64)
+def adapter_size(start: str, source: Model | None, adapter: Adapter) -> int:
+    """Parameters that a fresh adapter adds."""
+    model = weightless(_config(start, source), source, adapter)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def _to_fake(model: Any, device: str) -> None:
     """Within a FakeTensorMode: its tensors as if they were on a device; tied ones stay tied."""
     kept: dict[int, torch.Tensor] = {}
@@ -132,7 +139,7 @@ def _to_fake(model: Any, device: str) -> None:
                 tensors[name] = kept[id(old)]
 
 
-def _line(peak: Callable[[int, float], int], longest: int) -> tuple[int, float]:
+def _line(peak: Callable[[int, float], tuple[int, int]], longest: int) -> tuple[int, float]:
     """(bytes beside those of each token, bytes a token) from two lengths."""
     short, operations = peak(SHORT, math.inf)
     try:

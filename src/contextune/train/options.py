@@ -41,7 +41,7 @@ class Train(Options):
     max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
     tokens: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
         "auto",
-        description="tokens computed at once at most; auto: 8192, or what the free memory holds; no effect on the result",
+        description="tokens computed at once at most; auto: 8192 or what free memory holds; no effect on the result",
     )
     layout: LayoutName = Field("auto", description="no effect on the result")
     share: int = Field(1, ge=1, description="records that share one draw of the context, which is then computed once")
