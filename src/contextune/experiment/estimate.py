@@ -201,7 +201,6 @@ def _optimizer(trainer: Any) -> float:
 def _scoring(prepared: Prepared) -> tuple[float, float]:
     """Seconds to score one model on all tasks, and seconds a token that is written."""
     from contextune.evaluate.scoring.generate import generate
-    from contextune.evaluate.scoring.score import score
 
     if not prepared.tasks and not prepared.recipe.evaluate.samples:
         return 0.0, 0.0
@@ -209,25 +208,15 @@ def _scoring(prepared: Prepared) -> tuple[float, float]:
     model = open_for_scoring(prepared.recipe.model, prepared.model)
     total = time.perf_counter() - began
     rates: dict[str, float] = {}
-
-    def timed(task: Task, items: Seq[Item]) -> float:
-        began = time.perf_counter()
-        new = min(task.max_tokens, 4)
-        part = replace(task, items=tuple(items), max_tokens=new)
-        score(model, prepared.tokenizer, [part], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens)
-        _wait()
-        seconds = time.perf_counter() - began
-        return seconds * (task.max_tokens / new if task.kind == "generate" else 1)
-
     with models.threads(prepared.recipe.train.threads, model.num_parameters()):
         for task in prepared.tasks:
             if task.kind not in rates:
                 items = sorted(task.items, key=_size)
-                one = timed(task, items[:1])
-                rates[task.kind] = one / _size(items[0])
+                one = _timed(prepared, model, task, [_cut(items[0])])
+                rates[task.kind] = one / _size(_cut(items[0]))
                 few = items[:: max(1, len(items) // 16)][:16]
                 if rates[task.kind] * sum(map(_size, few)) < PATIENCE:
-                    rates[task.kind] = timed(task, few) / sum(map(_size, few))
+                    rates[task.kind] = _timed(prepared, model, task, few) / sum(map(_size, few))
             total += rates[task.kind] * sum(map(_size, task.items))
         began = time.perf_counter()
         generate(model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
@@ -236,6 +225,23 @@ def _scoring(prepared: Prepared) -> tuple[float, float]:
     del model
     gc.collect()
     return total, token
+
+
+def _timed(prepared: Prepared, model: Any, task: Task, items: Seq[Item]) -> float:
+    """Seconds to score some items of a task; of what is written a few tokens are measured."""
+    from contextune.evaluate.scoring.score import score
+
+    new = min(task.max_tokens, 4)
+    part = replace(task, items=tuple(items), max_tokens=new)
+    began = time.perf_counter()
+    score(model, prepared.tokenizer, [part], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens)
+    _wait()
+    return (time.perf_counter() - began) * (task.max_tokens / new if task.kind == "generate" else 1)
+
+
+def _cut(item: Item) -> Item:
+    """An item whose text to be scored, a whole document perhaps, is cut."""
+    return replace(item, answer=item.answer[: 4 * PIECE]) if isinstance(item.answer, str) else item
 
 
 def _size(item: Item) -> int:

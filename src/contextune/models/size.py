@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contextune.core.errors import UserError
+
 from .resolve import is_adapter, known, parameters, read_config
 
 HEADS, EMBEDDINGS = ("lm_head.weight", "embed_out.weight"), ("embed_tokens.weight", "wte.weight", "embed_in.weight")
@@ -33,8 +35,11 @@ def count(path: str, config: Mapping[str, Any]) -> int:
 
 
 def stored(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that are loaded from a folder: of its index, its one file, or all its files."""
-    from safetensors import safe_open
+    """Names and shapes of the tensors that are loaded from a folder: of its index, its one file, or all its files.
+
+    Raises UserError where a file is missing or broken.
+    """
+    from safetensors import SafetensorError, safe_open
 
     index = folder / "model.safetensors.index.json"
     one = [f for f in (folder / "model.safetensors", folder / "adapter_model.safetensors") if f.exists()]
@@ -44,6 +49,9 @@ def stored(folder: Path) -> dict[str, tuple[int, ...]]:
         files = one or sorted(folder.glob("*.safetensors"))
     found: dict[str, tuple[int, ...]] = {}
     for file in files:
-        with safe_open(file, "pt") as tensors:
-            found |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        try:
+            with safe_open(file, "pt") as tensors:
+                found |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as e:
+            raise UserError(f"model {folder}: {file.name} does not load ({e})", "copy the file again") from None
     return found
