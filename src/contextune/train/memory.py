@@ -8,7 +8,6 @@ tokens computed at once, so two lengths give it for all.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import weakref
 from collections.abc import Callable, Mapping
@@ -28,15 +27,13 @@ from contextune.models.options import Adapter, Model
 from contextune.models.resolve import read_config
 from contextune.train.options import AT_ONCE, Train
 
-from .attention import attending
+from .attention import Unsupported, attending
 from .fast_path import FastPath
 from .layouts import Batch
 from .stage import wants_bf16
 
 SHORT = 16
 """Tokens of the shorter of the two rows whose memory is counted."""
-LOOPS = 4
-"""A row that takes so many times the operations of the short one is computed token by token; it is not run whole."""
 MARGIN, RESERVE = 1.1, 256 << 20
 """What allocators and kernels take beside the tensors: a factor (measured: 0.95 to 1.05 on a CPU), and bytes."""
 
@@ -70,7 +67,7 @@ def footprint(start: str, model: Model | None, train: Train, longest: int) -> Fo
     """The footprint of a folder or hub id trained on rows of up to `longest` tokens."""
     return _footprint(
         start, model, train.adapter, train.precision, train.checkpointing, train.weight_interpolation < 1,
-        max(longest, LOOPS * SHORT),
+        max(longest, 4 * SHORT),
     )  # fmt: skip
 
 
@@ -94,7 +91,7 @@ def _footprint(
         with FakeTensorMode():
             _to_fake(model, "cuda" if torch.cuda.is_available() else "cpu")
             count = partial(_peak, model, wants_bf16(precision, size), not _logits_are_changed(config))
-            low, token = _line(count, longest)
+            low, token = _attended(model, count, longest)
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = trained = models.parameters(config.to_dict())
@@ -139,51 +136,55 @@ def _to_fake(model: Any, device: str) -> None:
                 tensors[name] = kept[id(old)]
 
 
-def _line(peak: Callable[[int, float], tuple[int, int]], longest: int) -> tuple[int, float]:
+def _line(peak: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
     """(bytes beside those of each token, bytes a token) from two lengths."""
-    short, operations = peak(SHORT, math.inf)
-    try:
-        long, width = peak(longest, LOOPS * operations)[0], longest
-    except OverflowError:
-        width = LOOPS * SHORT
-        long = peak(width, math.inf)[0]
+    short, operations = peak(SHORT)
+    _, twice = peak(2 * SHORT, forward_only=True)
+    # more operations: token by token, of which a long row would take too many
+    width = longest if twice == operations else 4 * SHORT
+    long, _ = peak(width)
     token = max(0.0, (long - short) / (width - SHORT))
     return max(0, round(short - token * SHORT)), token
 
 
-def _peak(model: Any, bf16: bool, parts: bool, width: int, most: float) -> tuple[int, int]:
-    """Peak bytes beside the weights and gradients of one row, forward and backward, and how many operations it took.
-
-    Raises OverflowError after `most` operations.
-    """
+def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = False) -> tuple[int, int]:
+    """Peak bytes beside the weights and gradients of one row, and how many operations its forward pass took."""
     for p in model.parameters():
         p.grad = torch.zeros_like(p) if p.requires_grad else None
     device = next(model.parameters()).device
     ids = torch.zeros((1, width), dtype=torch.long, device=device)
     batch = Batch(ids, None, torch.arange(width, device=device), ids[0])
     cast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
-    with Live(model, most) as live:
-        with cast, attending(model):  # else transformers makes a mask, as where it is traced
+    with Live(model) as live:
+        with cast:
             loss = FastPath(parts=parts).loss(model, batch, 1.0)
-        loss.backward()
-    return live.peak, live.operations
+        operations = live.operations
+        if not forward_only:
+            loss.backward()
+    return live.peak, operations
+
+
+def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
+    """With a causal kernel, as it is trained; where the model's attention is another one, with its own."""
+    try:
+        with attending(model):  # its own would make a mask, since transformers takes fake tensors for tracing
+            return _line(count, longest)
+    except Unsupported:
+        return _line(count, longest)
 
 
 class Live(TorchDispatchMode):
     """Counts the bytes of tensors that stand at the same time, beside a model's own."""
 
-    def __init__(self, model: Any, most: float) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.now = self.peak = self.operations = 0
-        self.most = most
         own = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters() if p.grad is not None)]
         self.sizes = {t.untyped_storage()._cdata: 0 for t in own}
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = operation(*args, **(kwargs or {}))
         self.operations += 1
-        if self.operations > self.most:
-            raise OverflowError
         for tensor in tree_iter(made):
             if isinstance(tensor, torch.Tensor):
                 self._add(tensor.untyped_storage())
