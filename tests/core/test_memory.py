@@ -53,5 +53,7 @@ def test_no_limit(tmp_path, text):
 
 def test_words():
     assert (gib(5.3e9), gib(5.3e6)) == ("4.9 GiB", "5 MiB")
-    assert exhausted(MemoryError()) and exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"))
-    assert exhausted(RuntimeError("CUDA out of memory.")) and not exhausted(RuntimeError("shapes differ"))
+    assert exhausted(MemoryError())
+    assert exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"))
+    assert exhausted(RuntimeError("CUDA out of memory."))
+    assert not exhausted(RuntimeError("shapes differ"))

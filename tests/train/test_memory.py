@@ -50,7 +50,8 @@ def test_every_shape_is_counted(folder, monkeypatch):
     found = footprint(folder)
     model = memory.weightless(memory._config(folder, None), None, None)
     assert found.parameters == found.trainable == sum(p.numel() for p in model.parameters())
-    assert found.fixed >= 16 * found.parameters and found.token > 0
+    assert found.fixed >= 16 * found.parameters
+    assert found.token > 0
 
 
 @pytest.mark.parametrize("folder", ["llama"], indirect=True)

@@ -14,7 +14,7 @@ from .workers import side_by_side
 
 BYTES, STATES = 4, 8
 """Of a weight (fp32), and of AdamW's two states of a weight that is trained."""
-CARD, LOSS, OUTCOME, PAGE = 4096, 130, 100, 160_000
+CARD, LOSS, OUTCOME, PAGE = 4096, 130, 100, 40_000
 """Of a model card and configurations, of an update's line in losses.json, of an outcome, of the report; measured."""
 
 

@@ -81,7 +81,7 @@ def with_tokens(prepared: Prepared, tokens: dict[str, int]) -> Prepared:
 def _choose(
     prepared: Prepared, arm: str, index: int, ready: PreparedStage, spare: int, kept: dict[str, int], count: bool
 ) -> Chosen:
-    from contextune.train.memory import by_formula, footprint  # imports torch
+    from contextune.train.memory import RESERVE, by_formula, footprint  # imports torch
 
     asked: int | None = None if ready.train.tokens == "auto" else ready.train.tokens
     folders = [stage_folder(prepared.out, arm, seed, index) for seed in prepared.recipe.seeds]
@@ -89,7 +89,7 @@ def _choose(
         asked = kept.get(name(arm, index))
     row = longest(prepared, arm, index)
     most = max(row, min(asked or AT_ONCE, row * ready.train.batch))  # computed at once in truth
-    guess = prepared.parameters * 16 + by_formula(prepared.config) * most
+    guess = RESERVE + prepared.parameters * 16 + by_formula(prepared.config) * most
     if not count and PLENTY * guess < spare:
         return Chosen(asked or AT_ONCE)
     sizes = [longest(prepared, a, i) for a, stages in prepared.arms.items() for i in range(len(stages))]
