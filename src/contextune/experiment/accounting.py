@@ -32,13 +32,25 @@ def accounting(prepared: Prepared) -> list[dict[str, Any]]:
     return found
 
 
+def longest(prepared: Prepared, arm: str, index: int) -> int:
+    """Tokens of the longest sequence of a stage, in the first epoch."""
+    accounting(prepared)
+    return int(prepared.kept["longest", arm, index])
+
+
 def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict[str, Any]]:
-    """One row for each source of a stage and for what was inferred from it; counts are of one pass over its records."""
+    """One row for each source of a stage and for what was inferred from it; counts are of one pass over its records.
+
+    But: `reached` are the rows that are trained on at least once, `learned` the target tokens that are trained on in
+    all updates, those of a row that comes twice counted twice (by the order of the first seed).
+    """
     rows = {name: _row(data, arm, index, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
     if ready.augmented is not None and ready.augmented.records:  # a source that only its inferences are learned from
         rows = {name: row for name, row in rows.items() if name in set(ready.origins)}
     key = DrawKey(data.recipe.seeds[0], 0)
-    for record, name, own in zip(ready.records, ready.origins, _known(data, ready), strict=True):
+    plan = ready.plan(data.recipe.seeds[0])
+    most = 0
+    for times, record, name, own in zip(plan.times(), ready.records, ready.origins, _known(data, ready), strict=True):
         drawn = ready.context.draw(record, key)
         learned, length = record, own
         if drawn.record is not None:  # learned in the record's place
@@ -53,7 +65,10 @@ def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict
         row["trained"] += trained
         row["cut"] += (cut := max(0, whole - ready.train.max_length))
         row["context"] += whole - cut - trained
-    plan = ready.plan(0)
+        row["reached"] += times > 0
+        row["learned"] += trained * times
+        most = max(most, whole - cut)
+    data.kept["longest", arm, index] = most
     return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
 
 
@@ -69,6 +84,8 @@ def _row(data: Data, arm: str, index: int, source: str) -> dict[str, Any]:
         "trained": 0,
         "context": 0,
         "cut": 0,
+        "reached": 0,
+        "learned": 0,
         "dropped": data.records[source].dropped if read else 0,
         "duplicated": data.documents[source].duplicates if read else 0,
     }

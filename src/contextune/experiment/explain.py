@@ -19,9 +19,12 @@ def explain(
     error: ValidationError, where: str, value: dict[str, Any], root: Root, within: tuple[str, ...] = ()
 ) -> UserError:
     """The first problem in words: file, key, found, expected, fix. `within` is where the model that failed stands."""
-    problem = error.errors(include_url=False)[0]
-    path = [*within, *(str(p) for p in problem["loc"] if not str(p).startswith("function-"))]
-    key, more = ".".join(_as_written(path, value)), error.error_count() - 1
+    problems: dict[str, list[Any]] = {}  # a value of several types has a problem for each
+    for one in error.errors(include_url=False):
+        path = [*within, *(str(p) for p in one["loc"] if not str(p).startswith("function-"))]
+        problems.setdefault(".".join(_written_keys(_as_written(path, value), value)), []).append((one, path))
+    key, same = next(iter(problems.items()))
+    (problem, path), more = same[0], len(problems) - 1
     also = f" (and {more} more)" if more else ""
     if problem["type"] == "extra_forbidden":
         siblings, homes = _keys(path[:-1], value, root), _homes(path[-1], root)
@@ -31,7 +34,8 @@ def explain(
         return UserError(f"{where}: unknown key '{key}'{also}", hint)
     if problem["type"] == "missing":
         return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
-    message = problem["msg"].removeprefix("Value error, ")
+    first, *others = (one["msg"].removeprefix("Value error, ") for one, _ in same)
+    message = " or ".join([first, *(text.removeprefix("Input should be ") for text in others)])
     found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
     said = message + (found if problem["type"] != "value_error" else "")
     return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
@@ -41,6 +45,22 @@ def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:
     """A stage that was written as its arm is named so."""
     short = path[2:4] == ["stages", "0"] and "data" in (_at(value, path[:2]) or {})
     return path[:2] + path[4:] if short else path
+
+
+def _written_keys(path: list[str], value: Any) -> list[str]:
+    """A path without what pydantic adds to it where a value may have one of several types."""
+    for i, key in enumerate(path):
+        if not isinstance(value, dict | list | tuple):
+            return path[:i]
+        if isinstance(value, dict):
+            if key not in value:
+                return path
+            value = value[key]
+        elif key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return path[:i]
+    return path
 
 
 def _at(value: Any, path: list[str]) -> dict[str, Any] | None:

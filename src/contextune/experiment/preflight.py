@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item
+from contextune.core.memory import gib
 from contextune.core.progress import human
 from contextune.data.contamination import Overlap, overlap, wordings
 
 from .accounting import accounting
+from .disk import disk
 from .estimate import estimate
 from .prepare import Prepared
 from .run_dir import writable
@@ -23,11 +27,13 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
     """
     writable(prepared.out)
     space = enough(prepared)
+    warn_of_small_numbers(prepared)
     found = refuse_overlap(prepared)
     return {
         "schema": 1,
         "model": {"path": prepared.model, "parameters": prepared.parameters},
         "accounting": accounting(prepared),
+        "reached": reached(prepared),
         "same_targets": same_targets(accounting(prepared)),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
         "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
@@ -104,22 +110,88 @@ def _asked(item: Item) -> str:
     return str(item.fields.get("asked", item.prompt))
 
 
-def disk(prepared: Prepared) -> dict[str, int]:
-    """Bytes that the run needs at most beside the bytes that are free."""
-    copies = sum(len(stages) for stages in prepared.arms.values()) * len(prepared.recipe.seeds)
-    full = any(s.train.adapter is None for stages in prepared.arms.values() for s in stages)
-    size = prepared.parameters * 4 if full else prepared.parameters // 50
-    kept = sum(s[-1].train.schedule == "constant" for s in prepared.arms.values() if s) * len(prepared.recipe.seeds)
-    copies += 3 * kept  # the last checkpoint of what may be trained longer
-    return {"needed": size * (copies + 6), "free": shutil.disk_usage(prepared.out).free}  # 6: two checkpoints with Adam
-
-
 def same_targets(accounting: list[dict[str, Any]]) -> bool:
-    """Whether every arm that trains on a source trains on the same number of its tokens."""
-    seen: dict[str, set[int]] = {}
+    """Whether every arm that trains on a source trains on the same number of its tokens, over all its updates."""
+    return all(len(set(counts.values())) == 1 for counts in _learned(accounting).values())
+
+
+def _learned(accounting: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Target tokens by source and arm, over all updates of all stages."""
+    found: dict[str, dict[str, int]] = {}
     for row in accounting:
-        seen.setdefault(row["source"], set()).add(row["trained"])
-    return all(len(counts) == 1 for counts in seen.values())
+        arms = found.setdefault(row["source"], {})
+        arms[row["arm"]] = arms.get(row["arm"], 0) + row["learned"]
+    return found
+
+
+def reached(prepared: Prepared) -> list[str]:
+    """For each stage in words: its updates, and how often its rows are trained on; once where all stages are alike."""
+    seed = prepared.recipe.seeds[0]
+    found: dict[str, str] = {}
+    for arm, stages in prepared.arms.items():
+        for i, ready in enumerate(stages):
+            plan = ready.plan(seed)
+            whole, rest = divmod(plan.draws, plan.rows)
+            if whole == 0:
+                seen = f"{rest:,} of {plan.rows:,} rows are reached"
+            elif rest:
+                seen = f"{plan.rows:,} rows, {rest:,} of them seen {whole + 1} times, the others {_times(whole)}"
+            else:
+                seen = f"{plan.rows:,} rows, each seen {_times(whole)}"
+            name = arm + (f" ({i + 1})" if i else "")
+            found[name] = f"{plan.updates:,} updates of {plan.batch}: {seen}"
+    if len(set(found.values())) == 1 and len(found) > 1:
+        return [f"every arm: {next(iter(found.values()))}"]
+    return [f"{name}: {text}" for name, text in found.items()]
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def target_line(accounting: list[dict[str, Any]]) -> str:
+    """Target tokens over all updates: the same in every arm, or of each."""
+    arms: dict[str, int] = {}
+    for row in accounting:
+        arms[row["arm"]] = arms.get(row["arm"], 0) + row["learned"]
+    if not arms:
+        return "none, nothing is trained"
+    if same_targets(accounting):
+        return "the same in every arm" + (f" ({next(iter(arms.values())):,})" if len(set(arms.values())) == 1 else "")
+    return "not the same in every arm: " + ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
+
+
+FEW = 5
+"""Fewer items, documents or updates than this say nothing."""
+
+
+def warn_of_small_numbers(prepared: Prepared) -> None:
+    """Numbers that are too small to mean anything become warnings."""
+    for arm, stages in prepared.arms.items():
+        for ready in stages:
+            plan = ready.plan(prepared.recipe.seeds[0])
+            if plan.updates < FEW:
+                prepared.warn(
+                    f"arm {arm}: {_counted(plan.updates, 'update')} in all, too few to learn from; "
+                    "raise train.epochs or train.steps, or lower train.batch"
+                )
+            if plan.batch > plan.rows:
+                prepared.warn(
+                    f"arm {arm}: train.batch {plan.batch} is more than its {_counted(plan.rows, 'row')}, which an "
+                    "update then holds more than once"
+                    if plan.draws > plan.rows
+                    else f"arm {arm}: train.batch {plan.batch} is more than its {_counted(plan.rows, 'row')}"
+                )
+            if plan.rows < FEW:
+                prepared.warn(f"arm {arm}: {_counted(plan.rows, 'row')} to train on")
+    for task in prepared.tasks:
+        if len(task.items) < FEW:
+            what = "held-out document" if task.kind == "perplexity" else "item"
+            prepared.warn(f"task {task.name}: {_counted(len(task.items), what)}, too few to tell arms apart")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"one {what}" if n == 1 else f"{n} {what}s"
 
 
 COLUMNS = {
@@ -163,34 +235,33 @@ def augment_line(row: dict[str, Any]) -> str:
 
 
 def show(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(highlight=False)
-    console.print(f"model    {found['model']['path']}, about {found['model']['parameters'] / 1e6:.1f} M parameters")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"model    {found['model']['path']}, {found['model']['parameters'] / 1e6:.1f} M parameters")
     console.print(accounting_table(found["accounting"]))
-    console.print(
-        "target tokens: "
-        + ("the same in every arm" if found["same_targets"] else "[yellow]not the same in every arm[/]")
-    )
+    for line in found["reached"]:
+        console.print(f"training {escape(line)}")
+    console.print(f"target tokens: {target_line(found['accounting'])}", style="" if found["same_targets"] else "yellow")
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")
-    console.print(
-        f"disk     {found['disk']['needed'] >> 20} MiB needed at most, {found['disk']['free'] >> 20} MiB free"
-    )
+    space = {k: gib(v) for k, v in found["disk"].items()}
+    console.print(f"disk     {space['kept']} when it is done, {space['needed']} at most before, {space['free']} free")
     if found["estimate"]:
-        guess = found["estimate"]
-        for row in guess["stages"]:
-            console.print(
-                f"time     {row['arm']}: {row['updates']} updates, {row['seconds_per_update']:.3f} s each, "
-                f"{row['tokens_per_second']:,.0f} tokens/s"
-            )
-        console.print(
-            f"time     about {human(guess['seconds'])} of training in all; peak memory {guess['memory'] >> 20} MiB"
-        )
+        show_estimate(found["estimate"], console)
     for text in found["warnings"]:
         console.print(f"[yellow]warning[/]  {escape(text)}")
     console.print("all is well; contextune run trains it" if not found["warnings"] else "contextune run trains it")
+
+
+def show_estimate(guess: dict[str, Any], console: Console) -> None:
+    for row in guess["stages"]:
+        console.print(
+            f"time     {row['arm']}: {row['updates']} updates, {row['seconds_per_update']:.3f} s each, "
+            f"{row['tokens_per_second']:,.0f} tokens/s; {row['tokens']:,} tokens at once"
+        )
+    parts = ", ".join(f"{what} {human(seconds)}" for what, seconds in guess["parts"].items() if seconds >= 0.5)
+    beside = f", {guess['beside']} trainings side by side" if guess["beside"] > 1 else ""
+    console.print(f"time     about {human(guess['seconds'])} in all{beside}" + (f" ({parts})" if parts else ""))
+    console.print(f"memory   about {gib(guess['memory'])} at most, {gib(guess['free'])} free")

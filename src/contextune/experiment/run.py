@@ -6,7 +6,6 @@ Killed at any moment, it resumes when the same command is given again.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -20,20 +19,20 @@ from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import digest, write_json
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
-from contextune.models import SMALL
 from contextune.train.callback import Training
+from contextune.train.options import AT_ONCE
 
-from . import augment_files
+from . import augment_files, memory
 from .accounting import accounting
 from .model_card import card
-from .preflight import accounting_table, enough, refuse_overlap
+from .preflight import accounting_table, enough, reached, refuse_overlap, warn_of_small_numbers
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
 from .run_dir import clear, kept, locked, model_of, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
-from .workers import Message, Workers, count, start_workers
+from .workers import Message, Workers, side_by_side, start_workers
 
 Result = dict[str, Any]
 
@@ -69,6 +68,7 @@ def run(
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)
         preflight(prepared, reporter)
+        prepared = settle_memory(prepared, workers, reporter)
         if rank() == 0:
             augment_files.write(prepared)
         record(prepared, command, "training")
@@ -81,13 +81,7 @@ def run(
 
 def open_workers(prepared: Prepared, asked: int) -> AbstractContextManager[Workers | None]:
     """The processes that train and score side by side; `asked` 0 chooses one a core for models on one thread."""
-    import torch
-
-    jobs = len(prepared.arms) * len(prepared.recipe.seeds)
-    threads = prepared.recipe.train.threads or (1 if prepared.parameters < SMALL else os.cpu_count() or 1)
-    n = count(asked, jobs, threads)
-    if not asked and (torch.cuda.is_available() or "RANK" in os.environ):
-        n = 1
+    n = side_by_side(prepared, asked)
     start = {
         "recipe": json.loads(prepared.recipe.model_dump_json(exclude_defaults=True)),
         "base": str(prepared.base),
@@ -101,19 +95,34 @@ def worker(start: dict[str, Any]) -> Callable[[Message, Callable[[Message], None
     """In a worker process: what does one job of the run that `start` describes."""
     made = parse(start["recipe"])
     prepared = prepare(made, Path(start["base"]), Path(start["out"]), start["only"])
+    prepared = memory.with_tokens(prepared, memory.read(prepared.out))
     duties = {"train": train_one, "score": score_one}
     return lambda job, tell: duties[job["do"]](prepared, job["arm"], job["seed"], tell)
+
+
+def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepared:
+    """The run with tokens at once that fit into memory, kept in its folder. UserError where a stage does not fit."""
+    settled, chosen = memory.settle(prepared, side_by_side(prepared, workers))
+    if rank() == 0:
+        memory.write(prepared, chosen)
+    for name, found in chosen.items():
+        if found.tokens < AT_ONCE and prepared.recipe.train.tokens == "auto":
+            reporter.say(f"{name}: {found.tokens:,} tokens at once, as the free memory allows")
+    return settled
 
 
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
     enough(prepared)
     refuse_overlap(prepared)
+    warn_of_small_numbers(prepared)
     for callback in prepared.recipe.evaluate.callbacks.values():
         callback.check(Training(prepared))
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(accounting(prepared)))
+    for line in reached(prepared):
+        reporter.say(line)
 
 
 def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Workers | None = None) -> Result:

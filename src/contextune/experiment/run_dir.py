@@ -104,5 +104,13 @@ def clear(out: Path) -> None:
     """Remove what a run has made, and nothing else."""
     for name in ("arms", "outcomes", "augmented"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("recipe.yaml", "run.json", "accounting.json", "samples.json", "results.json", "report.html"):
+    for name in (
+        "recipe.yaml",
+        "run.json",
+        "memory.json",
+        "accounting.json",
+        "samples.json",
+        "results.json",
+        "report.html",
+    ):
         (out / name).unlink(missing_ok=True)

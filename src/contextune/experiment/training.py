@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from contextune.core import memory
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
+from contextune.models import SMALL
 from contextune.train.callback import Look, Training
 
 from . import fingerprint, longer
@@ -87,8 +89,17 @@ def _train(
             tell({"label": label, "note": f"loss {loss:.3f}", "by": step - last})
             last, spoke = step, time.monotonic()
 
+    if prepared.parameters >= SMALL:
+        memory.steady()
     try:
         stage.run(job, progress)
+    except (MemoryError, RuntimeError) as e:
+        if not memory.exhausted(e):
+            raise
+        raise UserError(
+            f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
+            "free some memory, or give train.tokens=N, smaller; the same command resumes",
+        ) from e
     except OSError as e:
         raise UserError(
             f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command resumes"

@@ -25,6 +25,9 @@ from typing import IO, Any
 
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
+from contextune.models import SMALL
+
+from .prepare import Prepared
 
 Message = dict[str, Any]
 MOST = 8
@@ -36,6 +39,16 @@ def count(asked: int, jobs: int, threads: int) -> int:
     if asked:
         return min(asked, jobs)
     return max(1, min((os.cpu_count() or 1) // threads, jobs, MOST))
+
+
+def side_by_side(prepared: Prepared, asked: int) -> int:
+    """How many trainings run at once; `asked` 0 chooses one a core for models that run on one thread."""
+    import torch
+
+    if not asked and (torch.cuda.is_available() or "RANK" in os.environ):
+        return 1
+    threads = prepared.recipe.train.threads or (1 if prepared.parameters < SMALL else os.cpu_count() or 1)
+    return count(asked, max(1, len(prepared.arms) * len(prepared.recipe.seeds)), threads)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from .fit import check_positions, check_vocabulary
 from .load import SMALL, load_model, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, is_adapter, parameters, resolve
+from .size import count
 from .weights import skeleton
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "check_saved",
     "check_start",
     "check_vocabulary",
+    "count",
     "fingerprint",
     "fix_configs",
     "is_adapter",

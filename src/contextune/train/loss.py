@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensor
 
 from contextune.models.lm_head import head_of, only_at
 
@@ -115,7 +116,8 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        one = grads[0].device.type == "cpu" and grads[0].item() == 1
+        known = grads[0].device.type == "cpu" and not isinstance(grads[0], FakeTensor)
+        one = known and grads[0].item() == 1
         return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None)
 
 

@@ -14,6 +14,10 @@ LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
 
 
+AT_ONCE = 8192
+"""Tokens computed at once where memory allows it: more is hardly faster."""
+
+
 class Train(Options):
     """How every stage trains, unless the stage says otherwise."""
 
@@ -35,7 +39,10 @@ class Train(Options):
         description="weights of the finished model: this share of the way from the first to the last (WiSE-FT)",
     )
     max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
-    tokens: int = Field(8192, gt=0, description="tokens computed at once at most; no effect on the result")
+    tokens: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="tokens computed at once at most; auto: 8192 or what free memory holds; no effect on the result",
+    )
     layout: LayoutName = Field("auto", description="no effect on the result")
     share: int = Field(1, ge=1, description="records that share one draw of the context, which is then computed once")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -32,6 +32,14 @@ class Plan:
     def updates(self) -> int:
         return math.ceil(self.draws / self.batch)
 
+    def times(self) -> list[int]:
+        """How often each row is trained on."""
+        whole, rest = divmod(self.draws, self.rows)
+        found = [whole] * self.rows
+        for row in order(self.seed, whole, self.rows)[:rest]:
+            found[row] += 1
+        return found
+
     def update(self, step: int) -> list[tuple[int, int]]:
         """(epoch, row) of each sequence in an update."""
         positions = range(step * self.batch, min((step + 1) * self.batch, self.draws))

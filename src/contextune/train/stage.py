@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
 from contextune import models
@@ -27,7 +28,7 @@ from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
 from contextune.models.ends import add_ends
 from contextune.models.options import Model
-from contextune.train.options import Train
+from contextune.train.options import AT_ONCE, Train
 
 from .checkpoints import Checkpoints, Every, Watch, last_whole
 from .fast_path import FastPath
@@ -166,9 +167,15 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         ],
         layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
         engine=engine,
-        tokens=options.tokens,
+        tokens=_at_once(options, arguments.world_size),
         pad=job.tokenizer.pad_token_id or 0,
     )
+
+
+def _at_once(options: Train, processes: int) -> int:
+    """Tokens at once: of several processes the first one's, since all must make the same passes."""
+    tokens = AT_ONCE if options.tokens == "auto" else options.tokens
+    return int(broadcast_object_list([tokens])[0]) if processes > 1 else tokens
 
 
 def wants_bf16(precision: str, size: int) -> bool:

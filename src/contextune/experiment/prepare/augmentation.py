@@ -16,7 +16,7 @@ from contextune.core.sequence import Record
 from contextune.core.world import build_world
 from contextune.data.records import specials
 from contextune.data.token_counts import lengths
-from contextune.train.options import Train
+from contextune.train.options import AT_ONCE, Train
 
 from ..recipe import Stage
 from .contexts import bind_context, prompt_style, writer_path
@@ -44,7 +44,7 @@ def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False, insist
         corpus=tuple(passages(chosen, "none")),
         prompt_style=style,
         prompt_tokens=prompt_tokens(options, data.base, style, window),
-        tokens=train.tokens,
+        tokens=AT_ONCE if train.tokens == "auto" else train.tokens,
     )
     job = _job(data, stage, options, train, rows, replace(context, apply=round_trip(context)))
     made = augment(replace(job, insist=insist))

@@ -86,9 +86,9 @@ class Data:
     def model_hash(self) -> str:
         return models.fingerprint(self.model)
 
-    @property
+    @cached_property
     def parameters(self) -> int:
-        return models.parameters(dict(self.config))
+        return models.count(self.model, self.config)
 
 
 def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say) -> Data:

@@ -1,0 +1,231 @@
+"""How much memory training takes, and how many tokens fit at once, before anything is loaded.
+
+A model's own forward and backward pass are run on fake tensors, which have shapes, types and lifetimes but no numbers:
+what stands in memory at the same time is counted, and next to no memory or time is taken. Peak memory is linear in the
+tokens computed at once, so two lengths give it for all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from contextune import models
+from contextune.models.options import Adapter, Model
+from contextune.models.resolve import read_config
+from contextune.train.options import AT_ONCE, Train
+
+from .attention import Unsupported, attending
+from .fast_path import FastPath
+from .layouts import Batch
+from .stage import wants_bf16
+
+SHORT = 16
+"""Tokens of the shorter of the two rows whose memory is counted."""
+MARGIN, RESERVE = 1.1, 256 << 20
+"""What allocators and kernels take beside the tensors: a factor (measured: 0.95 to 1.05 on a CPU), and bytes."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A model in training: sizes in parameters, memory in bytes."""
+
+    parameters: int
+    trainable: int
+    fixed: int
+    """Weights, gradients and optimizer states, and what is needed once beside them."""
+    token: float
+    """What each token computed at once adds."""
+
+    def need(self, tokens: int) -> int:
+        """Peak with that many tokens at once."""
+        return round((self.fixed + self.token * tokens) * MARGIN) + RESERVE
+
+    def fits(self, free: int) -> int:
+        """Tokens at once that `free` bytes hold; 0 or less where not even the model fits."""
+        return int(((free - RESERVE) / MARGIN - self.fixed) // max(self.token, 1e-9))
+
+    def at_once(self, free: int) -> int:
+        """The largest power of two of tokens, up to AT_ONCE, that fits."""
+        room = self.fits(free)
+        return min(AT_ONCE, 1 << (room.bit_length() - 1)) if room > 0 else 0
+
+
+def footprint(start: str, model: Model | None, train: Train, longest: int) -> Footprint:
+    """The footprint of a folder or hub id trained on rows of up to `longest` tokens."""
+    return _footprint(
+        start, model, train.adapter, train.precision, train.checkpointing, train.weight_interpolation < 1,
+        max(longest, 4 * SHORT),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _footprint(
+    start: str,
+    source: Model | None,
+    adapter: Adapter | None,
+    precision: str,
+    checkpointing: bool,
+    interpolate: bool,
+    longest: int,
+) -> Footprint:
+    config = _config(start, source)
+    try:
+        model = weightless(config, source, adapter)
+        size = sum(p.numel() for p in model.parameters())
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        with FakeTensorMode():
+            _to_fake(model, "cuda" if torch.cuda.is_available() else "cpu")
+            count = partial(_peak, model, wants_bf16(precision, size), not _logits_are_changed(config))
+            low, token = _attended(model, count, longest)
+    except Exception as e:  # an architecture that fake tensors do not carry
+        logging.getLogger(__name__).info("memory by formula: %r", e)
+        size = trained = models.parameters(config.to_dict())
+        low, token = 0, by_formula(config.to_dict())
+    weights = _weights(size, trained, adapter)
+    after = trained * 4 if torch.cuda.is_available() else 2 * size * 4 if interpolate else 0  # not at the same time
+    buckets = trained * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
+    return Footprint(size, trained, weights + trained * 12 + max(low, after) + buckets, token)
+
+
+def weightless(config: Any, source: Model | None, adapter: Adapter | None) -> Any:
+    """The model of a configuration with its adapter, on the meta device: shapes only."""
+    from transformers import AutoModelForCausalLM
+
+    remote = source.trust_remote_code if source is not None else False
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=remote)
+        if adapter is not None:
+            model = models.adapt(model, adapter.model_copy(update={"kind": adapter.kind.replace("qlora", "lora")}))
+    model.config.use_cache = False
+    return model.train()
+
+
+@lru_cache(maxsize=64)
+def adapter_size(start: str, source: Model | None, adapter: Adapter) -> int:
+    """Parameters that a fresh adapter adds."""
+    model = weightless(_config(start, source), source, adapter)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _to_fake(model: Any, device: str) -> None:
+    """Within a FakeTensorMode: its tensors as if they were on a device; tied ones stay tied."""
+    kept: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, old in tensors.items():
+                if old is None:
+                    continue
+                if id(old) not in kept:
+                    new = torch.empty(old.shape, dtype=old.dtype, device=device)
+                    kept[id(old)] = torch.nn.Parameter(new, old.requires_grad) if tensors is module._parameters else new
+                tensors[name] = kept[id(old)]
+
+
+def _line(peak: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
+    """(bytes beside those of each token, bytes a token) from two lengths."""
+    short, operations = peak(SHORT)
+    _, twice = peak(2 * SHORT, forward_only=True)
+    # more operations: token by token, of which a long row would take too many
+    width = longest if twice == operations else 4 * SHORT
+    long, _ = peak(width)
+    token = max(0.0, (long - short) / (width - SHORT))
+    return max(0, round(short - token * SHORT)), token
+
+
+def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = False) -> tuple[int, int]:
+    """Peak bytes beside the weights and gradients of one row, and how many operations its forward pass took."""
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p) if p.requires_grad else None
+    device = next(model.parameters()).device
+    ids = torch.zeros((1, width), dtype=torch.long, device=device)
+    batch = Batch(ids, None, torch.arange(width, device=device), ids[0])
+    cast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+    with Live(model) as live:
+        with cast:
+            loss = FastPath(parts=parts).loss(model, batch, 1.0)
+        operations = live.operations
+        if not forward_only:
+            loss.backward()
+    return live.peak, operations
+
+
+def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
+    """With a causal kernel, as it is trained; where the model's attention is another one, with its own."""
+    try:
+        with attending(model):  # its own would make a mask, since transformers takes fake tensors for tracing
+            return _line(count, longest)
+    except Unsupported:
+        return _line(count, longest)
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of tensors that stand at the same time, beside a model's own."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.now = self.peak = self.operations = 0
+        own = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters() if p.grad is not None)]
+        self.sizes = {t.untyped_storage()._cdata: 0 for t in own}
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = operation(*args, **(kwargs or {}))
+        self.operations += 1
+        for tensor in tree_iter(made):
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return made
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self.sizes:
+            return
+        self.sizes[key] = storage.nbytes()
+        self.now += self.sizes[key]
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key: int) -> None:
+        self.now -= self.sizes.pop(key)
+
+
+def by_formula(config: Mapping[str, Any]) -> float:
+    """Bytes a token, as decoders of the Llama kind take them in fp32; measured on SmolLM2 and rounded up."""
+    plain = config.get("text_config") or config
+    width, layers = int(plain.get("hidden_size") or 0), int(plain.get("num_hidden_layers") or 0)
+    return 4.0 * layers * (12 * width + 4 * int(plain.get("intermediate_size") or 4 * width))
+
+
+def _weights(size: int, trained: int, adapter: Adapter | None) -> int:
+    """fp32, or half a byte a parameter with its scales where they are quantized."""
+    return trained * 4 + (size - trained) * 5 // 8 if adapter is not None and adapter.kind == "qlora" else size * 4
+
+
+def _config(start: str, source: Model | None) -> Any:
+    """The configuration of a folder or hub id; of an adapter's folder that of its base."""
+    from transformers import AutoConfig
+
+    while models.is_adapter(start):
+        start = str(read_config(Path(start))["base_model_name_or_path"])
+    remote = {"trust_remote_code": source.trust_remote_code, "revision": source.revision} if source is not None else {}
+    return AutoConfig.from_pretrained(start, **remote)
+
+
+def _logits_are_changed(config: Any) -> bool:
+    """Whether a configuration scales or caps the head's output, so that the logits stand whole."""
+    plain = config.get_text_config().to_dict()
+    return any("logit" in key and value not in (None, 0, 1) for key, value in plain.items())
