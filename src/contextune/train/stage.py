@@ -6,6 +6,7 @@ Resumable at any moment: checkpoints are whole or absent, the finished model app
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from .checkpoints import Checkpoints, Every, Watch, last_whole
 from .fast_path import FastPath
 from .grouping import grouped
 from .launch import recipe_decides, refuse_unsharded
-from .layouts import choose
+from .layouts import Layout, choose, fallback
 from .saving import disk_errors, try_save, write_texts
 from .schedule import Plan
 from .trainer import ContextTrainer, Updates
@@ -153,7 +155,7 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
-    engine = FastPath.of(model, options.max_length)
+    engine = FastPath.of(model, options.max_length, bf16)
     context = grouped(job.context, job.records, options.share)
     return ContextTrainer(
         model=model,
@@ -165,11 +167,24 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
             ),
             Watch(progress),
         ],
-        layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
+        layout=_layout(options.layout, model, arguments.device.type, engine),
         engine=engine,
         tokens=_at_once(options, arguments.world_size),
         pad=job.tokenizer.pad_token_id or 0,
     )
+
+
+def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:
+    """The layout of a stage; where `auto` does not take what it would, the reason is said once a process."""
+    attention = model.config._attn_implementation
+    if name == "auto" and (reason := fallback(attention, device, engine.refused)):
+        _say_once(reason)
+    return choose(name, attention, device, engine.spans, engine.refused)
+
+
+@cache
+def _say_once(text: str) -> None:
+    logging.getLogger("contextune").warning("%s", text)
 
 
 def _at_once(options: Train, processes: int) -> int:
