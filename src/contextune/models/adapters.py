@@ -10,7 +10,7 @@ from contextune.core.errors import UserError, nearest
 from .load import first_line, load_model
 from .options import Adapter
 from .resolve import base_of, read_config
-from .weights import refuse_bidirectional, shapes, skeleton
+from .weights import shapes, skeleton
 
 if TYPE_CHECKING:
     from .options import Model
@@ -41,8 +41,8 @@ def _left_out(model: Any, adapter: Adapter) -> list[str]:
         return []
     shown = f"targets: [{', '.join([*_linear_names(model), *names])}]"
     return [
-        f"train.adapter.targets: all-linear leaves out this mixture's experts ({', '.join(names)}), which are no linear "
-        f"layers; to train them too give {shown}"
+        f"train.adapter.targets: all-linear leaves out this mixture's experts ({', '.join(names)}), which are no "
+        f"linear layers; to train them too give {shown}"
         + ("" if adapter.kind == "lora" and not adapter.dropout else " with kind: lora and dropout: 0")
     ]
 
@@ -160,9 +160,7 @@ def load_adapted(path: str, trainable: bool, quantized: bool = False, model: Mod
     model = model and model.model_copy(update={"revision": None})  # which is the adapter's
     base = load_model(base_of(Path(path)), model, quantized=quantized)
     resize(base, path)
-    adapted = _attached(base, path, config, trainable)
-    refuse_bidirectional(path, adapted)
-    return adapted
+    return _attached(base, path, config, trainable)
 
 
 def _config(path: str) -> Any:

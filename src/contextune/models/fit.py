@@ -94,7 +94,7 @@ def _reads(model: Any, length: int) -> bool:
     """Whether a skeleton's shapes fit each other in a row of so many tokens (ALiBi made for a length, say)."""
     import torch
 
-    if not model.device.type == "meta":
+    if model.device.type != "meta":
         return True
     try:
         with torch.no_grad():

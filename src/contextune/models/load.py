@@ -67,13 +67,14 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
         options["quantization_config"] = _four_bit()
     path = known(path)
     try:
-        loaded, info = AutoModelForCausalLM.from_pretrained(
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             path, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     except Exception as e:
         raise _unloadable(
             path, "does not load", e, "contextune check shows what it needs; --debug the traceback"
         ) from None
+    loaded, info = opened
     refuse_keys(path, loaded, info)
     fix_configs(loaded)
     if rank() == 0:  # of a sharded launch the others may hold no weights yet

@@ -28,7 +28,7 @@ def shapes(folder: Path, name: str = "model.safetensors") -> dict[str, Shape]:
                 found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as e:
             raise UserError(
-                f"model {folder}: {file.name} is damaged or cut off ({e})", "copy or download the file again"
+                f"model {folder}: {file.name} does not load, it is damaged or cut off ({e})", "copy or download the file again"
             ) from None
     if not found:
         raise UserError(f"model {folder}: {name} holds no tensors", "save the model again with save_pretrained")
@@ -214,8 +214,8 @@ def refuse_bidirectional(path: str, model: Any) -> None:
     exact = model.dtype == torch.float32
     if (first - second).abs().max() > (1e-3 if exact else 5e-2) * first.std().clamp_min(1e-12):
         raise UserError(
-            f"model {path}: {type(model).__name__} sees the tokens that it is to predict (a later token changes what it "
-            "says of earlier ones)",
+            f"model {path}: {type(model).__name__} sees the tokens that it is to predict (a later token changes what "
+            "it says of earlier ones)",
             CAUSAL,
         )
 

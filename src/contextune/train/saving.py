@@ -106,7 +106,7 @@ def same(before: dict[str, Any], after: dict[str, Any], keys: tuple[str, ...]) -
     for key in keys:
         if before.get(key) != after.get(key):
             raise UserError(
-                f"the finished model could not be saved: {key} {before.get(key)} would be read back as {after.get(key)}",
+                f"the finished model could not be saved: {key} {before.get(key)} would come back as {after.get(key)}",
                 "tried before the first update; look at config.json and generation_config.json",
             )
 
