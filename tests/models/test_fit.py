@@ -61,7 +61,9 @@ def test_vocabulary(tokenizer):
     more = copy.deepcopy(tokenizer)
     more.add_special_tokens({"additional_special_tokens": ["<image>"]})
     (warning,) = check_vocabulary(made, more, "m")  # as Gemma 3 1B
-    assert "101 tokens" in warning and "100 rows" in warning and "<image>" in warning
+    assert "101 tokens" in warning
+    assert "100 rows" in warning
+    assert "<image>" in warning
     more.chat_template = "<image>" + more.chat_template
     with pytest.raises(UserError, match=r"101 tokens.*100 rows.*<image>"):
         check_vocabulary(made, more, "m")

@@ -73,7 +73,7 @@ BROKEN = {
     ),
     "an encoder": (lambda f: config(f, model_type="bert"), "bert sees the tokens"),
     "an encoder with a decoder": (lambda f: config(f, model_type="t5", is_encoder_decoder=True), "t5 is an encoder"),
-    "no language model": (lambda f: config(f, model_type="modernbert"), "modernbert is not a causal"),
+    "no language model": (lambda f: config(f, model_type="distilbert"), "distilbert is not a causal"),
 }
 
 

@@ -28,7 +28,8 @@ def shapes(folder: Path, name: str = "model.safetensors") -> dict[str, Shape]:
                 found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as e:
             raise UserError(
-                f"model {folder}: {file.name} does not load, it is damaged or cut off ({e})", "copy or download the file again"
+                f"model {folder}: {file.name} does not load, it is damaged or cut off ({e})",
+                "copy or download the file again",
             ) from None
     if not found:
         raise UserError(f"model {folder}: {name} holds no tensors", "save the model again with save_pretrained")
@@ -237,4 +238,4 @@ def _silent() -> Iterator[None]:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
