@@ -1,4 +1,4 @@
-"""A folder whose weights are not those of its configuration is refused from its headers, and again when it is loaded."""
+"""A folder whose weights are not those of its configuration is refused from its headers, and when it is loaded."""
 
 from __future__ import annotations
 

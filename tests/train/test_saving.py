@@ -38,7 +38,7 @@ def edit(file: Path, **keys: object) -> None:
 
 CONFIGS = {
     "sampling defaults": ({}, {"temperature": 0.9, "top_p": 0.6, "do_sample": False}),
-    "several ends, no pad": ({"eos_token_id": [2, 7], "pad_token_id": None}, {"eos_token_id": [2, 7], "pad_token_id": None}),
+    "several ends, no pad": ({"eos_token_id": [2, 7], "pad_token_id": None},) * 2,
     "pad 0": ({"pad_token_id": 0, "eos_token_id": [2, 7]}, {"pad_token_id": 0, "eos_token_id": [2, 7]}),
     "unknown keys and nulls": ({}, {"vendor": {"x": 1}, "temperature": None, "top_k": None, "max_length": 20}),
     "ids that are not there": ({}, {"eos_token_id": [2, 100_000], "pad_token_id": -1, "bos_token_id": [1]}),
@@ -63,7 +63,7 @@ def test_saved_loads_and_answers(folder, records, case, adapter):
     if adapter is None:
         saved = GenerationConfig.from_pretrained(out)
         assert isinstance(saved.pad_token_id, int)
-        assert saved.pad_token_id == (2 if case == "ids that are not there" and not config.get("pad_token_id") else 0)
+        assert saved.pad_token_id == 0
         if case == "sampling defaults":
             assert (saved.temperature, saved.top_p, saved.do_sample) == (0.9, 0.6, True)
 
@@ -144,8 +144,8 @@ def test_weights_of_other_formats_are_tried(kind, tokenizer, tmp_path):
 @pytest.mark.parametrize(
     ("error", "number"),
     [
-        (SafetensorError("Error while serializing: IoError(Os { code: 28, message: No space left on device })"), errno.ENOSPC),
-        (RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file data/3"), errno.ENOSPC),
+        (SafetensorError("IoError(Os { code: 28, message: No space left on device })"), errno.ENOSPC),
+        (RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed"), errno.ENOSPC),
         (SafetensorError("Read-only file system (os error 30)"), errno.EROFS),
     ],
 )  # fmt: skip
@@ -184,7 +184,7 @@ def test_the_recipe_decides(folder, records, monkeypatch, variables):
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_MIXED_PRECISION": "bf16"}, "MIXED_PRECISION is bf16.*precision is fp32"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_MIXED_PRECISION": "bf16"}, "is bf16.*precision is fp32"),
         ({"ACCELERATE_USE_DEEPSPEED": "1", "ACCELERATE_GRADIENT_CLIPPING": "0.5"}, "CLIPPING is 0.5.*clip is 1.0"),
         ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "8"}, "STEPS is 8"),
         ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "MEGATRON_LM is set"),
