@@ -198,11 +198,15 @@ def refuse_bidirectional(path: str, model: Any) -> None:
     import torch
 
     rows = model.get_input_embeddings().weight.shape[0]
-    reserved = {model.config.get_text_config().pad_token_id}
+    configs = {id(c): c for c in (model.config, model.config.get_text_config(decoder=True))}.values()
+    reserved = {getattr(c, "pad_token_id", None) for c in configs}
     ids = [i for i in range(rows - 1, -1, -1) if i not in reserved][:7]
     if len(ids) < 7:
         return
+    cached = [(c, c.use_cache) for c in configs if hasattr(c, "use_cache")]  # not needed, and not every model has one
     try:
+        for config, _ in cached:
+            config.use_cache = False
         with torch.inference_mode():
             first, second = (
                 model(input_ids=torch.tensor([row], device=model.device)).logits[0, :-1].float()
@@ -212,6 +216,9 @@ def refuse_bidirectional(path: str, model: Any) -> None:
         raise UserError(
             f"model {path}: it does not run ({_first(e)})", "the weights and config.json must fit"
         ) from None
+    finally:
+        for config, value in cached:
+            config.use_cache = value
     exact = model.dtype == torch.float32
     if (first - second).abs().max() > (1e-3 if exact else 5e-2) * first.std().clamp_min(1e-12):
         raise UserError(

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,11 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
     with disk_errors(), tempfile.TemporaryDirectory(prefix="save-", dir=folder) as trial:
         try:
             _write_weights(model, Path(trial))
-            write_texts(Path(trial), tokenizer, card)
-            _read_back(model, tokenizer, card, Path(trial))
+            _read_back(model, Path(trial))
+            (Path(trial) / CARD).write_text(card, encoding="utf-8")
+            if (Path(trial) / CARD).read_text(encoding="utf-8") != card:
+                raise UserError("the finished model could not be saved: its model card would not be read back as it is")
+            _try_tokenizer(tokenizer, tokenizer.chat_template, len(tokenizer))
         except (UserError, OSError, SafetensorError):
             raise
         except Exception as e:
@@ -77,7 +81,7 @@ def _place(weight: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]
     return weight.data_ptr(), tuple(weight.shape), weight.stride()
 
 
-def _read_back(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
+def _read_back(model: Any, folder: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
     if hasattr(model, "peft_config"):
@@ -88,12 +92,18 @@ def _read_back(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> Non
         if model.can_generate():
             saved = GenerationConfig.from_pretrained(folder)
             same(model.generation_config.to_dict(), saved.to_dict(), ("eos_token_id", "pad_token_id", "do_sample"))
-    read = models.load_tokenizer(str(folder))
+
+
+@lru_cache(maxsize=4)
+def _try_tokenizer(tokenizer: Tokenizer, template: object, tokens: int) -> None:
+    """Once for a tokenizer as it is: a large one takes seconds."""
+    with tempfile.TemporaryDirectory(prefix="save-") as folder:
+        tokenizer.save_pretrained(folder)
+        read = models.load_tokenizer(folder)
     for what, before, after in (
         ("its tokenizer's tokens", tokenizer.get_vocab(), read.get_vocab()),
         ("its tokenizer's ids of a text", tokenizer(PROBE)["input_ids"], read(PROBE)["input_ids"]),
-        ("its chat template", tokenizer.chat_template, read.chat_template),
-        ("its model card", card, (folder / CARD).read_text(encoding="utf-8")),
+        ("its chat template", template, read.chat_template),
     ):
         if before != after:
             raise UserError(
