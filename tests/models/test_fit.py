@@ -48,6 +48,17 @@ def test_computed_positions_go_on(kind):
     assert "41, beyond the 40 positions" in warning
 
 
+def test_positions_of_a_vision_tower_are_its_own():
+    text = {**SMALL, "vocab_size": 100, "intermediate_size": 32, "max_position_embeddings": 40}
+    eyes = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    config = transformers.Gemma3Config(
+        text_config=transformers.Gemma3TextConfig(**text), vision_config=transformers.SiglipVisionConfig(**eyes)
+    )
+    with torch.device("meta"):
+        made = transformers.Gemma3ForConditionalGeneration(config)
+    assert check_positions(made, 40, "m") == []
+
+
 def test_scaled_positions_count():
     scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 40, "rope_theta": 1e4}
     made = model("LlamaForCausalLM", **SMALL, intermediate_size=32, max_position_embeddings=40, rope_parameters=scaling)
