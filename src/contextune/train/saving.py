@@ -36,12 +36,15 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
     saved, or comes back as something else, and OSError where the disk refuses it.
     """
     models.fix_configs(model, tokenizer)
-    with disk_errors(), tempfile.TemporaryDirectory(prefix="save-", dir=folder) as trial:
+    trial = folder / "save.part"
+    shutil.rmtree(trial, ignore_errors=True)  # of a kill
+    with disk_errors():
         try:
-            _write_weights(model, Path(trial))
-            _read_back(model, Path(trial))
-            (Path(trial) / CARD).write_text(card, encoding="utf-8")
-            if (Path(trial) / CARD).read_text(encoding="utf-8") != card:
+            trial.mkdir()
+            _write_weights(model, trial)
+            _read_back(model, trial)
+            (trial / CARD).write_text(card, encoding="utf-8")
+            if (trial / CARD).read_text(encoding="utf-8") != card:
                 raise UserError("the finished model could not be saved: its model card would not be read back as it is")
             _try_tokenizer(tokenizer, tokenizer.chat_template, len(tokenizer))
         except (UserError, OSError, SafetensorError):
@@ -52,6 +55,8 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
                 f"the finished model could not be saved: {first}",
                 "tried before the first update; look at config.json, generation_config.json and the tokenizer's files",
             ) from e
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
 
 
 def _write_weights(model: Any, folder: Path) -> None:
