@@ -199,3 +199,23 @@ def test_tokenizer_of_the_base(saved, tiny, tmp_path):
     moved = shutil.copytree(tiny, tmp_path / "base")
     edit(path, base_model_name_or_path="base")
     assert models.check_saved(path).name_or_path == str(moved.resolve())
+
+
+def test_an_adapter_changes_what_is_loaded(saved, tiny):
+    """As a model to write and to compare by, it is the base with the adapter, enlarged embeddings included."""
+    from contextune.models.embeddings import pooled
+
+    path = saved(lora(modules_to_save=["embed_tokens", "lm_head"]), 104)
+    file = Path(path) / "adapter_model.safetensors"
+    save_file({k: torch.randn(v.shape) if "lora_B" in k else v for k, v in load_file(file).items()}, file)
+    models.load_tokenizer(str(tiny)).save_pretrained(path)
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        plain, loaded = models.load_model(str(tiny)), models.load_model(path)
+        truth = models.load_adapted(path, trainable=False).eval()(input_ids=ids, output_hidden_states=True)
+        torch.testing.assert_close(loaded.eval()(input_ids=ids).logits, truth.logits)
+        assert (loaded(input_ids=ids).logits[..., :100] - plain(input_ids=ids).logits).abs().max() > 1e-3
+    found = pooled(path, ["w0 w1"], 8)
+    states = truth.hidden_states[-1]
+    assert found.shape[1] == states.shape[2]
+    assert abs(found - pooled(str(tiny), ["w0 w1"], 8)).max() > 1e-3

@@ -50,8 +50,8 @@ def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
     )
 
 
-def load_model(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
-    """The causal language model of a folder or hub id, in fp32, or bf16 for inference; an adapter's stands on its base.
+def load_full(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
+    """The causal language model of a folder or hub id, in fp32, or bf16 for inference.
 
     Raises UserError where the weights are not those of the configuration, are not finite, or see later tokens.
     """
