@@ -141,13 +141,13 @@ def test_sharding_that_would_be_passed_over_is_refused(key, name, monkeypatch):
     from types import SimpleNamespace
 
     from contextune.core.errors import UserError
-    from contextune.train.stage import _refuse_unsharded
+    from contextune.train.launch import refuse_unsharded
 
     trainer = SimpleNamespace(is_fsdp_enabled=False, is_deepspeed_enabled=False)
-    _refuse_unsharded(trainer)
+    refuse_unsharded(trainer)
     monkeypatch.setenv(key, "true")
     with pytest.raises(UserError, match=f"{name} was asked of accelerate"):
-        _refuse_unsharded(trainer)
+        refuse_unsharded(trainer)
 
 
 def test_an_update_is_one_step_for_deepspeed(records, tokenizer, tiny, tmp_path, monkeypatch):

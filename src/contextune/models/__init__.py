@@ -1,9 +1,9 @@
 """Causal language models: found, checked, loaded, adapted."""
 
-from .adapters import adapt, check_adapter, check_saved, check_start, load_adapted
+from .adapters import adapt, check_adapter, check_saved, check_start, load_adapted, load_model
 from .configs import fix_configs
 from .fit import check_positions, check_vocabulary
-from .load import SMALL, load_model, load_tokenizer, threads
+from .load import SMALL, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, is_adapter, parameters, resolve
 from .size import count

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError, nearest
 
-from .load import first_line, load_model
+from .load import first_line, load_full
 from .options import Adapter
-from .resolve import base_of, read_config
-from .weights import refuse_bidirectional, shapes, skeleton
+from .resolve import base_of, is_adapter, read_config
+from .weights import shapes, skeleton
 
 if TYPE_CHECKING:
     from .options import Model
@@ -154,15 +154,23 @@ def check_saved(path: str, model: Model | None = None) -> Any:
     return _attached(base, path, config, trainable=False, empty=True)
 
 
+def load_model(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
+    """The causal language model of a folder or hub id, in fp32, or bf16 for inference; an adapter on its base.
+
+    Raises UserError where the weights are not those of the configuration, are not finite, or see later tokens.
+    """
+    if is_adapter(path):
+        return load_adapted(path, trainable=False, quantized=quantized, model=model).get_base_model()
+    return load_full(path, model, bf16, quantized)
+
+
 def load_adapted(path: str, trainable: bool, quantized: bool = False, model: Model | None = None) -> Any:
     """An adapter folder on top of its base model, to train it further or to use it. Raises UserError."""
     config = _config(path)
     model = model and model.model_copy(update={"revision": None})  # which is the adapter's
-    base = load_model(base_of(Path(path)), model, quantized=quantized)
+    base = load_full(base_of(Path(path)), model, quantized=quantized)
     resize(base, path)
-    adapted = _attached(base, path, config, trainable)
-    refuse_bidirectional(path, adapted)
-    return adapted
+    return _attached(base, path, config, trainable)
 
 
 def _config(path: str) -> Any:

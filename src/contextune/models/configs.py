@@ -13,8 +13,8 @@ def fix_configs(model: Any, tokenizer: Any = None) -> None:
     """Make `config` and `generation_config` valid, in place. What is valid already stays as it is.
 
     End tokens stay one id or a list of ids, padding and beginning become one id or none; ids outside the vocabulary go.
-    Missing padding is the tokenizer's, else the first end token. Sampling defaults are kept, and `do_sample` is set
-    with them.
+    Missing padding is the tokenizer's, where one is given, else the first end token. Sampling defaults are kept, and
+    `do_sample` is set with them.
     """
     owner = model.get_base_model() if hasattr(model, "get_base_model") else model
     generation = owner.generation_config
@@ -23,16 +23,18 @@ def fix_configs(model: Any, tokenizer: Any = None) -> None:
     configs = [owner.config] if text is owner.config else [text, owner.config]
     everywhere = [*([generation] if generation is not None else ()), *configs, tokenizer]
     ends = next(filter(None, (_ids(at, "eos_token_id", rows) for at in everywhere)), [])
-    pad = next((i for at in everywhere for i in _ids(at, "pad_token_id", rows)), next(iter(ends), None))
+    pads = [i for at in everywhere for i in _ids(at, "pad_token_id", rows)]
+    given = any(getattr(at, "pad_token_id", None) is not None for at in everywhere)
+    pads = (pads or (ends if given or tokenizer is not None else []))[:1]
     for at in configs:
         _set(at, "eos_token_id", _ids(at, "eos_token_id", rows))
         _set(at, "bos_token_id", _ids(at, "bos_token_id", rows)[:1])
         if getattr(at, "pad_token_id", None) is not None:
-            _set(at, "pad_token_id", _ids(at, "pad_token_id", rows)[:1] or [i for i in (pad,) if i is not None])
+            _set(at, "pad_token_id", _ids(at, "pad_token_id", rows)[:1] or pads)
     if generation is not None:
         _set(generation, "eos_token_id", ends)
         _set(generation, "bos_token_id", _ids(generation, "bos_token_id", rows)[:1])
-        _set(generation, "pad_token_id", [i for i in (pad,) if i is not None])
+        _set(generation, "pad_token_id", pads)
         _fix_sampling(generation)
 
 
@@ -44,10 +46,11 @@ def _ids(at: Any, name: str, rows: int) -> list[int]:
 
 
 def _set(at: Any, name: str, ids: list[int]) -> None:
-    """One id as itself, several as a list; what says the same already stays."""
+    """One id as itself, several as a list, none as None; only end tokens may stay a list of one."""
+    made = ids[0] if len(ids) == 1 else ids or None
     value = getattr(at, name, None)
-    if (value is not None and value != ids) or (value is None and ids):
-        setattr(at, name, ids[0] if len(ids) == 1 else ids or None)
+    if value != made and not (name == "eos_token_id" and value == ids):
+        setattr(at, name, made)
 
 
 def _fix_sampling(generation: Any) -> None:

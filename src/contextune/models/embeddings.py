@@ -22,7 +22,8 @@ from contextune.retrieval.cache import kept, key
 from contextune.retrieval.similarity import Similarity
 from contextune.retrieval.space import Floats, Space
 
-from .resolve import fingerprint
+from .adapters import load_model
+from .resolve import fingerprint, is_adapter
 from .weights import refuse_keys
 
 EmbedProgress = Callable[[int, int], None] | None
@@ -99,13 +100,10 @@ def encoded(path: str, texts: Seq[str]) -> Floats:
 def pooled(path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress = None, tokens: int = 8192) -> Floats:
     """Mean of a causal model's last hidden states over each text's tokens; `tokens` are computed at once."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model, info = AutoModel.from_pretrained(
-        path, use_safetensors=True, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    refuse_keys(path, model.eval(), {**info, "unexpected_keys": ()})  # the head is not loaded
+    model = _encoder(path).eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     ids = [tokenizer.encode(t)[:max_tokens] or [tokenizer.eos_token_id or 0] for t in texts]
@@ -121,6 +119,20 @@ def pooled(path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress 
             if progress is not None:
                 progress(at, len(order))
     return out
+
+
+def _encoder(path: str) -> Any:
+    """A model without its head."""
+    import torch
+    from transformers import AutoModel
+
+    if is_adapter(path):
+        return load_model(path).base_model
+    model, info = AutoModel.from_pretrained(
+        path, use_safetensors=True, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    refuse_keys(path, model, {**info, "unexpected_keys": ()})
+    return model
 
 
 def _states(model: Any, rows: Seq[list[int]], device: str) -> Floats:

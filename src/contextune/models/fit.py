@@ -73,21 +73,22 @@ def _table(model: Any, limit: int | None, max_length: int) -> int | None:
 
     if limit is None:
         return None
-    for name, module in model.named_modules():
+    decoder = model.get_decoder()  # a vision tower has positions of its own
+    for name, module in decoder.named_modules():
         last = name.rsplit(".", 1)[-1].lower()
         if isinstance(module, torch.nn.Embedding) and ("pos" in last or last == "wpe"):
             if hasattr(module, "make_weights"):  # sinusoidal, made longer at need
                 return None
             first = 0 if module.padding_idx is None else module.padding_idx + 1  # RoBERTa counts from behind padding
             return min(limit, module.num_embeddings - first)
-    for name, tensor in model.named_buffers():
+    for name, tensor in decoder.named_buffers():
         if "pos" in name.lower() and not name.endswith("position_ids") and tensor.ndim >= 2 and limit in tensor.shape:
-            return None if _grows(model, name) else limit
+            return None if _grows(decoder, name) else limit
     return limit if max_length > limit and _reads(model, limit) and not _reads(model, max_length) else None
 
 
-def _grows(model: Any, buffer: str) -> bool:
-    return hasattr(model.get_submodule(buffer.rpartition(".")[0]), "make_weights")
+def _grows(decoder: Any, buffer: str) -> bool:
+    return hasattr(decoder.get_submodule(buffer.rpartition(".")[0]), "make_weights")
 
 
 def _reads(model: Any, length: int) -> bool:

@@ -73,8 +73,8 @@ def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
     )
 
 
-def load_model(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
-    """The causal language model of a folder or hub id, in fp32, or bf16 for inference; an adapter's stands on its base.
+def load_full(path: str, model: Model | None = None, bf16: bool = False, quantized: bool = False) -> Any:
+    """The causal language model of a folder or hub id, in fp32, or bf16 for inference.
 
     Raises UserError where the weights are not those of the configuration, are not finite, or see later tokens.
     """
@@ -89,13 +89,15 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
     if quantized:
         options["quantization_config"] = _four_bit()
     path = known(path)
-    auto: Any = AutoModelForCausalLM
     try:
-        loaded, info = auto.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+        opened: Any = AutoModelForCausalLM.from_pretrained(
+            path, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     except Exception as e:
         raise _unloadable(
             path, "does not load", e, "contextune check shows what it needs; --debug the traceback"
         ) from None
+    loaded, info = opened
     refuse_keys(path, loaded, info)
     fix_configs(loaded)
     if rank() == 0:  # of a sharded launch the others may hold no weights yet

@@ -28,7 +28,8 @@ def shapes(folder: Path, name: str = "model.safetensors") -> dict[str, Shape]:
                 found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as e:
             raise UserError(
-                f"model {folder}: {file.name} is damaged or cut off ({e})", "copy or download the file again"
+                f"model {folder}: {file.name} does not load, it is damaged or cut off ({e})",
+                "copy or download the file again",
             ) from None
     if not found:
         raise UserError(f"model {folder}: {name} holds no tensors", "save the model again with save_pretrained")
@@ -197,11 +198,15 @@ def refuse_bidirectional(path: str, model: Any) -> None:
     import torch
 
     rows = model.get_input_embeddings().weight.shape[0]
-    reserved = {model.config.get_text_config().pad_token_id}
+    configs = {id(c): c for c in (model.config, model.config.get_text_config(decoder=True))}.values()
+    reserved = {getattr(c, "pad_token_id", None) for c in configs}
     ids = [i for i in range(rows - 1, -1, -1) if i not in reserved][:7]
     if len(ids) < 7:
         return
+    cached = [(c, c.use_cache) for c in configs if hasattr(c, "use_cache")]  # not needed, and not every model has one
     try:
+        for config, _ in cached:
+            config.use_cache = False
         with torch.inference_mode():
             first, second = (
                 model(input_ids=torch.tensor([row], device=model.device)).logits[0, :-1].float()
@@ -211,6 +216,9 @@ def refuse_bidirectional(path: str, model: Any) -> None:
         raise UserError(
             f"model {path}: it does not run ({_first(e)})", "the weights and config.json must fit"
         ) from None
+    finally:
+        for config, value in cached:
+            config.use_cache = value
     exact = model.dtype == torch.float32
     if (first - second).abs().max() > (1e-3 if exact else 5e-2) * first.std().clamp_min(1e-12):
         raise UserError(
@@ -237,4 +245,4 @@ def _silent() -> Iterator[None]:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]

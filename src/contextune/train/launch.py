@@ -64,8 +64,7 @@ def _agree(options: Train, bf16: bool) -> None:
     ):
         if wrong:
             raise UserError(
-                f"{name} is {said[name]} (accelerate's configuration), {key} is {recipe}; DeepSpeed needs them "
-                "to agree",
+                f"{name} is {said[name]} (accelerate's configuration), {key} is {recipe}; DeepSpeed needs both alike",
                 f"set them alike, or leave {name} out",
             )
 

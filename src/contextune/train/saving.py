@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,17 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
     saved, or comes back as something else, and OSError where the disk refuses it.
     """
     models.fix_configs(model, tokenizer)
-    with disk_errors(), tempfile.TemporaryDirectory(prefix="save-", dir=folder) as trial:
+    trial = folder / "save.part"
+    shutil.rmtree(trial, ignore_errors=True)  # of a kill
+    with disk_errors():
         try:
-            _write_weights(model, Path(trial))
-            write_texts(Path(trial), tokenizer, card)
-            _read_back(model, tokenizer, card, Path(trial))
+            trial.mkdir()
+            _write_weights(model, trial)
+            _read_back(model, trial)
+            (trial / CARD).write_text(card, encoding="utf-8")
+            if (trial / CARD).read_text(encoding="utf-8") != card:
+                raise UserError("the finished model could not be saved: its model card would not be read back as it is")
+            _try_tokenizer(tokenizer, tokenizer.chat_template, len(tokenizer))
         except (UserError, OSError, SafetensorError):
             raise
         except Exception as e:
@@ -48,6 +55,8 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
                 f"the finished model could not be saved: {first}",
                 "tried before the first update; look at config.json, generation_config.json and the tokenizer's files",
             ) from e
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
 
 
 def _write_weights(model: Any, folder: Path) -> None:
@@ -77,7 +86,7 @@ def _place(weight: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]
     return weight.data_ptr(), tuple(weight.shape), weight.stride()
 
 
-def _read_back(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
+def _read_back(model: Any, folder: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
     if hasattr(model, "peft_config"):
@@ -88,12 +97,18 @@ def _read_back(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> Non
         if model.can_generate():
             saved = GenerationConfig.from_pretrained(folder)
             same(model.generation_config.to_dict(), saved.to_dict(), ("eos_token_id", "pad_token_id", "do_sample"))
-    read = models.load_tokenizer(str(folder))
+
+
+@lru_cache(maxsize=4)
+def _try_tokenizer(tokenizer: Tokenizer, template: object, tokens: int) -> None:
+    """Once for a tokenizer as it is: a large one takes seconds."""
+    with tempfile.TemporaryDirectory(prefix="save-") as folder:
+        tokenizer.save_pretrained(folder)
+        read = models.load_tokenizer(folder)
     for what, before, after in (
         ("its tokenizer's tokens", tokenizer.get_vocab(), read.get_vocab()),
         ("its tokenizer's ids of a text", tokenizer(PROBE)["input_ids"], read(PROBE)["input_ids"]),
-        ("its chat template", tokenizer.chat_template, read.chat_template),
-        ("its model card", card, (folder / CARD).read_text(encoding="utf-8")),
+        ("its chat template", template, read.chat_template),
     ):
         if before != after:
             raise UserError(
@@ -106,8 +121,7 @@ def same(before: dict[str, Any], after: dict[str, Any], keys: tuple[str, ...]) -
     for key in keys:
         if before.get(key) != after.get(key):
             raise UserError(
-                f"the finished model could not be saved: {key} {before.get(key)} would be read back as "
-                f"{after.get(key)}",
+                f"the finished model could not be saved: {key} {before.get(key)} would come back as {after.get(key)}",
                 "tried before the first update; look at config.json and generation_config.json",
             )
 
