@@ -39,7 +39,26 @@ SIZES: dict[str, int] = {
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 DROPOUT = ("drop", "jitter")
 SPECIALS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-OTHERWISE: dict[str, dict[str, Any]] = {}
+MLA = {"head_dim": HEAD // 2, "qk_head_dim": HEAD + HEAD // 2, "num_key_value_heads": HEADS}
+OTHERWISE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("bamba", "granitemoehybrid"), {"mamba_n_heads": 8}),
+    "falcon_h1": {"mamba_n_heads": 8, "mamba_d_ssm": 128},
+    "mamba2": {"num_heads": 8, "head_dim": 16},
+    **dict.fromkeys(("gptj", "codegen"), {"rotary_dim": 8}),
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
+    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": HEAD}),
+    "nemotron": {"num_key_value_heads": 2, "head_dim": HEAD},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
+    "gemma4_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
+    "zaya": {"num_experts_per_tok": 1},
+    "zamba2": {"mamba_ngroups": 1, "n_mamba_heads": 8, "mamba_headdim": 16},
+    "phi4_multimodal": {"num_hidden_layers": 1},
+    "cpmant": {"dim_head": HEAD, "dim_ff": 128},
+    "xlm": {"n_words": VOCABULARY, "emb_dim": WIDTH},
+    "roc_bert": {"is_decoder": True},
+    "git": {"num_hidden_layers": 1},
+}
 KINDS = ("layer_types", "layers_block_type", "mlp_layer_types")
 
 
@@ -56,6 +75,8 @@ def configuration(name: str, **more: Any) -> Any:
         layers = max(LAYERS, *map(len, kinds.values()))
         options |= {k: layers for k in options if k in LAYER_KEYS}
         options |= {k: (v * layers)[:layers] for k, v in kinds.items()}
+    if "qk_rope_head_dim" in options:
+        options |= {k: v for k, v in MLA.items() if k in given}
     return kind(**{**options, **SPECIALS, **OTHERWISE.get(name, {}), **more})
 
 
