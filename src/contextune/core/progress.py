@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -64,6 +64,13 @@ class ProgressLine:
     base: int = -1
     began: float = 0.0
     spoke: float = 0.0
+    said: set[str] = field(default_factory=set)
+
+    def say(self, text: str) -> None:
+        """A sentence, once however often it is given."""
+        if text not in self.said:
+            self.said.add(text)
+            self.reporter.say(text)
 
     def advance(self, label: str, note: str = "", by: int = 1) -> None:
         """`by` more are done; `label` is what is worked on, `note` its latest reading."""

@@ -60,6 +60,7 @@ def _seconds(prepared: Prepared, ready: PreparedStage, updates: int) -> float:
             prepared.model,
             Path(folder),
             prepared.recipe.model,
+            say=lambda text: None if text in prepared.warnings else prepared.warnings.append(text),
         )
         times = [time.perf_counter()]
         model = stage.open_model(job)

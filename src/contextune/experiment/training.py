@@ -64,7 +64,7 @@ def _train(
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
-        *watched(prepared, ready, arm, seed, folder),
+        *watched(prepared, ready, arm, seed, folder), say=lambda text: tell({"say": text}),
     )  # fmt: skip
     last, spoke = 0, 0.0
 

@@ -143,7 +143,9 @@ def _read(jobs: Queue[str | None]) -> None:
 
 
 def advance(line: Any, message: Message) -> None:
-    """Show a worker's reading on a progress line."""
+    """Show a worker's reading on a progress line, or say its sentence."""
+    if "say" in message:
+        line.say(message["say"])
     if "label" in message:
         line.advance(message["label"], message["note"], message["by"])
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
 from contextune import models
@@ -30,7 +31,7 @@ from contextune.train.options import Train
 from .checkpoints import Checkpoints, Every, Watch, last_whole
 from .fast_path import FastPath
 from .grouping import grouped
-from .layouts import choose
+from .layouts import choose, fallback
 from .schedule import Plan
 from .trainer import ContextTrainer, Updates
 from .weight_interpolation import part_of_the_way, refuse
@@ -53,6 +54,8 @@ class TrainJob:
     every: int = 0
     """Updates between two calls of `look(step, model)`, which must leave the model and all generators as they were."""
     look: Callable[[int, Any], None] | None = None
+    say: Callable[[str], None] = lambda text: None
+    """Given a sentence where the model is not trained as it would be by default."""
 
     @property
     def done(self) -> bool:
@@ -127,14 +130,18 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
-    engine = FastPath.of(model, options.max_length)
+    engine = broadcast_object_list([FastPath.of(model, options.max_length, arguments.bf16)])[0]  # one way for all
+    attention, device = model.config._attn_implementation, arguments.device.type
+    layout = choose(options.layout, attention, device, engine.spans, engine.refused)
+    if options.layout == "auto" and (reason := fallback(attention, device, engine.refused)):
+        job.say(reason)
     context = grouped(job.context, job.records, options.share)
     trainer = ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
         callbacks=[Checkpoints(options.save, distributed=arguments.world_size > 1), Watch(progress)],
-        layout=choose(options.layout, model.config._attn_implementation, arguments.device.type, engine.spans),
+        layout=layout,
         engine=engine,
         tokens=options.tokens,
         pad=job.tokenizer.pad_token_id or 0,
