@@ -26,8 +26,8 @@ SIZES: dict[str, int] = {
     **dict.fromkeys(("vocab_size", "decoder_vocab_size"), VOCABULARY),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), POSITIONS),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
-    **dict.fromkeys(("num_experts_per_tok", "moe_k", "top_k_experts", "moe_topk"), 2),
-    **dict.fromkeys(("n_group", "topk_group", "n_shared_experts", "num_shared_experts"), 1),
+    **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk"), 2),
+    **dict.fromkeys(("n_group", "topk_group", "num_expert_group", "n_shared_experts", "num_shared_experts"), 1),
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank"), 16),
     **dict.fromkeys(("state_size", "mamba_d_state", "ssm_state_size", "d_state"), 8),
     **dict.fromkeys(("mamba_d_head", "mamba_head_dim", "mamba_headdim"), 16),
@@ -53,11 +53,11 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "gemma4_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
     "zaya": {"num_experts_per_tok": 1},
     "zamba2": {"mamba_ngroups": 1, "n_mamba_heads": 8, "mamba_headdim": 16},
-    "phi4_multimodal": {"num_hidden_layers": 1},
+    "deepseek_v2": {"num_experts_per_tok": 2, **MLA},
     "cpmant": {"dim_head": HEAD, "dim_ff": 128},
-    "xlm": {"n_words": VOCABULARY, "emb_dim": WIDTH},
-    "roc_bert": {"is_decoder": True},
-    "git": {"num_hidden_layers": 1},
+    "dory": {"layer_types": ["sliding_attention", "mlp", "full_attention", "mlp"], "num_hidden_layers": 4},
+    "xlm": {"n_words": VOCABULARY, "emb_dim": WIDTH, "causal": True},
+    "xmod": {"default_language": "en_XX"},
 }
 KINDS = ("layer_types", "layers_block_type", "mlp_layer_types")
 
