@@ -1,15 +1,15 @@
 """What a model computes rightly, found by trying it on a few tokens: which layouts, and which parts of the fast path.
 
-An architecture is not looked up in a list: what it computes is compared. Four short texts are computed one at a time and
-in each layout. Losses must be equal, and so must the gradients at the embeddings of their tokens; a token that no loss
-may depend on (of another text, of padding, of what follows) has a gradient of zero there, in every precision.
+An architecture is not looked up in a list: what it computes is compared. Four short texts are computed one at a time
+and in each layout. Losses must be equal, and so must the gradients at the embeddings of their tokens; a token that no
+loss may depend on (of another text, of padding, of what follows) has a gradient of zero there, in every precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from contextune.models.lm_head import head_of
 from contextune.models.load import first_line
 
 from .attention import attending
-from .layouts import LAYOUTS, Batch, Layout
+from .layouts import LAYOUTS, OWN, Batch, Layout
 from .loss import labelled_logits, nll
 
 _EXPECTED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, IndexError, LookupError)
@@ -39,16 +39,17 @@ class FastPath:
     """Layouts that do not give the loss and gradients of one text at a time, each with the reason."""
 
     @classmethod
-    def of(cls, model: Any, longest: int, bf16: bool = False) -> FastPath:
+    def of(cls, model: Any, longest: int, bf16: bool = False, layout: str = "auto") -> FastPath:
         """What `model`, not yet wrapped for several processes, allows for rows of up to `longest` tokens.
 
-        `bf16`: the precision of the run, for kernels that have no other. The model's mode, weights and gradients and
-        the generators of random numbers are left as they are.
+        `bf16`: the precision of the run, for kernels that have no other. `layout`: a plug-in's, to be tried as well.
+        The model's mode, weights and gradients and the generators of random numbers are left as they are.
         """
+        layouts = {name: LAYOUTS.find(name) for name in (*OWN, layout) if name != "auto"}
         training = model.training
         with torch.random.fork_rng(_gpus(model)):
             try:
-                return _tried(model, longest, bf16 and "flash" in (model.config._attn_implementation or ""))
+                return _tried(model, layouts, longest, bf16 and "flash" in (model.config._attn_implementation or ""))
             finally:
                 model.train(training)
 
@@ -75,9 +76,11 @@ def _switch(config: Any) -> float:
     """Tokens beyond which rotary embeddings hang on the longest text that is computed at once (longrope, dynamic)."""
     rope = _said(config, "rope_parameters") or {}
     kinds = [rope, *(v for v in rope.values() if isinstance(v, dict))]  # some have one for each kind of layer
-    whole = _said(config, "original_max_position_embeddings") or _said(config, "max_position_embeddings") or _ALL
-    scaled = [k for k in kinds if k.get("rope_type") in ("longrope", "dynamic")]
-    return min((k.get("original_max_position_embeddings") or whole for k in scaled), default=_ALL)
+    whole = _said(config, "max_position_embeddings") or _ALL
+    first = _said(config, "original_max_position_embeddings") or whole
+    found = [whole for k in kinds if k.get("rope_type") == "dynamic"]
+    found += [k.get("original_max_position_embeddings") or first for k in kinds if k.get("rope_type") == "longrope"]
+    return min(found, default=_ALL)
 
 
 def _said(config: Any, name: str) -> Any:
@@ -88,38 +91,39 @@ def _said(config: Any, name: str) -> Any:
         return None
 
 
-def _tried(model: Any, longest: int, bf16: bool) -> FastPath:
+def _tried(model: Any, layouts: Mapping[str, Layout], longest: int, bf16: bool) -> FastPath:
     if any(hasattr(p, "ds_id") for p in model.parameters()):  # DeepSpeed has parted the weights: nothing can be tried
-        others = (name for name in LAYOUTS if name not in ("single", "padded"))
+        others = (name for name in layouts if name not in ("single", "padded"))
         return FastPath(refused=dict.fromkeys(others, "with ZeRO-3 it cannot be tried"))
     for training in (True, False):  # as it is trained; without dropout where it has any
         model.train(training)
         before = _generators(model)
-        plain = _outcome(FastPath(), model, LAYOUTS["single"], bf16)
+        plain = _outcome(FastPath(), model, layouts["single"], bf16)
         if not isinstance(plain, str) and _generators(model) == before:
             break
     if isinstance(plain, str):
-        return FastPath(refused=dict.fromkeys(LAYOUTS, f"on a short text {plain}"))
+        return FastPath(refused=dict.fromkeys(layouts, f"on a short text {plain}"))
     if plain.leaks:
-        return FastPath(refused=dict.fromkeys(LAYOUTS, "a token sees those that follow"))
-    found = {name: _outcome(FastPath(), model, layout, bf16) for name, layout in LAYOUTS.items() if name != "single"}
+        return FastPath(refused=dict.fromkeys(layouts, "a token sees those that follow"))
+    found = {name: _outcome(FastPath(), model, layout, bf16) for name, layout in layouts.items() if name != "single"}
     differing = {name: _differs(outcome, plain) for name, outcome in found.items()}
-    refused = {name: reason for name, reason in differing.items() if reason} | _too_long(model.config, longest)
+    refused = {name: reason for name, reason in differing.items() if reason}
+    refused |= _too_long(model.config, layouts, longest)
     usual = "single" if "padded" in refused else "padded"
-    fast = _outcome(FastPath(last=True), model, LAYOUTS[usual], bf16)
+    fast = _outcome(FastPath(last=True), model, layouts[usual], bf16)
     same = found.get(usual, plain)
     last = not isinstance(same, str) and not _differs(fast, same, 0.1)  # of one shape: hardly a rounding apart
     return FastPath("shared" not in refused, _head_is_all(model), last, refused)
 
 
-def _too_long(config: Any, longest: int) -> dict[str, str]:
+def _too_long(config: Any, layouts: Iterable[str], longest: int) -> dict[str, str]:
     """Layouts that differ in rows longer than those of the trial, by what the configuration says."""
     found = {}
     if window(config) < longest:
         found["shared"] = f"a window of {window(config)} tokens, shorter than max_length {longest}"
     if (most := _switch(config)) < longest:
         reason = f"beyond {most} tokens its positions are scaled by the longest text computed at once"
-        found |= dict.fromkeys((name for name in LAYOUTS if name != "single"), reason)
+        found |= dict.fromkeys((name for name in layouts if name != "single"), reason)
     return found
 
 
@@ -134,8 +138,8 @@ _UNSEEN = (0, 6, 7, 10, 11, 12, 15)
 
 def _first(model: Any) -> int:
     """Ids from the middle of the vocabulary, where no control tokens are; every vocabulary has 16."""
-    size = getattr(model.get_input_embeddings(), "num_embeddings", None) or _said(model.config, "vocab_size") or _IDS
-    return max(0, size // 2 - _IDS // 2)
+    sizes = getattr(model.get_input_embeddings(), "num_embeddings", None), _said(model.config, "vocab_size")
+    return max(0, min((n for n in sizes if n), default=0) // 2 - _IDS // 2)
 
 
 def _rows(lowest: int) -> list[Rendered]:
@@ -144,7 +148,10 @@ def _rows(lowest: int) -> list[Rendered]:
     first, second, third = (6, 7, 7, 6, 7, 6, 6, 7, 6, 6, 7, 7), (8, 9, 8), (10, 11, 12, 10, 12)
     rows = [((*begin, *tail), (*none * len(begin), *tail)) for tail in (first, second)]
     rows += [(third, (*none, *third[1:])), ((13, 14, 15), (*none, 14, *none))]
-    return [Rendered(tuple(i + lowest for i in ids), tuple(i + lowest if i > 0 else i for i in labels)) for ids, labels in rows]
+    return [
+        Rendered(tuple(i + lowest for i in ids), tuple(i + lowest if i > 0 else i for i in labels))
+        for ids, labels in rows
+    ]
 
 
 @dataclass(frozen=True)

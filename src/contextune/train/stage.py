@@ -130,7 +130,9 @@ def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
-    engine = broadcast_object_list([FastPath.of(model, options.max_length, arguments.bf16)])[0]  # one way for all
+    engine = broadcast_object_list([FastPath.of(model, options.max_length, arguments.bf16, options.layout)])[
+        0
+    ]  # one way for all
     attention, device = model.config._attn_implementation, arguments.device.type
     layout = choose(options.layout, attention, device, engine.spans, engine.refused)
     if options.layout == "auto" and (reason := fallback(attention, device, engine.refused)):

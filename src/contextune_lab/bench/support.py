@@ -23,7 +23,7 @@ import torch
 
 from contextune import BindContext, models
 from contextune.contexts import bind_policy, parse
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item
 from contextune.core.sequence import IGNORED, Record, Rendered, Segment, Tokenizer
 from contextune.evaluate.scoring.choice import score_choices
@@ -36,7 +36,7 @@ from contextune.train.fast_path import FastPath
 from contextune.train.layouts import choose
 from contextune.train.options import Train
 
-from .tiny_models import VOCABULARY, tiny
+from .tiny_models import HEAD, VOCABULARY, tiny
 
 ARCHITECTURES = {
     "Llama": "llama", "Mistral": "mistral", "Qwen2": "qwen2", "Qwen3": "qwen3", "Gemma 2": "gemma2",
@@ -44,8 +44,22 @@ ARCHITECTURES = {
     "GPT-NeoX": "gpt_neox", "OPT": "opt", "Bloom": "bloom", "MPT": "mpt", "Falcon": "falcon", "Mixtral": "mixtral",
     "Qwen3-MoE": "qwen3_moe", "gpt-oss": "gpt_oss", "DeepSeek-V3": "deepseek_v3", "Mamba": "mamba", "Mamba 2": "mamba2",
     "RWKV": "rwkv", "Jamba": "jamba", "Bamba": "bamba", "LFM2": "lfm2", "Qwen3-Next": "qwen3_next",
+    "Gemma 3, beyond its window": "gemma3_text", "Llama 4, beyond its chunk": "llama4_text",
+    "Phi-3 with longrope, beyond its first length": "phi3",
 }  # fmt: skip
 """Name -> `model_type` of transformers."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "Gemma 3, beyond its window": {"sliding_window": 16},
+    "Llama 4, beyond its chunk": {"attention_chunk_size": 16},
+    "Phi-3 with longrope, beyond its first length": {
+        "original_max_position_embeddings": 16,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16,
+            "short_factor": [1.0] * (HEAD // 2), "long_factor": [4.0] * (HEAD // 2),
+        },
+    },
+}  # fmt: skip
+"""Of the configuration, where not the tiny default."""
 NEAR = 1e-4
 """Relative difference from transformers that rounding may make, in fp32."""
 LENGTH = 64
@@ -66,13 +80,22 @@ def matrix(names: Seq[str], said: Callable[[str], None] = lambda text: None) -> 
     for name in names:
         said(name)
         with tempfile.TemporaryDirectory() as folder, models.threads(1, 0):
-            found[name] = dict(_row(ARCHITECTURES.get(name, name), Path(folder)))
+            found[name] = dict(_row(name, Path(folder)))
     return found
 
 
-def _row(kind: str, folder: Path) -> Iterator[tuple[str, Cell]]:
+def check(names: Seq[str]) -> None:
+    """Raises UserError for what is neither an architecture of the table nor a causal one of transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
+
+    for name in names:
+        if name not in ARCHITECTURES and name not in KNOWN:
+            raise UserError(f"support-matrix: no architecture '{name}'", nearest(name, [*ARCHITECTURES, *KNOWN]))
+
+
+def _row(name: str, folder: Path) -> Iterator[tuple[str, Cell]]:
     start, words = folder / "start", tokenizer()
-    tiny(kind).save_pretrained(start)
+    tiny(ARCHITECTURES.get(name, name), **OPTIONS.get(name, {})).save_pretrained(start)
     words.save_pretrained(start)
     for column, check in COLUMNS.items():
         yield column, _cell(check, start, words, folder / column.replace(" ", "-"))
@@ -120,7 +143,7 @@ def generate(start: Path, words: Tokenizer, folder: Path) -> str:
         ids = words(prompt, return_tensors="pt")["input_ids"]
         ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
         plain = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, **ends)
-        expected = words.decode(plain[0, ids.shape[1] :], skip_special_tokens=True)
+        expected = str(words.decode(plain[0, ids.shape[1] :], skip_special_tokens=True))
         if answer.strip() != expected.strip():
             return f"'{answer}' for '{expected}'"
     return ""

@@ -41,12 +41,12 @@ DROPOUT = ("drop", "jitter")
 SPECIALS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 MLA = {"head_dim": HEAD // 2, "qk_head_dim": HEAD + HEAD // 2, "num_key_value_heads": HEADS}
 OTHERWISE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("bamba", "granitemoehybrid"), {"mamba_n_heads": 8}),
+    **{key: {"mamba_n_heads": 8} for key in ("bamba", "granitemoehybrid")},
     "falcon_h1": {"mamba_n_heads": 8, "mamba_d_ssm": 128},
     "mamba2": {"num_heads": 8, "head_dim": 16},
-    **dict.fromkeys(("gptj", "codegen"), {"rotary_dim": 8}),
+    **{key: {"rotary_dim": 8} for key in ("gptj", "codegen")},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
-    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": HEAD}),
+    **{key: {"head_dim": HEAD} for key in ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")},
     "nemotron": {"num_key_value_heads": 2, "head_dim": HEAD},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
