@@ -21,8 +21,8 @@ from contextune_lab.bench.tiny_models import configuration, tiny
 
 from .shapes import update
 
-ISOLATED = ["llama", "gpt2", "qwen3_moe", "falcon", "deepseek_v3", "gemma2", "lfm2"]
-LEAKING = ["opt", "bloom", "mpt", "gpt_oss", "mamba", "mamba2", "rwkv", "bamba", "qwen3_next", "minimax", "xlstm"]
+ISOLATED = ["llama", "gpt2", "qwen3_moe", "falcon", "deepseek_v3", "lfm2"]
+LEAKING = ["opt", "bloom", "mpt", "gpt_oss", "mamba", "rwkv", "qwen3_next"]  # the others in the slow test
 BIDIRECTIONAL = ["xlnet", "bert", "roberta", "cpmant"]
 
 
@@ -30,7 +30,7 @@ def gradient(model, layout):
     """Of an update of rows much longer than the trial's."""
     model.zero_grad()
     engine, known = FastPath(), lambda ids: tuple(i - 90 if i > 95 else i for i in ids)
-    rows = [Rendered(known(row.ids), known(row.labels)) for row in update()]
+    rows = [Rendered(known(row.ids), known(row.labels)) for row in update()[:7]]
     for batch in layout(rows, 10_000, 0):
         with engine.around(model, batch):
             engine.loss(model, batch, 0.01).backward()
@@ -46,7 +46,7 @@ def off(model, layout, plain):
 
 def judged(model):
     """Layout -> whether it is refused, which must be exactly where its gradients are others."""
-    refused = FastPath.of(model, 96).refused
+    refused = FastPath.of(model, 60).refused  # as long as the longest of the update
     plain = gradient(model, SINGLE)
     differ = {name: off(model, LAYOUTS[name], plain) > 1e-4 for name in ("padded", "packed", "shared")}
     assert {name: name in refused for name in differ} == differ, refused
@@ -79,15 +79,18 @@ def test_every_causal_architecture_is_right_or_refused():
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as names
 
     counts = Counter()
-    for name in names:
+    large = {"phi4_multimodal", "git"}  # parts whose sizes are fixed
+    for name in sorted(set(names) - large):
         try:
+            if any(hasattr(configuration(name), part) for part in ("text_config", "decoder_config", "decoder")):
+                continue  # its text model has a name of its own
             model = tiny(name)
             model(input_ids=torch.arange(3, 16)[None], use_cache=False)
         except Exception:  # no tiny one could be made
             counts["not made"] += 1
             continue
         if model.num_parameters() < 10_000_000:
-            refused = FastPath.of(model, 96).refused
+            refused = FastPath.of(model, 60).refused
             counts["packed refused" if "packed" in refused else "packed allowed"] += 1
             if "single" not in refused:
                 judged(model)
@@ -103,7 +106,7 @@ def of_initial_weights(name):
     return AutoModelForCausalLM.from_config(configuration(name)).train()
 
 
-@pytest.mark.parametrize("name", ["opt", "gpt_oss", "falcon_h1", "recurrent_gemma"])
+@pytest.mark.parametrize("name", ["opt", "gpt_oss", "recurrent_gemma"])
 def test_weak_attention_hides_no_leak(name):
     """In fresh weights a leak changes the loss by less than rounding may."""
     assert judged(of_initial_weights(name))["packed"]
@@ -114,14 +117,14 @@ def test_bf16_refuses_no_right_model(name):
     assert not {"padded", "packed", "shared"} & set(FastPath.of(tiny(name).bfloat16(), 96).refused)
 
 
-@pytest.mark.parametrize("name", ["opt", "mamba", "qwen3_next", "falcon_h1"])
+@pytest.mark.parametrize("name", ["opt", "bloom", "recurrent_gemma"])
 def test_bf16_passes_no_wrong_model(name):
     assert "packed" in FastPath.of(tiny(name).bfloat16(), 96).refused
     assert "packed" in FastPath.of(of_initial_weights(name).bfloat16(), 96).refused
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointed"])
-@pytest.mark.parametrize(("name", "leaks"), [("llama", False), ("qwen3", False), ("opt", True), ("bamba", True)])
+@pytest.mark.parametrize(("name", "leaks"), [("llama", False), ("qwen3", False), ("opt", True)])
 def test_with_an_adapter(name, leaks, checkpointing):
     model = models.adapt(tiny(name), Adapter(rank=4)).train()
     if checkpointing:
