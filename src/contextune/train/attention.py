@@ -50,8 +50,9 @@ def attend(
     Without `spans`: rows of one sequence each, causal. Raises Unsupported for soft caps, sinks, position biases and
     windows shorter than a sequence.
     """
-    if attention_mask is not None or any(more.get(k) is not None for k in ("softcap", "s_aux", "position_bias")):
-        raise Unsupported(type(module).__name__)
+    asked = [k for k in ("softcap", "s_aux", "position_bias") if more.get(k) is not None]
+    if attention_mask is not None or asked:
+        raise Unsupported(f"{type(module).__name__} asks for {', '.join(asked) or 'a mask'}")
     spans = spans or (Span(query.shape[2]),)
     if sliding_window is not None and sliding_window < max(s.shared + max(s.tails, default=0) for s in spans):
         raise Unsupported(f"a window of {sliding_window} tokens")

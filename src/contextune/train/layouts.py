@@ -133,9 +133,8 @@ SPARING = Layout(sparing, prefix.neighbours)
 SINGLE, PADDED, PACKED = Layout(single), Layout(padded), Layout(packed)
 _TAKEN = {"single": (SINGLE,), "padded": (PADDED,), "packed": (PACKED,), "shared": (SHARED, SPARING)}
 LAYOUTS = registry.layouts
-for _name, _layout in {
-    "single": SINGLE, "padded": PADDED, "packed": PACKED, "shared": SHARED,
-}.items():  # fmt: skip
+OWN = {"single": SINGLE, "padded": PADDED, "packed": PACKED, "shared": SHARED}
+for _name, _layout in OWN.items():
     LAYOUTS(_name)(_layout)
 
 
@@ -150,7 +149,10 @@ def choose(
     """
     refused = refused or {}
     if "single" in refused:
-        raise UserError(f"this model cannot be trained on texts: {refused['single']}", "give a causal language model")
+        raise UserError(
+            f"this model cannot be trained on texts: {refused['single']}",
+            "give a causal language model; with an adapter, other train.adapter.targets",
+        )
     if name in refused or (name == "shared" and not spans):
         raise UserError(f"train.layout is {name}, but {_wrong(name, refused)}", "use layout: auto")
     if name != "auto":

@@ -155,7 +155,8 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
-    engine = FastPath.of(model, options.max_length, bf16)
+    tried = FastPath.of(model, options.max_length, bf16, options.layout)
+    engine: FastPath = broadcast_object_list([tried])[0]  # one way for all processes
     context = grouped(job.context, job.records, options.share)
     return ContextTrainer(
         model=model,

@@ -26,8 +26,8 @@ SIZES: dict[str, int] = {
     **dict.fromkeys(("vocab_size", "decoder_vocab_size"), VOCABULARY),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), POSITIONS),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
-    **dict.fromkeys(("num_experts_per_tok", "moe_k", "top_k_experts", "moe_topk"), 2),
-    **dict.fromkeys(("n_group", "topk_group", "n_shared_experts", "num_shared_experts"), 1),
+    **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk"), 2),
+    **dict.fromkeys(("n_group", "topk_group", "num_expert_group", "n_shared_experts", "num_shared_experts"), 1),
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank"), 16),
     **dict.fromkeys(("state_size", "mamba_d_state", "ssm_state_size", "d_state"), 8),
     **dict.fromkeys(("mamba_d_head", "mamba_head_dim", "mamba_headdim"), 16),
@@ -39,7 +39,26 @@ SIZES: dict[str, int] = {
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 DROPOUT = ("drop", "jitter")
 SPECIALS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-OTHERWISE: dict[str, dict[str, Any]] = {}
+MLA = {"head_dim": HEAD // 2, "qk_head_dim": HEAD + HEAD // 2, "num_key_value_heads": HEADS}
+OTHERWISE: dict[str, dict[str, Any]] = {
+    **{key: {"mamba_n_heads": 8} for key in ("bamba", "granitemoehybrid")},
+    "falcon_h1": {"mamba_n_heads": 8, "mamba_d_ssm": 128},
+    "mamba2": {"num_heads": 8, "head_dim": 16},
+    **{key: {"rotary_dim": 8} for key in ("gptj", "codegen")},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
+    **{key: {"head_dim": HEAD} for key in ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")},
+    "nemotron": {"num_key_value_heads": 2, "head_dim": HEAD},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
+    "gemma4_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
+    "zaya": {"num_experts_per_tok": 1},
+    "zamba2": {"mamba_ngroups": 1, "n_mamba_heads": 8, "mamba_headdim": 16},
+    "deepseek_v2": {"num_experts_per_tok": 2, **MLA},
+    "cpmant": {"dim_head": HEAD, "dim_ff": 128},
+    "dory": {"layer_types": ["sliding_attention", "mlp", "full_attention", "mlp"], "num_hidden_layers": 4},
+    "xlm": {"n_words": VOCABULARY, "emb_dim": WIDTH, "causal": True},
+    "xmod": {"default_language": "en_XX"},
+}
 KINDS = ("layer_types", "layers_block_type", "mlp_layer_types")
 
 
@@ -56,6 +75,8 @@ def configuration(name: str, **more: Any) -> Any:
         layers = max(LAYERS, *map(len, kinds.values()))
         options |= {k: layers for k in options if k in LAYER_KEYS}
         options |= {k: (v * layers)[:layers] for k, v in kinds.items()}
+    if "qk_rope_head_dim" in options:
+        options |= {k: v for k, v in MLA.items() if k in given}
     return kind(**{**options, **SPECIALS, **OTHERWISE.get(name, {}), **more})
 
 

@@ -107,7 +107,7 @@ def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> TimedStep:
     """As the trainer does it, with `layout: auto`; the model moves to the device after its trial."""
     engine = FastPath.of(model, max(map(len, rows)))
     model.to(device)
-    layout = choose("auto", model.config._attn_implementation, model.device.type, engine.spans)
+    layout = choose("auto", model.config._attn_implementation, model.device.type, engine.spans, engine.refused)
     targets = sum(row.trained for row in rows)
 
     def step() -> float:

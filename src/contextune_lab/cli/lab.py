@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(lab, name="lab")
     add_mixture(lab)
     add_gradients(lab)
+    add_support_matrix(lab)
 
 
 def add_mixture(lab: typer.Typer) -> None:
@@ -90,6 +91,36 @@ def add_gradients(lab: typer.Typer) -> None:
         for note in made["notes"]:
             say.say(f"note: {note}")
         say.say(f"{made['seconds']} s" + (f"; page: {page}" if page else ""))
+
+
+def add_support_matrix(lab: typer.Typer) -> None:
+    @lab.command(epilog="contextune lab support-matrix --only Llama --only Mamba")
+    def support_matrix(
+        only: Annotated[
+            list[str] | None, typer.Option(help="An architecture of the table, or a model_type of transformers.")
+        ] = None,
+        out: Annotated[Path | None, typer.Option(help="Page whose table is replaced, or a new file.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Train, score, ask, save and load tiny random models of many architectures, and compare with transformers.
+
+        A minute for all. Exits with 1 where anything is wrong.
+        """
+        from contextune.core.environment import quiet_libraries
+
+        from ..bench import support
+
+        quiet_libraries()
+        support.check(only or [])
+        found = support.matrix(only or list(support.ARCHITECTURES), reporter(quiet=as_json).say)
+        if out:
+            support.put(out, support.table(found))
+        if as_json:
+            print_json({name: {k: [c.state, c.why] for k, c in row.items()} for name, row in found.items()})
+        elif not out:
+            print(support.table(found))
+        if any(cell.state == "wrong" for row in found.values() for cell in row.values()):
+            raise typer.Exit(1)
 
 
 def write(out: Path, made: dict[str, object], picture: str) -> None:
