@@ -137,7 +137,7 @@ def test_what_is_learned_is_counted(tokenizer):
         ready = SimpleNamespace(
             stage=SimpleNamespace(sources=("d",), context=policy), records=records, origins=["d"] * len(records),
             context=policy.bind(BindContext(tokenizer, records)), train=SimpleNamespace(max_length=60), augmented=None,
-            plan=lambda seed: SimpleNamespace(updates=1, draws=1),
+            plan=lambda seed: SimpleNamespace(updates=1, draws=1, times=lambda: [1] * len(records)),
         )  # fmt: skip
         prepared = SimpleNamespace(
             recipe=SimpleNamespace(seeds=(0,)), tokenizer=tokenizer, lengths=lambda name: known,

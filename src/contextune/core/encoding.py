@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import TemplateError
-
 from contextune.core.errors import UserError
 from contextune.core.items import Prompt, Turns
 
@@ -365,6 +363,8 @@ def chat_text(turns: Turns, tokenizer: Tokenizer, answer: str | None = None) -> 
     """
     if not tokenizer.chat_template:
         raise UserError("the tokenizer has no chat template", "leave out chat, or take a chat or instruct model")
+    from jinja2 import TemplateError
+
     said = turns if answer is None else (*turns, ("assistant", answer))
     messages = [{"role": role, "content": text} for role, text in said]
     try:  # reasoning models would spend a short answer on thinking; other templates ignore the variable
