@@ -142,6 +142,7 @@ def test_what_is_learned_is_counted(tokenizer):
         prepared = SimpleNamespace(
             recipe=SimpleNamespace(seeds=(0,)), tokenizer=tokenizer, lengths=lambda name: known,
             records={"d": SimpleNamespace(records=records, dropped=0)}, documents={"d": SimpleNamespace(duplicates=0)},
+            kept={},
         )  # fmt: skip
         (row,) = account(prepared, ready, "arm", 0)
         made = [compose(r, ready.context, DrawKey(0, 0)) for r in records]
