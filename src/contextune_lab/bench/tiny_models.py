@@ -41,7 +41,9 @@ DROPOUT = ("drop", "jitter")
 SPECIALS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 MLA = {"head_dim": HEAD // 2, "qk_head_dim": HEAD + HEAD // 2, "num_key_value_heads": HEADS}
 OTHERWISE: dict[str, dict[str, Any]] = {
-    **{key: {"mamba_n_heads": 8} for key in ("bamba", "granitemoehybrid")},
+    "granitemoehybrid": {"mamba_n_heads": 8},
+    "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "falcon_h1": {"mamba_n_heads": 8, "mamba_d_ssm": 128},
     "mamba2": {"num_heads": 8, "head_dim": 16},
     **{key: {"rotary_dim": 8} for key in ("gptj", "codegen")},
