@@ -49,11 +49,19 @@ def decoding_of(model: Any, pad: int) -> Decoding:
     known = _tried.setdefault(model, {})
     if "way" not in known:
         plain = WAYS[-1]
-        known["way"] = next((way for way in WAYS[:-1] if _holds(model, pad, way)), plain)
+        ways = WAYS[_scaled_by_the_longest(model.config) : -1]
+        known["way"] = next((way for way in ways if _holds(model, pad, way)), plain)
         if known["way"] != WAYS[0]:
             _say(model, "one prompt at a time" + ("" if known["way"].cache else ", without its cache"))
     found: Decoding = known["way"]
     return found
+
+
+def _scaled_by_the_longest(config: Any) -> bool:
+    """Whether positions hang on the longest text that is computed at once, of which a short trial says nothing."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [rope, *(v for v in rope.values() if isinstance(v, dict))]
+    return any(kind.get("rope_type") in ("longrope", "dynamic") for kind in kinds)
 
 
 def continues(model: Any, pad: int) -> bool:
