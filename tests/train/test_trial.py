@@ -239,7 +239,13 @@ def test_a_stage_refuses_by_name_and_falls_back_with_one_sentence(tmp_path, toke
 
 @pytest.mark.parametrize(
     ("name", "refused"),
-    [("llama", set()), ("gemma2", {"shared"}), ("opt", {"packed"}), ("mamba", {"packed", "shared"}), ("bert", set("*"))],
+    [
+        ("llama", set()),
+        ("gemma2", {"shared"}),
+        ("opt", {"packed"}),
+        ("mamba", {"packed", "shared"}),
+        ("bert", set("*")),
+    ],
 )
 def test_a_collator_refuses_a_model_that_does_not_fit(name, refused, tokenizer):
     """For other trainers: layouts made of masks and positions. Eager attention (Gemma 2) adds a mask of booleans."""
