@@ -14,6 +14,7 @@ from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Rendered, Segment
 from contextune.models.options import Adapter
 from contextune.train import stage
+from contextune.train.collator import ContextCollator
 from contextune.train.fast_path import FastPath
 from contextune.train.layouts import LAYOUTS, PACKED, PADDED, SHARED, SINGLE, SPARING, Layout, choose, fallback
 from contextune.train.options import Train
@@ -233,3 +234,49 @@ def test_a_stage_refuses_by_name_and_falls_back_with_one_sentence(tmp_path, toke
     stage.run(job("auto"))
     (said,) = (m for m in caplog.messages if m.startswith("layout"))
     assert said.startswith("layout: padded; this model does not compute shared beginnings")
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("llama", set()),
+        ("gemma2", {"shared"}),
+        ("opt", {"packed"}),
+        ("mamba", {"packed", "shared"}),
+        ("bert", set("*")),
+    ],
+)
+def test_a_collator_refuses_a_model_that_does_not_fit(name, refused, tokenizer):
+    """For other trainers: layouts made of masks and positions. Eager attention (Gemma 2) adds a mask of booleans."""
+    model = tiny(name)
+    for layout in ("padded", "packed", "shared"):
+        collator = ContextCollator(tokenizer, layout)
+        if refused & {layout, "*"}:
+            with pytest.raises(UserError, match=f"layout '{layout}': this model does not compute it"):
+                collator.refuse(model)
+        else:
+            collator.refuse(model)
+
+
+def test_transformers_trainer_is_stopped_before_the_first_update(tmp_path, tokenizer):
+    from transformers import Trainer, TrainingArguments
+
+    from contextune import ContextDataset
+
+    for name in ("llama", "opt"):
+        dataset = ContextDataset(
+            ["w1 w2 w3", "w4 w5", "w6"], context="none", tokenizer=tokenizer, max_length=32, layout="packed"
+        )
+        trainer = Trainer(
+            tiny(name, vocab_size=100),
+            TrainingArguments(str(tmp_path), max_steps=1, use_cpu=True, report_to="none", save_strategy="no"),
+            train_dataset=dataset,
+            data_collator=dataset.collator,
+            callbacks=[dataset.epoch_callback],
+        )
+        if name == "llama":
+            trainer.train()
+        else:
+            with pytest.raises(UserError, match="layout 'packed'"):
+                trainer.train()
+        assert trainer.state.global_step == (name == "llama")

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from contextune.core.errors import UserError, nearest
-from contextune.core.sequence import IGNORED, Tokenizer
+from contextune.core.sequence import IGNORED, Rendered, Tokenizer
+
+from .fast_path import refusal
+from .layouts import Batch, Layout
 
 FORMS = ("padded", "packed", "shared")
 CollatorRow = Mapping[str, Seq[int]]
@@ -27,8 +30,8 @@ CollatorRow = Mapping[str, Seq[int]]
 class ContextCollator:
     """Called with rows it gives a model's inputs and `labels`. Raises UserError for an unknown layout.
 
-    `packed` needs a model that transformers isolates by position ids; `shared` one that takes 4-D masks (attention
-    `sdpa` or `eager`), and no recurrent state.
+    `packed` needs a model that transformers isolates by position ids; `shared` one that takes 4-D masks of booleans
+    (attention `sdpa`), and no recurrent state. `refuse` says of a model whether it is one.
     """
 
     tokenizer: Tokenizer
@@ -54,6 +57,43 @@ class ContextCollator:
             "attention_mask": torch.tensor([filled([1] * len(row["input_ids"]), 0) for row in rows]),
             "labels": torch.tensor([filled(row["labels"], IGNORED) for row in rows]),
         }
+
+    def refuse(self, model: Any) -> None:
+        """Raises UserError where `model` does not compute this layout as it computes texts alone."""
+
+        def make(rows: Seq[Rendered], tokens: int, pad: int) -> list[Batch]:
+            return [_Collated.of(self, part) for part in (rows[:2], rows[2:])]
+
+        if reason := refusal(model, Layout(make)):
+            raise UserError(
+                f"layout '{self.layout}': this model does not compute it as it computes texts alone ({reason})",
+                'use layout="padded", or a per_device_train_batch_size of 1' if self.layout != "padded" else "",
+            )
+
+
+@dataclass(frozen=True)
+class _Collated(Batch):
+    """What a collator makes of rows."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, collator: ContextCollator, rows: Seq[Rendered]) -> _Collated:
+        given = collator([{"input_ids": row.ids, "labels": row.labels} for row in rows])
+        follows = torch.full_like(given["labels"], IGNORED)
+        follows[:, :-1] = given["labels"][:, 1:]
+        keep = (follows.flatten() != IGNORED).nonzero().squeeze(1)
+        ids = given.pop("input_ids")
+        more = {k: v for k, v in given.items() if k not in ("labels", "use_cache")}
+        return cls(ids, None, keep, follows.flatten()[keep], None, more)
+
+    def to(self, device: torch.device) -> _Collated:
+        ids, keep, targets = (t.to(device) for t in (self.input_ids, self.keep, self.targets))
+        return _Collated(ids, None, keep, targets, None, {k: v.to(device) for k, v in self.given.items()})
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {"input_ids": self.input_ids, **self.given}
 
 
 def packed(rows: Seq[CollatorRow]) -> dict[str, Any]:

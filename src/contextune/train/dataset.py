@@ -91,9 +91,16 @@ class ContextDataset(Dataset[dict[str, list[int]]]):
 
 @dataclass
 class EpochCallback(TrainerCallback):
-    """Tells a dataset which epoch transformers' Trainer begins. Use it with `dataloader_num_workers=0`."""
+    """Tells a dataset which epoch transformers' Trainer begins. Use it with `dataloader_num_workers=0`.
+
+    Before the first update it tries the collator's layout on the model, and raises UserError where they do not fit.
+    """
 
     dataset: ContextDataset
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if model is not None and not getattr(args, "fsdp", None) and not getattr(args, "deepspeed", None):
+            self.dataset.collator.refuse(model)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.dataset.set_epoch(int(state.epoch or 0))

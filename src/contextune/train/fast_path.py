@@ -46,12 +46,8 @@ class FastPath:
         The model's mode, weights and gradients and the generators of random numbers are left as they are.
         """
         layouts = {name: LAYOUTS.find(name) for name in (*OWN, layout) if name != "auto"}
-        training = model.training
-        with torch.random.fork_rng(_gpus(model)):
-            try:
-                return _tried(model, layouts, longest, bf16 and "flash" in (model.config._attn_implementation or ""))
-            finally:
-                model.train(training)
+        with _kept(model):
+            return _tried(model, layouts, longest, bf16 and "flash" in (model.config._attn_implementation or ""))
 
     @contextmanager
     def around(self, model: Any, batch: Batch) -> Iterator[None]:
@@ -91,10 +87,30 @@ def _said(config: Any, name: str) -> Any:
         return None
 
 
+def refusal(model: Any, layout: Layout) -> str:
+    """Why `model` does not compute `layout` as it computes texts alone; empty where it does."""
+    with _kept(model):
+        return _compared(model, {"single": OWN["single"], "asked": layout}, False)[1].get("asked", "")
+
+
 def _tried(model: Any, layouts: Mapping[str, Layout], longest: int, bf16: bool) -> FastPath:
     if any(hasattr(p, "ds_id") for p in model.parameters()):  # DeepSpeed has parted the weights: nothing can be tried
         others = (name for name in layouts if name not in ("single", "padded"))
         return FastPath(refused=dict.fromkeys(others, "with ZeRO-3 it cannot be tried"))
+    found, refused = _compared(model, layouts, bf16)
+    if "single" in refused:
+        return FastPath(refused=refused)
+    refused |= _too_long(model.config, layouts, longest)
+    usual = "single" if "padded" in refused else "padded"
+    fast, same = _outcome(FastPath(last=True), model, layouts[usual], bf16), found[usual]
+    last = not isinstance(same, str) and not _differs(fast, same, 0.1)  # of one shape: hardly a rounding apart
+    return FastPath("shared" not in refused, _head_is_all(model), last, refused)
+
+
+def _compared(
+    model: Any, layouts: Mapping[str, Layout], bf16: bool
+) -> tuple[dict[str, _Outcome | str], dict[str, str]]:
+    """Outcomes by layout, and the reasons of those that differ from `single`; all do where that itself is wrong."""
     for training in (True, False):  # as it is trained; without dropout where it has any
         model.train(training)
         before = _generators(model)
@@ -102,18 +118,13 @@ def _tried(model: Any, layouts: Mapping[str, Layout], longest: int, bf16: bool) 
         if not isinstance(plain, str) and _generators(model) == before:
             break
     if isinstance(plain, str):
-        return FastPath(refused=dict.fromkeys(layouts, f"on a short text {plain}"))
+        return {}, dict.fromkeys(layouts, f"on a short text {plain}")
     if plain.leaks:
-        return FastPath(refused=dict.fromkeys(layouts, "a token sees those that follow"))
-    found = {name: _outcome(FastPath(), model, layout, bf16) for name, layout in layouts.items() if name != "single"}
-    differing = {name: _differs(outcome, plain) for name, outcome in found.items()}
-    refused = {name: reason for name, reason in differing.items() if reason}
-    refused |= _too_long(model.config, layouts, longest)
-    usual = "single" if "padded" in refused else "padded"
-    fast = _outcome(FastPath(last=True), model, layouts[usual], bf16)
-    same = found.get(usual, plain)
-    last = not isinstance(same, str) and not _differs(fast, same, 0.1)  # of one shape: hardly a rounding apart
-    return FastPath("shared" not in refused, _head_is_all(model), last, refused)
+        return {}, dict.fromkeys(layouts, "a token sees those that follow")
+    others = {name: layout for name, layout in layouts.items() if name != "single"}
+    found = {"single": plain} | {name: _outcome(FastPath(), model, layout, bf16) for name, layout in others.items()}
+    reasons = {name: _differs(found[name], plain) for name in others}
+    return found, {name: reason for name, reason in reasons.items() if reason}
 
 
 def _too_long(config: Any, layouts: Iterable[str], longest: int) -> dict[str, str]:
@@ -232,6 +243,17 @@ def _by_id(ids: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     ids, slope = ids.flatten().cpu(), slope.float().flatten(0, -2).cpu()
     known = (ids >= 0) & (ids < _IDS)
     return torch.zeros(_IDS, slope.shape[1]).index_add(0, ids[known], slope[known])
+
+
+@contextmanager
+def _kept(model: Any) -> Iterator[None]:
+    """Afterwards the model's mode and the generators of random numbers are as they were."""
+    training = model.training
+    with torch.random.fork_rng(_gpus(model)):
+        try:
+            yield
+        finally:
+            model.train(training)
 
 
 def _gpus(model: Any) -> list[torch.device]:
