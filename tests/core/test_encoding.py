@@ -8,22 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.core.encoding import (
-    begins,
-    control_tokens,
-    controls,
-    count,
-    decode,
-    encode,
-    encode_all,
-    joins,
-    pair,
-    text_ends,
-    token_texts,
-    with_specials,
-)
+from contextune.core.asking import pair, with_specials
+from contextune.core.encoding import count, decode, encode, encode_all, joins, token_texts
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Segment, Sequence, lay_out, render
+from contextune.core.special_tokens import begins, control_tokens, controls, text_ends
 
 TEXTS = [
     "The ferry to the island leaves at noon. At noon the keeper counts the boats.",

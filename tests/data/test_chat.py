@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from contextune import data
-from contextune.core.encoding import control_tokens, decode, document_end, opens, turn_end
+from contextune.core.encoding import decode
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Sequence, render
+from contextune.core.special_tokens import control_tokens, document_end, opens, turn_end
 from contextune.data import chat
 from tests.data.conftest import CHATML, build
 

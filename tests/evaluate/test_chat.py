@@ -7,7 +7,7 @@ import copy
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from contextune.core.encoding import chat_ids, chat_pair, chat_text
+from contextune.core.asking import chat_ids, chat_pair, chat_text
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.evaluate.scoring.generate import fitted

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from contextune.core.encoding import pair, prefix_token, window, with_specials
+from contextune.core.asking import pair, prefix_token, window, with_specials
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.evaluate.scoring.choice import score_choices

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .encoding import Markup, begins, document_end, joins, opens, remembered, restarts
-from .encoding import Tokenizer as Tokenizer
+from .encoding import Markup, joins, remembered, restarts
 from .errors import UserError
+from .special_tokens import Tokenizer as Tokenizer
+from .special_tokens import begins, document_end, opens
 
 IGNORED = -100
 """The label of a token that is not trained on (the convention of torch and transformers)."""

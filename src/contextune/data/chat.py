@@ -17,14 +17,13 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
-from contextune.core.encoding import MARK, added_tokens, control_tokens, encode_markup, spelled, turn_end
+from contextune.core.encoding import encode_markup
 from contextune.core.errors import UserError
 from contextune.core.sequence import Segment
+from contextune.core.special_tokens import MARK, end_mark, spelled, turn_end, write_chat
 
 if TYPE_CHECKING:
-    from contextune.core.encoding import Tokenizer
+    from contextune.core.special_tokens import Tokenizer
 
 OPENED = re.compile(r"<(\w+)>\s*$")
 """A generation prompt that has opened the thoughts already."""
@@ -90,7 +89,8 @@ def _answer(prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer,
             f"{origin}: message {len(messages)}: the chat template does not write the answer {content[:30]!r}",
             "set a chat_template that writes the assistant's messages as they are",
         )
-    end = _up_to_end(tail, tokenizer)
+    mark = end_mark(tail, tokenizer)
+    end = tail[: mark.end()] if mark else tail
     if whole.startswith(prompt):
         return whole[len(prompt) : len(whole) - len(tail)] + end
     opened = OPENED.search(prompt)
@@ -100,15 +100,6 @@ def _answer(prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer,
     if content.lstrip().startswith(begun):
         return content.lstrip().removeprefix(begun).lstrip("\n") + end
     return (content if closed in content else f"\n{closed}\n\n{content}") + end
-
-
-def _up_to_end(tail: str, tokenizer: Tokenizer) -> str:
-    """What a template writes behind an answer, up to its first control token; all of it where there is none."""
-    for tokens in (control_tokens(tokenizer), added_tokens(tokenizer)):
-        ends = [at + len(token) for token in tokens if (at := tail.find(token)) >= 0]
-        if ends:
-            return tail[: min(ends)]
-    return tail
 
 
 def _appends(turns: list[Turn]) -> bool:
@@ -153,9 +144,6 @@ def _require(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str
 def _render(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, prompt: bool) -> str:
     plain = [{k: v for k, v in m.items() if k != "weight"} for m in messages]
     try:
-        text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompt)
-    except (TemplateError, TypeError, ValueError, LookupError) as e:
-        roles = ", ".join(m["role"] for m in messages)
-        hint = "change the roles or take another model"
-        raise UserError(f"{origin}: the chat template refuses {roles}: {e}", hint) from None
-    return str(text)
+        return write_chat(plain, tokenizer, "change the roles or take another model", add_generation_prompt=prompt)
+    except UserError as e:
+        raise UserError(f"{origin}: {e.message}", e.hint) from None

@@ -7,9 +7,10 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contextune.core.encoding import Markup, control_tokens, count, document_end, opens, spelled, spellings, turn_end
+from contextune.core.encoding import Markup, count
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Segment
+from contextune.core.special_tokens import control_tokens, document_end, opens, spelled, spellings, turn_end
 
 from . import chat
 from .chunking import chunk

@@ -9,8 +9,9 @@ from collections.abc import Sequence as Seq
 from functools import lru_cache
 from typing import Any, Literal
 
-from contextune.core.encoding import begins, count, joins, opens
+from contextune.core.encoding import count, joins
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, hold_to_promise, lay_out
+from contextune.core.special_tokens import begins, opens
 from contextune.data.token_counts import Length, lengths
 
 from .prepare import Data, Prepared, PreparedStage

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from contextune.contexts import compose
-from contextune.core.encoding import controls, token_texts
+from contextune.core.encoding import token_texts
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, DrawKey, Rendered, render
+from contextune.core.special_tokens import controls
 
 from .prepare import Prepared, PreparedStage
 

@@ -29,7 +29,9 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
-from contextune.core.encoding import begins, chat_ids, decode, encode, text_ends
+from contextune.core.asking import chat_ids
+from contextune.core.encoding import decode, encode
+from contextune.core.special_tokens import begins, text_ends
 from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
 from .protocol import Answer, Cost, Failure, Request

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from contextune import models
-from contextune.core.encoding import begins, encode
+from contextune.core.encoding import encode
+from contextune.core.special_tokens import begins
 from contextune.generation.local import LocalEngine
 from contextune.generation.protocol import Request
 from contextune.worlds import pocket

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from contextune import models
 from contextune.contexts import NoContext, Policy, compose, parse
+from contextune.core.asking import pair
 from contextune.core.binding import BindContext
-from contextune.core.encoding import pair
 from contextune.core.errors import UserError, nearest
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokenizer, render
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare

@@ -18,8 +18,8 @@ from typing import Literal, Protocol
 from pydantic import Field, field_validator
 
 from contextune.core import registry
+from contextune.core.asking import pair, window
 from contextune.core.binding import BindContext
-from contextune.core.encoding import pair, window
 from contextune.core.errors import UserError
 
 from ..base import Inferred

@@ -13,9 +13,11 @@ from collections.abc import Sequence as Seq
 from pydantic import Field, field_validator
 
 from contextune.core import registry
+from contextune.core.asking import window
 from contextune.core.binding import BindContext
-from contextune.core.encoding import begins, encode, opens, window
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
+from contextune.core.special_tokens import begins, opens
 
 from ..base import Inferred
 from .base import Filter, Judge

@@ -12,7 +12,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
-from contextune.core.encoding import asked_pair, window
+from contextune.core.asking import asked_pair, window
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Turns
 from contextune.core.sequence import Tokenizer

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from contextune.core.encoding import asked_ids, decode, prefix_token, text_ends, window
+from contextune.core.asking import asked_ids, prefix_token, window
+from contextune.core.encoding import decode
 from contextune.core.errors import UserError
 from contextune.core.items import Turns
 from contextune.core.sequence import Tokenizer
+from contextune.core.special_tokens import text_ends
 from contextune.models.decoding import Decoding, decoding_of, inputs
 from contextune.models.likelihood import evaluating
 

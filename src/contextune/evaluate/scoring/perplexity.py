@@ -13,7 +13,8 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
 
-from contextune.core.encoding import encode, pair, prefix_token, window
+from contextune.core.asking import pair, prefix_token, window
+from contextune.core.encoding import encode
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.sequence import Tokenizer

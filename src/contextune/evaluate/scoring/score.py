@@ -8,7 +8,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from contextune.core.encoding import chat_text
+from contextune.core.asking import chat_text
 from contextune.core.errors import UserError
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer

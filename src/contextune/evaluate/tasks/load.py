@@ -225,7 +225,7 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:
-    from contextune.core.encoding import asked_pair, chat_text
+    from contextune.core.asking import asked_pair, chat_text
 
     if task.chat:
         for item in task.items:
