@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+from contextune.core.progress import say_once
 from contextune.evaluate.scoring.generate import generate
 from contextune.generation.local import LocalEngine
 from contextune.models import decoding, likelihood
@@ -28,6 +29,16 @@ OWN = {
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_chunk_size": 8},
     "minimax": {**HYBRID, "block_size": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 512},
+    "phi3": {
+        "original_max_position_embeddings": 16,
+        "rope_parameters": {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 16,
+            "short_factor": [1.0] * 4,
+            "long_factor": [4.0] * 4,
+        },
+    },
     "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 8},
 }
 
@@ -39,8 +50,7 @@ def tiny(kind: str):
 
 @pytest.fixture(autouse=True)
 def unsaid():
-    likelihood._say.cache_clear()
-    decoding._said.cache_clear()
+    say_once.cache_clear()
 
 
 def said(caplog) -> list[str]:
@@ -71,6 +81,16 @@ def test_a_model_that_sees_its_padding_is_scored_row_by_row(caplog):
     assert "one text at a time" in said(caplog)[0]
 
 
+def test_texts_beyond_the_switch_of_longrope_are_scored_row_by_row(caplog):
+    """Beside a longer text a short one would have other positions, which a trial of short rows does not show."""
+    model = tiny("phi3")
+    rows = [LikelihoodRow(tuple(range(4, 4 + n)), (9, 8, 7)) for n in (5, 30, 8, 40)]
+    assert log_likelihoods(model, rows) == pytest.approx([log_likelihoods(model, [r])[0] for r in rows], abs=2e-5)
+    assert "one text at a time" in said(caplog)[0]
+    short = rows[::2]
+    assert log_likelihoods(model, short) == pytest.approx([log_likelihoods(model, [r])[0] for r in short], abs=2e-5)
+
+
 def greedy(model, ids: list[int], new: int) -> list[int]:
     with torch.no_grad():
         for _ in range(new):
@@ -89,7 +109,9 @@ def silent(tokenizer):
     return found
 
 
-@pytest.mark.parametrize(("kind", "alone"), [("rwkv", True), ("minimax", True), ("lfm2", False), ("mpt", False)])
+@pytest.mark.parametrize(
+    ("kind", "alone"), [("rwkv", True), ("minimax", True), ("lfm2", False), ("mpt", False), ("phi3", True)]
+)
 def test_generated_texts_are_those_of_forward_passes(kind, alone, silent, caplog):
     rng, model = random.Random(0), tiny(kind)
     model.generation_config.eos_token_id = None

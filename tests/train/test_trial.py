@@ -11,6 +11,7 @@ from contextune import BindContext, models
 from contextune.contexts import bind_policy, parse
 from contextune.core import registry
 from contextune.core.errors import UserError
+from contextune.core.progress import say_once
 from contextune.core.sequence import Record, Rendered, Segment
 from contextune.models.options import Adapter
 from contextune.train import stage
@@ -230,7 +231,7 @@ def test_a_stage_refuses_by_name_and_falls_back_with_one_sentence(tmp_path, toke
     with pytest.raises(UserError, match="layout is packed"):
         stage.run(job("packed"))
     assert not [m for m in caplog.messages if m.startswith("layout")]
-    stage._say_once.cache_clear()
+    say_once.cache_clear()
     stage.run(job("auto"))
     (said,) = (m for m in caplog.messages if m.startswith("layout"))
     assert said.startswith("layout: padded; this model does not compute shared beginnings")

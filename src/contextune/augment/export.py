@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, first_line, nearest
 
 Format = Literal["jsonl", "alpaca", "sharegpt", "messages"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -59,8 +59,9 @@ def push(made: list[ExportRow], name: str) -> str:
     try:
         Dataset.from_list(made).push_to_hub(name, private=True)
     except Exception as e:
-        first = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise UserError(f"{name}: the hub did not take it ({first})", "hf auth login; the name is USER/NAME") from None
+        raise UserError(
+            f"{name}: the hub did not take it ({first_line(e)})", "hf auth login; the name is USER/NAME"
+        ) from None
     return f"https://huggingface.co/datasets/{name}"
 
 

@@ -40,7 +40,7 @@ def _weights(prepared: Prepared, ready: PreparedStage) -> int:
     from contextune.train.memory import adapter_size  # imports torch
 
     if models.is_adapter(prepared.model):
-        return models.count(prepared.model, {})
+        return models.stored(Path(prepared.model))
     if ready.train.adapter is None:
         return prepared.parameters
     return adapter_size(prepared.model, prepared.recipe.model, ready.train.adapter)

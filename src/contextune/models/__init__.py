@@ -6,7 +6,7 @@ from .fit import check_positions, check_vocabulary
 from .load import SMALL, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, is_adapter, parameters, resolve
-from .size import count
+from .size import count, stored
 from .weights import skeleton
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "parameters",
     "resolve",
     "skeleton",
+    "stored",
     "threads",
 ]

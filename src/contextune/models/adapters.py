@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, first_line, nearest
 
-from .load import first_line, load_full
+from .load import load_full
 from .options import Adapter
 from .resolve import base_of, is_adapter, read_config
 from .weights import shapes, skeleton

@@ -11,25 +11,25 @@ of a plain pass over what was written is taken (a recurrent state may count padd
 from __future__ import annotations
 
 import copy
-import logging
 import random
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from transformers import DynamicCache
 
+from contextune.core.progress import say_once
+
 from .lm_head import head_of, only_at
+from .reach import ALL, switch
 
 NEW = 4
 """Tokens that a trial writes."""
 SHARED = 24
 """Tokens that the prompts of a trial have in common."""
 
-_log = logging.getLogger(__name__)
 _tried: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
@@ -49,19 +49,13 @@ def decoding_of(model: Any, pad: int) -> Decoding:
     known = _tried.setdefault(model, {})
     if "way" not in known:
         plain = WAYS[-1]
-        ways = WAYS[_scaled_by_the_longest(model.config) : -1]
+        ways = WAYS[switch(model.config) < ALL : -1]  # of which a short trial says nothing
         known["way"] = next((way for way in ways if _holds(model, pad, way)), plain)
         if known["way"] != WAYS[0]:
-            _say(model, "one prompt at a time" + ("" if known["way"].cache else ", without its cache"))
+            how = "one prompt at a time" + ("" if known["way"].cache else ", without its cache")
+            say_once(f"{type(model).__name__} writes {how}, as it would write something else in a padded batch")
     found: Decoding = known["way"]
     return found
-
-
-def _scaled_by_the_longest(config: Any) -> bool:
-    """Whether positions hang on the longest text that is computed at once, of which a short trial says nothing."""
-    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    kinds = [rope, *(v for v in rope.values() if isinstance(v, dict))]
-    return any(kind.get("rope_type") in ("longrope", "dynamic") for kind in kinds)
 
 
 def continues(model: Any, pad: int) -> bool:
@@ -137,12 +131,3 @@ def _prompts(model: Any) -> list[list[int]]:
     draw = lambda n: [rng.randrange(4, high) for _ in range(n)]  # noqa: E731
     begin = draw(SHARED)
     return [begin + draw(n) for n in (3, 9, 6)]
-
-
-@cache
-def _said(text: str) -> None:
-    _log.warning("%s", text)
-
-
-def _say(model: Any, how: str) -> None:
-    _said(f"{type(model).__name__} writes {how}, as it would write something else in a padded batch")

@@ -15,14 +15,12 @@ the two differ (recurrent states, convolutions, positions of its own) the model 
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import random
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -30,7 +28,9 @@ from weakref import WeakKeyDictionary
 import torch
 
 from contextune.core.errors import UserError
+from contextune.core.progress import say_once
 from contextune.models.lm_head import head_of, only_at
+from contextune.models.reach import switch, window
 
 TOKENS = 4096
 """Computed at once at most, where nothing else is said: on a CPU more takes memory and no less time."""
@@ -41,7 +41,6 @@ HEAD_ROWS = 1024
 NEVER = math.inf
 """Tokens that sharing must save, where it is never to be done."""
 
-_log = logging.getLogger(__name__)
 _tried: WeakKeyDictionary[Any, dict[tuple[float, int], bool]] = WeakKeyDictionary()
 
 
@@ -119,14 +118,14 @@ def _way(model: Any, lengths: Seq[int], tokens: int) -> tuple[int, float]:
     """(tokens at once, tokens that sharing must save) for rows of these lengths, as the model allows."""
     if len(lengths) < 2:
         return tokens, NEVER
-    if not _allows(model, NEVER, 0):
-        _say(f"{type(model).__name__}: one text at a time, as it would give other numbers in a padded batch")
+    if max(lengths) > switch(model.config) or not _allows(model, NEVER, 0):
+        say_once(f"{type(model).__name__}: one text at a time, as it would give other numbers in a padded batch")
         return 1, NEVER
     if sum(lengths) <= PASS:
         return tokens, NEVER
-    window = _window(model)
-    if not _allows(model, 0, int(window) + 8 if max(lengths) > window else 0):
-        _say(
+    seen = window(model.config)
+    if not _allows(model, 0, int(seen) + 8 if max(lengths) > seen else 0):
+        say_once(
             f"{type(model).__name__}: each text is read whole, as its cache cannot be shared by texts that begin alike"
         )
         return tokens, NEVER
@@ -163,17 +162,6 @@ def _trial_rows(model: Any, shots: int) -> list[LikelihoodRow]:
     few = draw(16 + shots)
     asked = [few + draw(n) for n in (3, 9, 6)]
     return [LikelihoodRow(given, option) for given in asked for option in (draw(1), draw(2), draw(3), draw(3))]
-
-
-def _window(model: Any) -> float:
-    """Tokens that every layer can look back, as far as the configuration says."""
-    text = model.config.get_text_config()
-    return min((n for k in ("sliding_window", "attention_chunk_size") if (n := getattr(text, k, None))), default=NEVER)
-
-
-@cache
-def _say(text: str) -> None:
-    _log.warning("%s", text)
 
 
 def _groups(rows: Seq[LikelihoodRow], tokens: int) -> list[_Group]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import clock, registry
 from contextune.core.environment import rank
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 
 from .configs import fix_configs
 from .resolve import base_of, is_adapter, known
@@ -133,7 +133,3 @@ def _remote(model: Model | None) -> dict[str, Any]:
         if model is None
         else {"trust_remote_code": model.trust_remote_code, "revision": model.revision}
     )
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core import registry
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 
 from .options import Model
 
@@ -97,9 +97,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
     try:
         return dict(AutoConfig.from_pretrained(name, revision=revision).to_dict())
     except (OSError, ValueError) as e:
-        first = str(e).strip().splitlines()[0]
         raise UserError(
-            f"model '{name}': no folder of that name here, and not found on the hub ({first})",
+            f"model '{name}': no folder of that name here, and not found on the hub ({first_line(e)})",
             "give a model folder, 'pocket', or a hub id that this machine can reach",
         ) from None
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
+from contextune.core.errors import first_line
 from contextune.core.sequence import IGNORED, Rendered
 from contextune.models.lm_head import head_of
-from contextune.models.load import first_line
+from contextune.models.reach import switch, window
 
 from .attention import attending
 from .layouts import LAYOUTS, OWN, Batch, Layout
@@ -61,30 +62,6 @@ class FastPath:
 
     def loss(self, model: Any, batch: Batch, scale: float = 1.0) -> torch.Tensor:
         return nll(model, batch, self.parts, scale)
-
-
-def window(config: Any) -> float:
-    """Tokens that every layer can look back, as far as a configuration says."""
-    return min((n for n in (_said(config, "sliding_window"), _said(config, "attention_chunk_size")) if n), default=_ALL)
-
-
-def _switch(config: Any) -> float:
-    """Tokens beyond which rotary embeddings hang on the longest text that is computed at once (longrope, dynamic)."""
-    rope = _said(config, "rope_parameters") or {}
-    kinds = [rope, *(v for v in rope.values() if isinstance(v, dict))]  # some have one for each kind of layer
-    whole = _said(config, "max_position_embeddings") or _ALL
-    first = _said(config, "original_max_position_embeddings") or whole
-    found = [whole for k in kinds if k.get("rope_type") == "dynamic"]
-    found += [k.get("original_max_position_embeddings") or first for k in kinds if k.get("rope_type") == "longrope"]
-    return min(found, default=_ALL)
-
-
-def _said(config: Any, name: str) -> Any:
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    try:
-        return getattr(text, name, None)
-    except Exception:  # a value of each layer
-        return None
 
 
 def refusal(model: Any, layout: Layout) -> str:
@@ -132,13 +109,12 @@ def _too_long(config: Any, layouts: Iterable[str], longest: int) -> dict[str, st
     found = {}
     if window(config) < longest:
         found["shared"] = f"a window of {window(config)} tokens, shorter than max_length {longest}"
-    if (most := _switch(config)) < longest:
+    if (most := switch(config)) < longest:
         reason = f"beyond {most} tokens its positions are scaled by the longest text computed at once"
         found |= dict.fromkeys((name for name in layouts if name != "single"), reason)
     return found
 
 
-_ALL = float("inf")
 _IDS = 16
 """Different tokens of the trial, counted from `_first`."""
 _OURS = (8, 9, 14)
@@ -149,7 +125,10 @@ _UNSEEN = (0, 6, 7, 10, 11, 12, 15)
 
 def _first(model: Any) -> int:
     """Ids from the middle of the vocabulary, where no control tokens are; every vocabulary has 16."""
-    sizes = getattr(model.get_input_embeddings(), "num_embeddings", None), _said(model.config, "vocab_size")
+    sizes = (
+        getattr(model.get_input_embeddings(), "num_embeddings", None),
+        getattr(model.config.get_text_config(), "vocab_size", None),
+    )
     return max(0, min((n for n in sizes if n), default=0) // 2 - _IDS // 2)
 
 

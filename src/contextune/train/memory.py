@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_iter
 
 from contextune import models
 from contextune.models.options import Adapter, Model
-from contextune.models.resolve import read_config
+from contextune.models.resolve import base_of
 from contextune.train.options import AT_ONCE, Train
 
 from .attention import Unsupported, attending
@@ -219,8 +219,8 @@ def _config(start: str, source: Model | None) -> Any:
     """The configuration of a folder or hub id; of an adapter's folder that of its base."""
     from transformers import AutoConfig
 
-    while models.is_adapter(start):
-        start = str(read_config(Path(start))["base_model_name_or_path"])
+    if models.is_adapter(start):
+        start = base_of(Path(start))
     remote = {"trust_remote_code": source.trust_remote_code, "revision": source.revision} if source is not None else {}
     return AutoConfig.from_pretrained(start, **remote)
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from contextune import models
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 from contextune.core.sequence import Tokenizer
 
 CARD = "README.md"
@@ -50,9 +50,8 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
         except (UserError, OSError, SafetensorError):
             raise
         except Exception as e:
-            first = (str(e).strip().splitlines() or [type(e).__name__])[0]
             raise UserError(
-                f"the finished model could not be saved: {first}",
+                f"the finished model could not be saved: {first_line(e)}",
                 "tried before the first update; look at config.json, generation_config.json and the tokenizer's files",
             ) from e
         finally:

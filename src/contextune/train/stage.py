@@ -6,7 +6,6 @@ Resumable at any moment: checkpoints are whole or absent, the finished model app
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import shutil
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from contextune import models
 from contextune.contexts import BoundPolicy
 from contextune.core.environment import native_bf16
 from contextune.core.errors import UserError
+from contextune.core.progress import say_once
 from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
 from contextune.models.ends import add_ends
@@ -179,13 +178,8 @@ def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:
     """The layout of a stage; where `auto` does not take what it would, the reason is said once a process."""
     attention = model.config._attn_implementation
     if name == "auto" and (reason := fallback(attention, device, engine.refused)):
-        _say_once(reason)
+        say_once(reason)
     return choose(name, attention, device, engine.spans, engine.refused)
-
-
-@cache
-def _say_once(text: str) -> None:
-    logging.getLogger("contextune").warning("%s", text)
 
 
 def _at_once(options: Train, processes: int) -> int:

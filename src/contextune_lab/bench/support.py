@@ -23,13 +23,12 @@ import torch
 
 from contextune import BindContext, models
 from contextune.contexts import bind_policy, parse
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, first_line, nearest
 from contextune.core.items import Item
 from contextune.core.sequence import IGNORED, Record, Rendered, Segment, Tokenizer
 from contextune.evaluate.scoring.choice import score_choices
 from contextune.generation.local import LocalEngine
 from contextune.generation.protocol import Failure, Request
-from contextune.models.load import first_line
 from contextune.models.options import Adapter
 from contextune.train import stage
 from contextune.train.fast_path import FastPath
