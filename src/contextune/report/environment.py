@@ -27,7 +27,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     seeds = run.recipe.get("seeds") or sorted({s for a in arms.values() for s in a.get("seeds") or ()})
     items = [n for task in tasks.values() if (n := finite(task.get("n"))) is not None]
     times = [t.seconds for seeds_ in run.training.values() for t in seeds_.values()]
-    tokens = {sum(finite(r.get("trained")) or 0 for r in run.accounting if r.get("arm") == a) for a in _trained(run)}
+    tokens = {sum(_learned(r) for r in run.accounting if r.get("arm") == a) for a in _trained(run)}
     said = {
         "Model": f"{path or run.info.get('model') or ''}{f' @ {revision}' if revision else ''}",
         "Parameters": _short(run.info.get("parameters")),
@@ -54,6 +54,11 @@ def _short(parameters: Any) -> str:
         return ""
     size, unit = next(((s, u) for s, u in ((1e9, " B"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
     return f"{value / size:.3g}{unit}"
+
+
+def _learned(row: dict[str, Any]) -> float:
+    """Target tokens over all updates; of runs that did not count them, of one pass."""
+    return finite(row.get("learned", row.get("trained"))) or 0.0
 
 
 def _trained(run: Run) -> set[str]:
