@@ -16,7 +16,7 @@ dev:
 	@$(PYTHON) scripts/setup.py dev harness
 
 test: dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2
 
 slow: dev
 	.venv/bin/python -m pytest -m slow

@@ -34,9 +34,10 @@ MARK = re.compile(
 )
 UNSTEADY = (  # pattern, what is shown
     (r"\d+\.\d{3} s each, [\d,]+ tokens/s", "… s each, … tokens/s"),
-    (r"about (\d+ h )?(\d+ min )?(\d+ s )?of training", "about … of training"),
-    (r"peak memory \d+ MiB", "peak memory … MiB"),
-    (r"\d+ MiB needed at most, \d+ MiB free", "… MiB needed at most, … MiB free"),
+    (r"about (\d+ h )?(\d+ min )?(\d+ s )?in all", "about … in all"),
+    (r"(training|evaluation|samples|writing) (\d+ h )?(\d+ min )?\d+ s", r"\1 …"),
+    (r"about [\d.,]+ [MG]iB at most, [\d.,]+ [MG]iB free", "about … at most, … free"),
+    (r"[\d.,]+ [MG]iB at most before, [\d.,]+ [MG]iB free", "… at most before, … free"),
     (r"Writing model shards: .*\n?", ""),
     (r"[ \t]+(?=\n|\Z)", ""),
 )

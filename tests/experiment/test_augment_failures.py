@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from contextune.cli import main
-from contextune.experiment.augment import store_of
+from contextune.experiment.augment import recipe_of, store_of
+from contextune.experiment.prepare import prepare
 from tests.generation.stub import Reply, Stub, said
 
 pytest.importorskip("openai")
@@ -122,3 +123,22 @@ def test_one_store_for_every_output(tmp_path, monkeypatch, source, store):
     assert store_of([source], Path("out/x.jsonl")) == Path(store)
     Path("out/x.store").mkdir(parents=True)
     assert store_of([source], Path("out/x.jsonl")) == Path("out/x.store"), "one of an earlier version is used"
+
+
+def test_a_writer_with_a_table_of_positions_may_write(notes, tmp_path, tokenizer):
+    """How long a text may be here is no length that is trained on, so the table does not limit it."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    writer = tmp_path / "writer"
+    GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2, n_positions=1024)).save_pretrained(
+        writer
+    )
+    tokenizer.save_pretrained(writer)
+    recipe = recipe_of(
+        [str(notes)],
+        tmp_path / "made.jsonl",
+        {"model": str(writer), "kind": "text", "columns": {}, "augment": {"operations": ["restate"]}, "writer": {},
+         "store": None},
+    )  # fmt: skip
+    prepared = prepare(recipe, tmp_path, tmp_path / "made.store", plan=True)
+    assert not [text for text in prepared.warnings if "positions" in text]

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from contextune import models
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.memory import gib
@@ -27,6 +28,7 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
     """
     writable(prepared.out)
     space = enough(prepared)
+    refuse_positions(prepared)
     warn_of_small_numbers(prepared)
     found = refuse_overlap(prepared)
     return {
@@ -163,6 +165,15 @@ def target_line(accounting: list[dict[str, Any]]) -> str:
 
 FEW = 5
 """Fewer items, documents or updates than this say nothing."""
+
+
+def refuse_positions(prepared: Prepared) -> None:
+    """UserError where a stage trains on longer sequences than the model has positions for; else a warning."""
+    empty = prepared.kept.get("skeleton")
+    longest = max((ready.train.max_length for stages in prepared.arms.values() for ready in stages), default=0)
+    if empty is not None:
+        for warning in models.check_positions(empty, longest, prepared.model):
+            prepared.warn(warning)
 
 
 def warn_of_small_numbers(prepared: Prepared) -> None:

@@ -25,7 +25,7 @@ from contextune.train.options import AT_ONCE
 from . import augment_files, memory
 from .accounting import accounting
 from .model_card import card
-from .preflight import accounting_table, enough, reached, refuse_overlap, warn_of_small_numbers
+from .preflight import accounting_table, enough, reached, refuse_overlap, refuse_positions, warn_of_small_numbers
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
@@ -115,6 +115,7 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
     enough(prepared)
     refuse_overlap(prepared)
+    refuse_positions(prepared)
     warn_of_small_numbers(prepared)
     for callback in prepared.recipe.evaluate.callbacks.values():
         callback.check(Training(prepared))

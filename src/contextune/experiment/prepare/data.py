@@ -101,8 +101,7 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
         raise UserError(
             f"model {path}: its tokenizer has no end-of-text token", "set eos_token in tokenizer_config.json"
         )
-    longest = max((recipe.training(s).max_length for stages in arms.values() for s in stages), default=0)
-    empty, warnings = model_fit(path, recipe, tokenizer, longest)
+    empty, warnings = model_fit(path, recipe, tokenizer)
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
@@ -120,14 +119,13 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
     return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say, kept)
 
 
-def model_fit(path: str, recipe: Recipe, tokenizer: Tokenizer, max_length: int) -> tuple[Any, list[str]]:
+def model_fit(path: str, recipe: Recipe, tokenizer: Tokenizer) -> tuple[Any, list[str]]:
     """The model without its weights (None where they cannot be known yet), and warnings. Raises UserError."""
     check = models.check_saved if models.is_adapter(path) else models.skeleton
     empty = check(path, recipe.model)
     if empty is None:
         return None, []
-    found = models.check_vocabulary(empty, tokenizer, path)
-    return empty, found + models.check_positions(empty, max_length, path)
+    return empty, models.check_vocabulary(empty, tokenizer, path)
 
 
 DATE = "%Y-%m-%d %H:%M:%S"
