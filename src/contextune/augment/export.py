@@ -11,12 +11,12 @@ white space at the seam is left out there; a text that has no prompt needs an `i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from contextune.core.errors import UserError, first_line, nearest
+from contextune.core.files import write_lines
 
 Format = Literal["jsonl", "alpaca", "sharegpt", "messages"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -33,11 +33,9 @@ def rows(made: Iterable[ExportRow], format: str, instruction: str = "") -> list[
 
 
 def write(made: list[ExportRow], file: Path) -> None:
-    part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
-        part.replace(file)
+        write_lines(file, made)
     except OSError as e:
         raise UserError(f"{file}: cannot be written ({e.strerror})", "give another --out") from None
 

@@ -49,10 +49,11 @@ def refuse(folder: Path, old: Mapping[str, Any], ready: PreparedStage, seed: int
 
 def reopen(folder: Path, parts: Mapping[str, Any], ready: PreparedStage, seed: int) -> bool:
     """Whether the stage is now to be trained further; its model goes, its last checkpoint stays."""
-    longer = ready.plan(seed).draws > _plan(fingerprint.read(folder), ready, seed).draws
+    old = fingerprint.read(folder)
+    longer = ready.plan(seed).draws > _plan(old, ready, seed).draws
     if longer:
         shutil.rmtree(folder / "model", ignore_errors=True)
-    fingerprint.begin(folder, parts)
+    fingerprint.begin(folder, parts, **old.get(fingerprint.NOTES, {}))
     return longer
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from contextune.core import registry
 from contextune.core.environment import environment, quiet_libraries, rank
-from contextune.core.files import digest, write_json
+from contextune.core.files import Damaged, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.callback import Training
@@ -29,7 +30,7 @@ from .preflight import accounting_table, enough, reached, refuse_overlap, refuse
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, kept, locked, model_of, writable
+from .run_dir import clear, kept, locked, stage_folder, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -139,11 +140,10 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
         plain = [arm for arm, stages in prepared.arms.items() if not stages]
         results = summarise(prepared.out, prepared.recipe.compare, about, prepared.recipe.name, plain)
         write_json(prepared.out / "results.json", results)
-        for arm, stages in prepared.arms.items():
-            for seed in prepared.recipe.seeds if stages else ():
-                (Path(model_of(prepared, arm, seed)) / "README.md").write_text(
-                    card(prepared, arm, seed, results), "utf-8"
-                )
+    for arm, stages in prepared.arms.items():
+        for seed, i in product(prepared.recipe.seeds, range(len(stages))):
+            text = card(prepared, arm, seed, results if results and i == len(stages) - 1 else None)
+            write_text(stage_folder(prepared.out, arm, seed, i) / "model" / "README.md", text)
     record(prepared, command, "done")
     page = registry.reports.find("html")(prepared.out, command)
     if results:
@@ -159,10 +159,12 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     import yaml
 
     out = prepared.out
-    old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
+    old: dict[str, Any] = {}
+    with suppress(Damaged):  # said when its date was read
+        old = read_sealed(out / "run.json", older=True) or {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
-    (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    write_json(
+    write_text(out / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_sealed(
         out / "run.json",
         {
             "schema": 1, "identity": digest(plain), "status": status,

@@ -13,7 +13,7 @@ from typing import Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import digest
+from contextune.core.files import digest, sweep
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
@@ -79,6 +79,7 @@ def locked(out: Path) -> Iterator[None]:
             raise UserError(
                 f"{out}: another run is working in this folder", "wait for it, or give another output=FOLDER"
             ) from None
+        sweep(out)
         yield
 
 

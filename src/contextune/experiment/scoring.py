@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 from contextune import models
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
-from contextune.core.files import digest, write_json
+from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.items import Task
-from contextune.core.progress import Reporter, keeping
+from contextune.core.progress import Reporter, keeping, say_once
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
@@ -38,6 +37,10 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
+    for name in wanted:
+        if index.get(name) == wanted[name][3] and (why := outcomes.fault(folder / name)):
+            say_once(f"{folder / name}: {why}: scored again")
+            (folder / name).unlink(missing_ok=True)
     todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
     pairs = [p for p in models_of(prepared) if any(w[:2] == p for w in todo.values())]
     with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
@@ -45,7 +48,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         def hear(message: dict[str, Any]) -> None:
             if "file" in message:
                 index[message["file"]] = message["key"]
-                write_json(folder / "index.json", index)
+                write_sealed(folder / "index.json", index)
             advance(line, message)
 
         if workers is not None:
@@ -100,8 +103,13 @@ def samples(prepared: Prepared) -> None:
     trained = [arm for arm, stages in prepared.arms.items() if stages]
     key = digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
     file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
-    if not prompts or (file.exists() and mark.exists() and mark.read_text() == key):
+    if not prompts:
         return
+    known = mark.read_text(errors="replace").split() if mark.exists() else []
+    if file.exists() and known == [key, checksum(file)]:
+        return
+    if key in known:
+        say_once(f"{file} is damaged or gone: written again by the models")
     texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
     texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
     write_json(file, [
@@ -109,7 +117,7 @@ def samples(prepared: Prepared) -> None:
         for i, (p, gold) in enumerate(prompts)
     ])  # fmt: skip
     mark.parent.mkdir(exist_ok=True)
-    mark.write_text(key)
+    write_text(mark, f"{key} {checksum(file)}")
 
 
 def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
@@ -160,8 +168,11 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
 
 
 def _index(folder: Path) -> dict[str, str]:
-    file = folder / "index.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    try:
+        return read_sealed(folder / "index.json", older=True) or {}
+    except Damaged as e:
+        say_once(f"{e}: what it lists is scored again")
+        return {}
 
 
 def evaluate_model(

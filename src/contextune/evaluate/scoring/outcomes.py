@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
+from contextune.core.files import digest, replacing
 from contextune.core.items import Item, Task
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ COLUMNS = (
 )
 KEY = b"contextune"
 """Of the schema's metadata: JSON about the task."""
+SUM = "sum"
+"""Key in that JSON: a hash of all the rest of it and of the rows."""
 
 
 def schema() -> pa.Schema:
@@ -75,6 +77,7 @@ def about(outcomes: pa.Table) -> dict[str, Any]:
     """What the file says of its task: name, kind, metric, measure, chance, about, first prompt and its hash."""
     found = json.loads(outcomes.schema.metadata[KEY])
     assert isinstance(found, dict)
+    found.pop(SUM, None)
     return found
 
 
@@ -87,27 +90,45 @@ def write(file: Path, outcomes: pa.Table) -> Path:
     import pyarrow.parquet as pq
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part-{os.getpid()}")
-    try:
-        pq.write_table(outcomes, part)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    said = about(outcomes)
+    sealed = json.dumps({**said, SUM: _sum(said, outcomes)}).encode()
+    with replacing(file) as part:
+        pq.write_table(outcomes.replace_schema_metadata({KEY: sealed}), part)
     return file
 
 
+def _sum(said: Mapping[str, Any], outcomes: pa.Table) -> str:
+    return digest([said, outcomes.to_pydict()])
+
+
+def fault(file: Path) -> str:
+    """What is wrong with a file of outcomes; "" where it holds what was written."""
+    try:
+        read(file)
+    except UserError as e:
+        return e.message.removeprefix(f"{file}: ") if file.exists() else "gone"
+    return ""
+
+
 def read(file: Path) -> pa.Table:
-    """Raises UserError where a file is not outcomes of this version."""
+    """Raises UserError where a file is not outcomes of this version, or holds something else than was written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     hint = "delete it; the run scores it again"
     try:
         found = pq.ParquetFile(file).read()
-    except (pa.ArrowException, OSError) as e:
-        raise UserError(f"{file}: not readable ({str(e).splitlines()[0]})", hint) from None
+    except (pa.ArrowException, OSError, ValueError) as e:
+        raise UserError(f"{file}: not readable ({first_line(e)})", hint) from None
     lacking = [c for c in schema().names if c not in found.schema.names]
     if lacking or KEY not in (found.schema.metadata or {}) or not found.num_rows:
         what = f"no column {lacking[0]}" if lacking else "no rows" if not found.num_rows else "no word of its task"
         raise UserError(f"{file}: not outcomes of contextune ({what})", hint)
+    try:
+        said = json.loads(found.schema.metadata[KEY])
+        whole = said.pop(SUM, None) in (None, _sum(said, found))  # earlier versions wrote none
+    except (ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{file}: damaged (its checksum is another)", hint)
     return found
