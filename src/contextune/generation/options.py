@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options, name_in
+from contextune.core.options import LONGEST, Options, name_in
 
 EngineName = Annotated[str, name_in(registry.engines, "auto")]
 """auto, or the name of an engine."""
@@ -32,18 +32,22 @@ class Writer(Options):
     name: str | None = Field(None, min_length=1, description="server only: the model's name there")
     api: Literal["chat", "completions"] = Field("chat", description="server only: which endpoint is asked")
     concurrency: int = Field(8, gt=0, le=512, description="server only: requests under way at once")
-    retries: int = Field(6, ge=0, description="server only: of a request that met 429, 5xx, a time-out, a lost line")
-    timeout: float = Field(120.0, gt=0, description="server only: seconds for one answer")
+    retries: int = Field(
+        6, ge=0, le=100, description="server only: of a request that met 429, 5xx, a time-out, a lost line"
+    )
+    timeout: float = Field(120.0, gt=0, le=86_400, description="server only: seconds for one answer")
     parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
         {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"
     )
-    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0)]] = Field(
+    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0, le=10**15)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
-    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0)]] = Field(
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
-    tokens: int = Field(8192, gt=0, description="local only: tokens computed at once at most; no effect on the texts")
+    tokens: int = Field(
+        8192, gt=0, le=LONGEST, description="local only: tokens computed at once at most; no effect on the texts"
+    )
 
     @model_validator(mode="after")
     def _one_engine(self) -> Writer:
