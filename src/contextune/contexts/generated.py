@@ -23,6 +23,7 @@ from contextune.core import registry
 from contextune.core.binding import BindContext, TextWriter
 from contextune.core.encoding import count
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST, Seed, Temperature
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 from contextune.generation import Request
 from contextune.prompts import MetaPrompt, load_meta
@@ -35,9 +36,11 @@ class Generated(Policy):
     """One prompt a text, written by the recipe's writer."""
 
     meta: str | None = Field(None, description="a .yaml file with your own meta-prompt; default: the package's")
-    max_tokens: int = Field(64, ge=8, description="tokens before a text at most; what is longer is cut at a sentence")
-    temperature: float = Field(0.0, ge=0.0, description="of the writer; 0 is greedy")
-    seed: int = Field(0, ge=0, description="of the writer's sampling")
+    max_tokens: int = Field(
+        64, ge=8, le=LONGEST, description="tokens before a text at most; what is longer is cut at a sentence"
+    )
+    temperature: Temperature = Field(0.0, description="of the writer; 0 is greedy")
+    seed: Seed = Field(0, description="of the writer's sampling")
 
     def located(self, folder: Path) -> Self:
         return self.model_copy(update={"meta": self.meta and str((folder / Path(self.meta).expanduser()).absolute())})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import registry
-from .errors import UserError
+from .errors import UserError, shown
 from .items import Task
 from .sequence import Record
 
@@ -27,10 +27,16 @@ class World:
 
 
 def build_world(name: str, **options: Any) -> World:
-    """The world of a name; UserError where the name or an option is unknown or of the wrong type."""
+    """The world of a name; UserError where the name or an option is unknown, or what it asks for cannot be."""
     builder = registry.worlds.find(name)
+    seed = options.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise UserError(f"world '{name}': seed is {shown(seed)}, expected a whole number from 0 to {2**32 - 1}")
     try:
         made: World = builder(**options)
     except TypeError as e:
         raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None
+    except ValueError as e:  # more of something than there is
+        sizes = ", ".join(f"{k}: {v}" for k, v in options.items())
+        raise UserError(f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small") from None
     return made

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from contextune import models
+from contextune.core import asking
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.memory import gib
 from contextune.core.progress import human
 from contextune.data.contamination import Overlap, overlap, wordings
+from contextune.train.callback import Training
 
 from .accounting import accounting
 from .disk import disk
@@ -28,9 +31,7 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
     """
     writable(prepared.out)
     space = enough(prepared)
-    refuse_positions(prepared)
-    warn_of_small_numbers(prepared)
-    found = refuse_overlap(prepared)
+    found = look_ahead(prepared)
     return {
         "schema": 1,
         "model": {"path": prepared.model, "parameters": prepared.parameters},
@@ -44,6 +45,20 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "warnings": prepared.warnings,
         "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
     }
+
+
+def look_ahead(prepared: Prepared) -> Overlap:
+    """What would go wrong after the first step, found before it. Raises UserError; less is a warning.
+
+    `check` and the run's own beginning both look here, so that what one refuses the other does.
+    """
+    refuse_positions(prepared)
+    refuse_lengths(prepared)
+    warn_of_small_numbers(prepared)
+    warn_of_threads(prepared)
+    for callback in prepared.recipe.evaluate.callbacks.values():
+        callback.check(Training(prepared))
+    return refuse_overlap(prepared)
 
 
 def pending(prepared: Prepared) -> list[dict[str, Any]]:
@@ -174,6 +189,38 @@ def refuse_positions(prepared: Prepared) -> None:
     if empty is not None:
         for warning in models.check_positions(empty, longest, prepared.model):
             prepared.warn(warning)
+
+
+def refuse_lengths(prepared: Prepared) -> None:
+    """UserError where a task's answers or options are longer than what the model reads."""
+    empty = prepared.kept.get("skeleton")
+    if empty is None:
+        return
+    reads = asking.window(empty, prepared.tokenizer)
+    for task in prepared.tasks:
+        if task.kind == "generate" and task.max_tokens >= reads:
+            raise UserError(
+                f"task {task.name}: max_tokens is {task.max_tokens:,}, the model {prepared.model} reads {reads:,} "
+                "tokens in all, the prompt included",
+                "lower the task's max_tokens",
+            )
+        for item in task.items if task.kind == "choice" else ():
+            for option in item.options:  # a token has at least a byte; a few are special
+                if len(option.encode()) + 8 > reads:
+                    n = len(asking.asked_pair(task.asked(item), option, prepared.tokenizer)[1])
+                    if n > reads:
+                        raise UserError(
+                            f"task {task.name}: item {item.id}: an option has {n:,} tokens, the model "
+                            f"{prepared.model} reads {reads:,}",
+                            "shorten the option",
+                        )
+
+
+def warn_of_threads(prepared: Prepared) -> None:
+    cores = os.cpu_count() or 1
+    for asked in {ready.train.threads for stages in prepared.arms.values() for ready in stages}:
+        if asked > cores:
+            prepared.warn(f"train.threads is {asked}, this machine has {_counted(cores, 'core')}: {cores} are used")
 
 
 def warn_of_small_numbers(prepared: Prepared) -> None:

@@ -17,7 +17,7 @@ from contextune.augment.options import Augment, shorthand
 from contextune.contexts import NoContext
 from contextune.contexts.policy import PolicyOption
 from contextune.core.errors import UserError, nearest
-from contextune.core.options import Name, Options
+from contextune.core.options import Name, Options, Seed
 from contextune.core.yaml_files import apply, read_yaml
 from contextune.data.options import Source
 from contextune.evaluate.options import Compare, Evaluate
@@ -82,7 +82,7 @@ class Recipe(Options):
     model: Annotated[Model, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
     data: dict[Name, Source]
     arms: dict[Name, Arm]
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()

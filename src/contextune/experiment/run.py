@@ -20,13 +20,12 @@ from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import Damaged, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
-from contextune.train.callback import Training
 from contextune.train.options import AT_ONCE
 
 from . import augment_files, memory
 from .accounting import accounting
 from .model_card import card
-from .preflight import accounting_table, enough, reached, refuse_overlap, refuse_positions, warn_of_small_numbers
+from .preflight import accounting_table, enough, look_ahead, reached
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
@@ -115,11 +114,7 @@ def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepa
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
     enough(prepared)
-    refuse_overlap(prepared)
-    refuse_positions(prepared)
-    warn_of_small_numbers(prepared)
-    for callback in prepared.recipe.evaluate.callbacks.values():
-        callback.check(Training(prepared))
+    look_ahead(prepared)
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(accounting(prepared)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.core.asking import window
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
@@ -23,6 +24,8 @@ from .run_dir import fingerprint_of, model_of, writable
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
+SAMPLE = 40
+"""Tokens that a sample of the report has at most; half of what a model reads, where that is less."""
 
 
 def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
@@ -148,7 +151,8 @@ def _write(prepared: Prepared, path: str, prompts: Seq[str]) -> list[str]:
 
     model = open_for_scoring(prepared.recipe.model, path)
     with models.threads(prepared.recipe.train.threads, model.num_parameters()):
-        return generate(model, prepared.tokenizer, prompts, max_tokens=40, stop=())
+        most = max(1, min(SAMPLE, window(model, prepared.tokenizer) // 2))
+        return generate(model, prepared.tokenizer, prompts, max_tokens=most, stop=())
 
 
 def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options, name_in
+from contextune.core.options import LONGEST, Options, name_in
 
 from .key import URL
 
@@ -38,13 +38,15 @@ class Writer(Options):
     parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
         {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"
     )
-    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0)]] = Field(
+    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0, le=10**15)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
-    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0)]] = Field(
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
-    tokens: int = Field(8192, gt=0, description="local only: tokens computed at once at most; no effect on the texts")
+    tokens: int = Field(
+        8192, gt=0, le=LONGEST, description="local only: tokens computed at once at most; no effect on the texts"
+    )
 
     @model_validator(mode="after")
     def _one_engine(self) -> Writer:

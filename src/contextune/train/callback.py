@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema
 
 from contextune.core import registry
-from contextune.core.errors import nearest
+from contextune.core.errors import nearest, shown
 from contextune.core.files import write_text
-from contextune.core.options import MARK, Named
+from contextune.core.options import MARK, MOST, Named
 
 SCORES = "scores.json"
 """In a callback's folder, what is made anew at each look from all the other files."""
@@ -41,7 +41,9 @@ class Callback(Named):
     """Options of a callback; subclasses add fields, `check` and `bind`."""
 
     key: ClassVar[str] = "callback"
-    every: int = Field(50, gt=0, description="updates between two looks; also before the first and after the last")
+    every: int = Field(
+        50, gt=0, le=MOST, description="updates between two looks; also before the first and after the last"
+    )
 
     @abstractmethod
     def check(self, training: Training) -> None:
@@ -79,7 +81,9 @@ def _options(name: str, given: object) -> Callback:
         key = ".".join([name, *map(str, problem["loc"])])
         if problem["type"] == "extra_forbidden":
             raise ValueError(f"{key}: unknown key; {nearest(str(problem['loc'][-1]), kind.model_fields)}") from None
-        raise ValueError(f"{key}: {problem['msg'].removeprefix('Value error, ')}, found {problem['input']!r}") from None
+        raise ValueError(
+            f"{key}: {problem['msg'].removeprefix('Value error, ')}, found {shown(problem['input'])}"
+        ) from None
 
 
 def _plain(value: Mapping[str, Callback]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Item, Measure, Task
 from contextune.core.sequence import DrawKey, Record, Segment
 
 T = TypeVar("T")
 STOP = (".", "\n")
+MOST = 20
+"""How many times its largest named size a part of a world may have."""
 
 
 def draws(world: str, seed: int, *part: object) -> random.Random:
@@ -27,8 +29,9 @@ def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given
     for key, value in given.items():
         if key not in known[size]:
             raise UserError(f"world '{world}': unknown option '{key}'", nearest(key, ("seed", "size", *known[size])))
-        if type(value) is not int or value < 1:
-            raise UserError(f"world '{world}': {key} is {value!r}, expected a number from 1 up")
+        most = MOST * max(of[key] for of in known.values())
+        if type(value) is not int or not 1 <= value <= most:
+            raise UserError(f"world '{world}': {key} is {shown(value)}, expected a number from 1 up, {most} at most")
     return {**known[size], **given}
 
 
