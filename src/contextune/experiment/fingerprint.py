@@ -29,7 +29,7 @@ def changed(old: object, new: object, at: str = "") -> list[str]:
 
 def read(folder: Path) -> dict[str, Any]:
     """The parts of the stage that was begun in a folder."""
-    found: dict[str, Any] = json.loads((folder / FILE).read_text())
+    found: dict[str, Any] = json.loads((folder / FILE).read_text("utf-8"))
     return found
 
 

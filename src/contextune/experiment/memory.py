@@ -57,13 +57,13 @@ def name(arm: str, index: int) -> str:
 def read(out: Path) -> dict[str, int]:
     """What an earlier beginning of the run has chosen."""
     file = out / FILE
-    return {k: v["tokens"] for k, v in json.loads(file.read_text()).items()} if file.exists() else {}
+    return {k: v["tokens"] for k, v in json.loads(file.read_text("utf-8")).items()} if file.exists() else {}
 
 
 def write(prepared: Prepared, chosen: dict[str, Chosen]) -> None:
     """Keep the choice beside those of arms that are not in this call."""
     file = prepared.out / FILE
-    old: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    old: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     write_json(file, old | {k: {"tokens": c.tokens, "need": c.need} for k, c in chosen.items()})
 
 

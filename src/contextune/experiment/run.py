@@ -17,6 +17,7 @@ from rich.console import Console
 from contextune.core import registry
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import digest, write_json
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.callback import Training
@@ -29,7 +30,7 @@ from .preflight import accounting_table, enough, reached, refuse_overlap, refuse
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, kept, locked, model_of, writable
+from .run_dir import RESUMES, clear, kept, locked, model_of, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -63,7 +64,7 @@ def run(
     out = folder_of(recipe)
     quiet_libraries()
     writable(out)
-    with keeping(lambda: kept(out)), locked(out):
+    with refusals(out, RESUMES), keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)
@@ -159,7 +160,7 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     import yaml
 
     out = prepared.out
-    old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
+    old = json.loads((out / "run.json").read_text("utf-8")) if (out / "run.json").exists() else {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
     (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
     write_json(

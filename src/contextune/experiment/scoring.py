@@ -14,13 +14,14 @@ from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.items import Task
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from .prepare import Prepared
-from .run_dir import fingerprint_of, model_of, writable
+from .run_dir import fingerprint_of, locked, model_of, writable
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
@@ -100,7 +101,7 @@ def samples(prepared: Prepared) -> None:
     trained = [arm for arm, stages in prepared.arms.items() if stages]
     key = digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
     file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
-    if not prompts or (file.exists() and mark.exists() and mark.read_text() == key):
+    if not prompts or (file.exists() and mark.exists() and mark.read_text("utf-8") == key):
         return
     texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
     texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
@@ -109,7 +110,7 @@ def samples(prepared: Prepared) -> None:
         for i, (p, gold) in enumerate(prompts)
     ])  # fmt: skip
     mark.parent.mkdir(exist_ok=True)
-    mark.write_text(key)
+    mark.write_text(key, "utf-8")
 
 
 def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
@@ -161,7 +162,7 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
 
 def _index(folder: Path) -> dict[str, str]:
     file = folder / "index.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
 def evaluate_model(
@@ -170,12 +171,19 @@ def evaluate_model(
     """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files; with `chat` they are
     asked through the model's chat template.
     """
+    quiet_libraries()
+    writable(out)
+    with refusals(out), locked(out):
+        return _evaluate_model(model, tasks, out, limit, reporter, chat)
+
+
+def _evaluate_model(
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool
+) -> EvaluationResult:
     from contextune.evaluate.analysis.summary import summarise
     from contextune.evaluate.scoring.score import score
     from contextune.evaluate.tasks.load import load_task
 
-    quiet_libraries()
-    writable(out)
     path = models.resolve(Model(path=model), Path())
     models.check(path)
     tokenizer = models.load_tokenizer(path)
