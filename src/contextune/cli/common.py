@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,8 @@ def command_line() -> str:
     """What the user typed, for the report."""
     import shlex
 
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    typed = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return os.fsencode(typed).decode("utf-8", "backslashreplace")
 
 
 def reporter(quiet: bool = False) -> Reporter:
@@ -37,4 +39,6 @@ def reporter(quiet: bool = False) -> Reporter:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    """One JSON object; its characters are escaped where the output's encoding may lack them."""
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, indent=1, ensure_ascii=plain, default=str))

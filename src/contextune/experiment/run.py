@@ -18,6 +18,7 @@ from rich.console import Console
 from contextune.core import registry
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import Damaged, digest, read_sealed, write_json, write_sealed, write_text
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import AT_ONCE
@@ -29,7 +30,7 @@ from .preflight import accounting_table, enough, look_ahead, reached
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, kept, locked, stage_folder, writable
+from .run_dir import RESUMES, clear, kept, locked, stage_folder, writable
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -63,7 +64,7 @@ def run(
     out = folder_of(recipe)
     quiet_libraries()
     writable(out)
-    with keeping(lambda: kept(out)), locked(out):
+    with refusals(out, RESUMES), keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)

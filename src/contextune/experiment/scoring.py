@@ -14,13 +14,14 @@ from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.items import Task
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter, keeping, say_once
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from .prepare import Prepared
-from .run_dir import fingerprint_of, model_of, writable
+from .run_dir import fingerprint_of, locked, model_of, writable
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
@@ -185,12 +186,19 @@ def evaluate_model(
     """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files; with `chat` they are
     asked through the model's chat template.
     """
+    quiet_libraries()
+    writable(out)
+    with refusals(out), locked(out):
+        return _evaluate_model(model, tasks, out, limit, reporter, chat)
+
+
+def _evaluate_model(
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool
+) -> EvaluationResult:
     from contextune.evaluate.analysis.summary import summarise
     from contextune.evaluate.scoring.score import score
     from contextune.evaluate.tasks.load import load_task
 
-    quiet_libraries()
-    writable(out)
     path = models.resolve(Model(path=model), Path())
     models.check(path)
     tokenizer = models.load_tokenizer(path)

@@ -12,6 +12,7 @@ from typing import Any
 from contextune.core import memory
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
@@ -20,7 +21,7 @@ from . import fingerprint, longer
 from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .prepare.data import DATE
-from .run_dir import fingerprint_of, stage_folder
+from .run_dir import RESUMES, fingerprint_of, stage_folder
 from .workers import Workers, advance
 
 PAUSE = 0.2
@@ -98,19 +99,16 @@ def _train(
 
     if prepared.parameters >= SMALL:
         memory.steady()
-    try:
-        stage.run(job, progress)
-    except (MemoryError, RuntimeError) as e:
-        if not memory.exhausted(e):
-            raise
-        raise UserError(
-            f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
-            "free some memory, or give train.tokens=N, smaller; the same command resumes",
-        ) from e
-    except OSError as e:
-        raise UserError(
-            f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command resumes"
-        ) from e
+    with refusals(folder, RESUMES):
+        try:
+            stage.run(job, progress)
+        except (MemoryError, RuntimeError) as e:
+            if not memory.exhausted(e):
+                raise
+            raise UserError(
+                f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
+                f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
+            ) from e
 
 
 def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:
