@@ -135,7 +135,7 @@ def test_nothing_to_resample():
     assert found.interval(0.95) is None
     only_seeds = bootstrap({("a", "t"): [share([1.0]), share([0.0])]}, {"t": 1}, 2)["a", "t"]
     low, high = only_seeds.interval(0.95)
-    assert low < -5 and high > 5, "two seeds tell next to nothing"
+    assert high - low > 10, "two seeds tell next to nothing"
     cells = {("a", "t"): [share([1.0]), share([0.0])], ("b", "t"): [share([0.5])]}
     bounded = bootstrap(cells, {"t": 1}, 2, bounds={"t": (0.0, 1.0)})
     assert bounded["a", "t"].interval(0.95) == [0.0, 1.0]
