@@ -34,6 +34,13 @@ class Compare(Options):
     )
     tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
     resamples: int = Field(2000, ge=100, le=100_000)
+    seed_sd: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="standard deviation of an arm's score between seeds, known from elsewhere: it takes the place of "
+        "what the seeds show, and with fewer than three a winner can be called clear",
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     published: str | None = Field(None, description="a paper's figures to show beside these, e.g. cft-medical-7b")
 

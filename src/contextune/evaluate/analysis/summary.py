@@ -88,7 +88,7 @@ def summarise(
     run = _Run(Path(folder), arms, untrained)
     deciding = _deciding(run, compare.tasks)
     first = next((a for a in arms if a not in run.untrained), next(iter(arms)))
-    cells = _bootstrap(run, list(arms), compare.resamples)
+    cells = _bootstrap(run, list(arms), compare.resamples, compare.seed_sd)
     scores = {arm: mean([cells[arm, t] for t in deciding]) for arm in arms} if deciding else {}
     tasks = {task: _task(run, task) for task in run.tasks}
     baseline = compare.baseline if compare.baseline is not None and compare.baseline in arms else first
@@ -100,6 +100,7 @@ def summarise(
         compare.confidence,
         untrained=run.untrained,
         seeds=len(run.seeds),
+        stated=compare.seed_sd is not None,
         items=sum(tasks[t]["n"] for t in deciding),
         floor=_floor([tasks[t] for t in deciding]),
         notes=_said(found, deciding, len(arms)),
@@ -149,14 +150,20 @@ def _deciding(run: _Run, wanted: tuple[str, ...]) -> list[str]:
     return chosen
 
 
-def _bootstrap(run: _Run, arms: list[str], resamples: int) -> dict[tuple[str, str], Estimate]:
+def _bootstrap(
+    run: _Run, arms: list[str], resamples: int, seed_sd: float | None = None
+) -> dict[tuple[str, str], Estimate]:
     cells = {
         (arm, task): [metrics.find(file.about["metric"]).of(file.columns) for file in run.of(arm, task)]
         for arm in arms
         for task in run.tasks
     }
     items = {task: len(file.columns["item"]) for task, file in run.tasks.items()}
-    return bootstrap(cells, items, len(run.seeds), resamples)
+    clusters = {task: file.columns["cluster"] for task, file in run.tasks.items()}
+    about = {task: metrics.find(file.about["metric"]) for task, file in run.tasks.items()}
+    stated = {(a, t): seed_sd for a, t in cells if seed_sd and a not in run.untrained and about[t].higher_is_better}
+    bounds = {task: metric.bounds for task, metric in about.items()}
+    return bootstrap(cells, items, len(run.seeds), resamples, clusters=clusters, seed_sd=stated, bounds=bounds)
 
 
 def _task(run: _Run, task: str) -> dict[str, Any]:

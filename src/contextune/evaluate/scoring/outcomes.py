@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("arm", "seed", "task", "item", "measure", "kind", "prompt_hash", "gold", "predicted", "correct"),
-    *("options", "sums", "tokens", "bytes", "output", "fields"),
+    *("options", "sums", "tokens", "bytes", "output", "fields", "cluster"),
 )
 KEY = b"contextune"
 """Of the schema's metadata: JSON about the task."""
@@ -31,7 +31,7 @@ def schema() -> pa.Schema:
     import pyarrow as pa
 
     kinds = {
-        pa.string(): "arm task item measure kind prompt_hash gold predicted output fields",
+        pa.string(): "arm task item measure kind prompt_hash gold predicted output fields cluster",
         pa.int64(): "seed",
         pa.float64(): "correct",
         pa.list_(pa.string()): "options",
@@ -58,6 +58,7 @@ def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.T
     common = {"arm": arm, "seed": seed, "task": task.name, "measure": task.measure, "kind": task.kind}
     full = [
         {**empty, **lists, **common, "item": item.id, "prompt_hash": prompt_hash(item.prompt)}
+        | {"cluster": prompt_hash(item.resampled_with)}
         | {k: v for k, v in row.items() if k not in ("cut", "notes")}
         | {"fields": _fields(item, row.get("cut", 0), row.get("notes", {}))}
         for item, row in zip(task.items, rows, strict=True)

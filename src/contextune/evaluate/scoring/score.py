@@ -65,7 +65,10 @@ def _as_read(task: Task, tokenizer: Tokenizer) -> Task:
         return task
     asked = [task.asked(item) for item in task.items]
     texts = [a if isinstance(a, str) else chat_text(a, tokenizer) for a in asked]
-    return replace(task, items=tuple(replace(i, prompt=t) for i, t in zip(task.items, texts, strict=True)))
+    return replace(
+        task,
+        items=tuple(replace(i, prompt=t, cluster=i.resampled_with) for i, t in zip(task.items, texts, strict=True)),
+    )
 
 
 def _reporter(progress: ScoreProgress | None, task: Task) -> Callable[[int], None]:

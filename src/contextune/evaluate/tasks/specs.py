@@ -89,6 +89,11 @@ class Spec(Options):
     local: str = Field("", description="which file to take where path is a folder: a glob; {split} is the split")
     columns: dict[str, str] = Field({}, description="our name: your column")
     id: str = Field("", description="template of an item's id; default: its number")
+    cluster: str = Field(
+        "",
+        description="template: the fact that a row asks about; items of one cluster, in whatever tasks, are resampled "
+        "together; default: a row's prompt and answer",
+    )
     description: str = Field("", description="text before everything else")
     prompt: str = Field("", description="template of the question")
     options: tuple[str, ...] | str = Field(
