@@ -38,5 +38,7 @@ def build_world(name: str, **options: Any) -> World:
         raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None
     except ValueError as e:  # more of something than there is
         sizes = ", ".join(f"{k}: {v}" for k, v in options.items())
-        raise UserError(f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small") from None
+        raise UserError(
+            f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small"
+        ) from None
     return made
