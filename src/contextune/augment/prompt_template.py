@@ -111,17 +111,10 @@ def fill(template: str, **values: Any) -> str:
 
 
 def _checked(template: str) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        for name in sorted(jinja.variables(template) - {*KNOWN}):
-            raise Problem(f"unknown variable '{name}' in the prompt", nearest(name, KNOWN))
-        shown = (Demonstration(text="x", made=("x",)),)
-        fill(template, **{**dict.fromkeys(KNOWN, "x"), "demonstrations": shown})
-    except TemplateError as e:
-        raise Problem(f"not a jinja2 template ({e})", "check that every brace is closed") from None
-    except (TypeError, ArithmeticError, LookupError) as e:
-        raise Problem(f"the prompt fails on a text ({e})") from None
+    for name in sorted(jinja.names(template) - {*KNOWN}):
+        raise Problem(f"unknown variable '{name}' in the prompt", nearest(name, KNOWN))
+    shown = (Demonstration(text="x", made=("x",)),)
+    jinja.attempt(template, {**dict.fromkeys(KNOWN, "x"), "demonstrations": shown}, "prompt")
     return template
 
 
