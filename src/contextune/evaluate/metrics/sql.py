@@ -1,8 +1,9 @@
 """SQL answers judged by what they return from a database file: execution accuracy.
 
-A query may read one file and nothing else. A process of its own answers it (`sqlite_child`), which is ended when the time
-is up, and what it may hold and return is bounded. Results are compared as multisets of rows, in order only where the gold
-query orders them at its top level. Whatever fails is wrong, and the reason is kept; so is an answer without a query.
+A query may read one file and nothing else. A process of its own answers it (`sqlite_child`), which is ended when the
+time is up, and what it may hold and return is bounded. Results are compared as multisets of rows, in order only where
+the gold query orders them at its top level. Whatever fails is wrong, and the reason is kept; so is an answer without a
+query.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class _Child:
     @staticmethod
     def _exchange(process: subprocess.Popen[bytes], request: bytes) -> sqlite_child.Result | None:
         """The answer to a request; None where the process has ended."""
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(request)
             process.stdin.flush()
