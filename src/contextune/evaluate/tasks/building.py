@@ -277,8 +277,8 @@ def _refuse_ungradable(spec: Spec, items: tuple[Item, ...], where: str) -> None:
         empty = [item.id for item in items if not sql.refuse_gold(Path(item.fields["database"]), item, where)]
         if empty:
             say_once(
-                f"{where}: {len(empty)} of {len(items)} gold queries return no row, e.g. item {empty[0]}: any query that "
-                "returns none is right there"
+                f"{where}: {len(empty)} of {len(items)} gold queries return no row, e.g. item {empty[0]}: any query "
+                "that returns none is right there"
             )
     if spec.metric == "number_match":
         for item in items:
