@@ -17,6 +17,8 @@ RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_def
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Keys of the recipe, e.g. train.lr=1e-4", metavar="[KEY=VALUE]...")
 ]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
+MOST = 1_000_000_000
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="This arm only (may be repeated).")]
 

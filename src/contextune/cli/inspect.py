@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Arms, Json, Overrides, RecipeFile, print_json
+from .common import MOST, Arms, Json, Overrides, RecipeFile, print_json
 
 if TYPE_CHECKING:
     from contextune.experiment.prepare import Prepared
@@ -20,9 +20,9 @@ def add_to(app: typer.Typer) -> None:
         file: RecipeFile,
         overrides: Overrides = None,
         arm: Arms = None,
-        row: Annotated[int, typer.Option(min=0, help="First record shown.")] = 0,
-        rows: Annotated[int, typer.Option(min=1, help="How many records.")] = 1,
-        epochs: Annotated[int, typer.Option(min=1, help="How many epochs, side by side.")] = 2,
+        row: Annotated[int, typer.Option(min=0, max=MOST, help="First record shown.")] = 0,
+        rows: Annotated[int, typer.Option(min=1, max=10_000, help="How many records.")] = 1,
+        epochs: Annotated[int, typer.Option(min=1, max=100, help="How many epochs, side by side.")] = 2,
         ids: Annotated[bool, typer.Option("--ids", help="Also a table of ids, labels and positions.")] = False,
         html: Annotated[bool, typer.Option("--html", help="Write preview.html into the run's folder.")] = False,
         as_json: Json = False,

@@ -9,10 +9,10 @@ import typer
 
 from contextune.core.errors import UserError
 
-from .common import Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
+from .common import MOST, Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
 
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Trainings side by side; 0: one a core for small models.")
+    int, typer.Option("--workers", min=0, max=512, help="Trainings side by side; 0: one a core for small models.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run left in the folder.")]
 
@@ -49,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         task: Annotated[
             list[str], typer.Option("--task", help="Built-in name, name=PATH to local data, or a task file.")
         ],
-        limit: Annotated[int | None, typer.Option(min=1, help="The first N items of each task.")] = None,
+        limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items of each task.")] = None,
         out: Annotated[Path, typer.Option(help="Folder for the outcomes.")] = Path("runs/evaluate"),
         chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
         as_json: Json = False,

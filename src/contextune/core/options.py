@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import UserError
+from .errors import UserError, shown
 from .registry import Registry
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -30,7 +30,8 @@ MOST = 1_000_000_000
 """Rows, updates or tokens: no option counts further."""
 LONGEST = 16_777_216
 """Tokens of a sequence, or computed at once."""
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 """What numpy and scikit-learn take for a seed, too."""
 
 
@@ -155,6 +156,13 @@ def parse_named(value: object, registry: Registry, key: str) -> Any:
         raise ValueError(f"{article} {registry.what} is a name or a mapping with the key '{key}'")
     rest = {k: v for k, v in value.items() if k != key}
     return registry.find(str(value[key])).model_validate(rest)
+
+
+def whole(value: Any, what: str, least: int = 0, most: int = MOST) -> int:
+    """The value where it is a whole number in these bounds. Raises UserError that names `what`."""
+    if type(value) is not int or not least <= value <= most:
+        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}")
+    return value
 
 
 T = TypeVar("T")

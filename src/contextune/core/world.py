@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import registry
-from .errors import UserError, shown
+from .errors import UserError
 from .items import Task
+from .options import LARGEST_SEED, whole
 from .sequence import Record
 
 
@@ -29,14 +30,14 @@ class World:
 def build_world(name: str, **options: Any) -> World:
     """The world of a name; UserError where the name or an option is unknown, or what it asks for cannot be."""
     builder = registry.worlds.find(name)
-    seed = options.get("seed", 0)
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise UserError(f"world '{name}': seed is {shown(seed)}, expected a whole number from 0 to {2**32 - 1}")
+    whole(options.get("seed", 0), f"world '{name}': seed", 0, LARGEST_SEED)
     try:
         made: World = builder(**options)
     except TypeError as e:
         raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None
     except ValueError as e:  # more of something than there is
         sizes = ", ".join(f"{k}: {v}" for k, v in options.items())
-        raise UserError(f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small") from None
+        raise UserError(
+            f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small"
+        ) from None
     return made

@@ -29,7 +29,7 @@ class Source(Options):
         "{{ prompt }}\n", description="pairs only: jinja2 text of the context, from the row's columns"
     )
     separator: str = Field("", description="pairs only: text put before the completion; it is trained on")
-    chunk: Annotated[int, Field(le=LONGEST)] | Literal["auto", "none"] = Field(
+    chunk: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto", "none"] = Field(
         "auto", description="text only: tokens a chunk at most; auto: what max_length leaves beside the longest context"
     )
     control_tokens: Literal["text", "keep"] = Field(

@@ -10,6 +10,7 @@ from typing import Any
 
 from contextune import models
 from contextune.core.errors import UserError
+from contextune.core.options import parse_options, whole
 from contextune.core.sequence import Tokenizer
 from contextune.evaluate.analysis.summary import summarise
 from contextune.evaluate.options import Compare
@@ -56,6 +57,9 @@ def score(
     """
     from contextune.evaluate.scoring.score import score as score_tasks  # imports torch
 
+    for name, value in {"tokens": tokens, **({} if limit is None else {"limit": limit})}.items():
+        whole(value, f"score: {name}", 1)
+    compare = parse_options(lambda: Compare(resamples=resamples), "score")
     specs = [tasks] if isinstance(tasks, str | Mapping) else tasks
     found = [t for spec in specs for t in load_task(spec, Path(base), limit, tokenizer)]
     if not found:
@@ -65,5 +69,5 @@ def score(
     with tempfile.TemporaryDirectory() as folder:
         for name, table in tables.items():
             outcomes.write(Path(folder) / outcomes.file_name("model", 0, name), table)
-        results = summarise(Path(folder), Compare(resamples=resamples), {"model": ""}, "model")
+        results = summarise(Path(folder), compare, {"model": ""}, "model")
     return {"tasks": results["arms"]["model"]["tasks"], "outcomes": tables}

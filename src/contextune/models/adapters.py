@@ -41,11 +41,13 @@ def check_adapter(adapter: Adapter | None, model: Any = None) -> list[str]:
 
 def _refuse_rank(model: Any, adapter: Adapter, targets: str | list[str]) -> None:
     """UserError for a rank beyond both sides of every layer that is adapted: memory for nothing."""
+    import torch
+
     head = model.get_output_embeddings()
     sides = [
         max(module.weight.shape)
         for name, module in model.named_modules()
-        if getattr(getattr(module, "weight", None), "ndim", 0) == 2 and module is not head
+        if isinstance(module, torch.nn.Linear) and module is not head
         if isinstance(targets, str) or any(_fits(target, name) for target in targets)
     ]
     if sides and adapter.rank > max(sides):

@@ -24,8 +24,8 @@ def add_mixture(lab: typer.Typer) -> None:
     @lab.command(epilog="contextune lab mixture --out runs/mixture")
     def mixture(
         out: Annotated[Path | None, typer.Option(help="Folder for mixture.svg and mixture.json.")] = None,
-        seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 3,
-        steps: Annotated[int, typer.Option(min=1, help="Updates of each run.")] = 15_000,
+        seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each strategy.")] = 3,
+        steps: Annotated[int, typer.Option(min=1, max=10_000_000, help="Updates of each run.")] = 15_000,
         as_json: Json = False,
     ) -> None:
         """Train the two-layer model that mixes context and weights, on each way of choosing contexts."""
@@ -57,8 +57,10 @@ def add_gradients(lab: typer.Typer) -> None:
         file: RecipeFile,
         overrides: Overrides = None,
         arm: Arms = None,
-        items: Annotated[int, typer.Option(min=2, help="Records, and items of each task at most.")] = 64,
-        blocks: Annotated[int, typer.Option(min=2, help="Gradients that the records are parted into at most.")] = 32,
+        items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Records, and items of each task at most.")] = 64,
+        blocks: Annotated[
+            int, typer.Option(min=2, max=10_000, help="Gradients that the records are parted into at most.")
+        ] = 32,
         how: Annotated[
             Literal["auto", "exact", "sketch"],
             typer.Option(help="Whole gradients, or seeded random projections; auto: whole below 50 M parameters."),

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
         name: Annotated[str | None, typer.Argument(help="A study, or 'all'; default: list them.")] = None,
         model: Annotated[str, typer.Option(help="'pocket', a model folder, or a hub id.")] = "pocket",
         scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
-        seeds: Annotated[int, typer.Option(min=1, help="How many; at least 5 for a claim.")] = 5,
+        seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many; at least 5 for a claim.")] = 5,
         out: Annotated[Path | None, typer.Option(help="Folder; default: runs/reproduce/NAME.")] = None,
         option: Annotated[
             list[str] | None, typer.Option("--set", help="A study's own option, KEY=VALUE; for all: STUDY.KEY=VALUE.")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Task
+from contextune.core.options import parse_options
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
 from contextune.core.yaml_files import read_yaml
@@ -208,19 +209,20 @@ def _label(spec: Mapping[str, Any]) -> str:
 
 
 def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
-    unknown = set(spec) - {"world", "options", "tasks", "limit"}
+    world = str(spec["world"])
+    unknown = set(spec) - set(specs.WorldSpec.model_fields)
     if unknown:
         raise UserError(
-            f"world '{spec['world']}': unknown key '{min(unknown)}'",
-            nearest(min(unknown), ("options", "tasks", "limit")),
+            f"world '{world}': unknown key '{min(unknown)}'", nearest(min(unknown), ("options", "tasks", "limit"))
         )
-    found = build_world(str(spec["world"]), **(spec.get("options") or {})).tasks
-    wanted = spec.get("tasks") or list(found)
+    given = {k: v for k, v in spec.items() if v is not None}
+    asked = parse_options(lambda: specs.WorldSpec.model_validate({**given, "world": world}), f"world '{world}'")
+    found = build_world(world, **asked.options).tasks
+    wanted = asked.tasks or list(found)
     for name in wanted:
         if name not in found:
-            raise UserError(f"world '{spec['world']}': no task '{name}'", nearest(name, found))
-    cut = min((n for n in (limit, spec.get("limit")) if n is not None), default=None)
-    world = str(spec["world"])
+            raise UserError(f"world '{world}': no task '{name}'", nearest(name, found))
+    cut = min((n for n in (limit, asked.limit) if n is not None), default=None)
     return [replace(found[n], items=found[n].items[:cut], fields={**found[n].fields, "world": world}) for n in wanted]
 
 

@@ -209,6 +209,15 @@ class Spec(Options):
         return Source(path=path, format=self.format)
 
 
+class WorldSpec(Options):
+    """Tasks of a world."""
+
+    world: str
+    options: dict[str, Any] = Field({})
+    tasks: tuple[str, ...] = ()
+    limit: int | None = Field(None, gt=0, le=MOST)
+
+
 _GROUPS: dict[str, type[Options]] = {"fewshot": Fewshot, "graded": Graded, "pool": PoolSpec, "chat": Chat}
 
 
