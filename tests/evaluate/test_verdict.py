@@ -14,7 +14,9 @@ NINE = [f"arm-{i}" for i in range(9)]
 
 def reach(scores, seeds=5, baseline=None, untrained=(), **more):
     first = next(iter(scores))
-    return verdict.reach(scores, baseline or first, 0.95, untrained=untrained, seeds=seeds, items=40, floor=None, **more)
+    return verdict.reach(
+        scores, baseline or first, 0.95, untrained=untrained, seeds=seeds, items=40, floor=None, **more
+    )
 
 
 def normal(values, sd=0.01, n=20000):

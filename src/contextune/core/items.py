@@ -41,6 +41,8 @@ class Item:
     fields: Mapping[str, Any] = field(default_factory=dict)
     turns: Turns = ()
     """Of a chat task: what precedes the user's turn, which is `prompt`."""
+    alone: str | None = None
+    """The prompt without its context, where it has one; asked too, to see what an answer owes to the context."""
     cluster: str = ""
     """The fact that it asks about: items of one cluster, in whatever tasks, are resampled together."""
 

@@ -22,6 +22,9 @@ class Evaluate(Options):
     perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
     limit: int | None = Field(None, gt=0, le=MOST, description="the first N items of each task")
     tokens: int = Field(4096, gt=0, le=LONGEST, description="tokens computed at once at most")
+    without_context: bool = Field(
+        True, description="ask tasks that have contexts again without them: what a model scores that does not read them"
+    )
     samples: int = Field(4, ge=0, le=1000, description="texts generated before and after, shown in the report")
     callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains: probes, gradients")
 

@@ -25,6 +25,7 @@ from contextune.train.options import AT_ONCE
 
 from . import augment_files, memory
 from .accounting import accounting
+from .measures_table import measures_table
 from .model_card import card
 from .preflight import accounting_table, enough, look_ahead, reached
 from .prepare import Prepared, prepare
@@ -143,6 +144,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     record(prepared, command, "done")
     page = registry.reports.find("html")(prepared.out, command)
     if results:
+        reporter.show(measures_table(results))
         reporter.say(results["verdict"]["sentence"], "bold")
     reporter.say(f"report: {page}")
     return results

@@ -161,7 +161,10 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
 
     with models.threads(prepared.recipe.train.threads, model.num_parameters()):
         tokens = prepared.recipe.evaluate.tokens
-        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens)[task.name]
+        alone = prepared.recipe.evaluate.without_context
+        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens, without_context=alone)[
+            task.name
+        ]
 
 
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
@@ -169,6 +172,9 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     how: list[Any] = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
     how += [[i.turns for i in task.items]] if task.chat else []
     how += [task.fields["command"]] if "command" in task.fields else []
+    if prepared.recipe.evaluate.without_context and any(i.alone is not None for i in task.items):
+        how += [[i.alone for i in task.items]]
+    how += [[i.resampled_with for i in task.items]]
     return digest([folder_key(prepared, arm, seed), items, how])
 
 
@@ -223,4 +229,5 @@ def _evaluate_model(
             line.advance("evaluating", task.name)
     results = summarise(out, Compare(), {"model": model}, Path(path).name)
     write_json(out / "results.json", results)
-    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "folder": str(out)}
+    floors = results["floors"]["tasks"]
+    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "floors": floors, "folder": str(out)}

@@ -57,6 +57,7 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
     sums = tables.totals(run.accounting, look)
     return {
         "title": run.name,
+        "floors_told": tasks.told() if results.get("floors") else "",
         "run": run,
         "looks": look,
         "verdict": verdict.verdict(run),
@@ -67,7 +68,7 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "deciding": tasks.deciding(run),
         "arms": figures.bars(ranked, tasks.references(results)) if scores else None,
         "differences": tasks.differences(scores, look),
-        "measures": tasks.measures(scores, look),
+        "measures": tasks.measures(results, look),
         "overview": tables.overview(run, look) if scores else None,
         "tasks": tasks.cards(run, look),
         "published": published.beside(run, look),

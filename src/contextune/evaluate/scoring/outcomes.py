@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError, first_line
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("arm", "seed", "task", "item", "measure", "kind", "prompt_hash", "gold", "predicted", "correct"),
-    *("options", "sums", "tokens", "bytes", "output", "fields", "cluster"),
+    *("options", "sums", "tokens", "bytes", "output", "fields", "cluster", "deaf"),
 )
 KEY = b"contextune"
 """Of the schema's metadata: JSON about the task."""
@@ -27,13 +28,17 @@ SUM = "sum"
 
 
 def schema() -> pa.Schema:
-    """Columns and types, in order. Null: `correct`, `gold` and `predicted` of perplexity, `output` unless generated."""
+    """Columns and types, in order.
+
+    Null: `correct`, `gold` and `predicted` of perplexity, `output` unless generated, and `deaf` (`correct` of the
+    answer to the prompt without its context) where there is no context.
+    """
     import pyarrow as pa
 
     kinds = {
         pa.string(): "arm task item measure kind prompt_hash gold predicted output fields cluster",
         pa.int64(): "seed",
-        pa.float64(): "correct",
+        pa.float64(): "correct deaf",
         pa.list_(pa.string()): "options",
         pa.list_(pa.float64()): "sums",
         pa.list_(pa.int64()): "tokens bytes",
@@ -46,14 +51,17 @@ def prompt_hash(prompt: str) -> str:
     return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
 
 
-def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.Table:
+def table(
+    task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int, floors: Mapping[str, float] = MappingProxyType({})
+) -> pa.Table:
     """The outcomes of a task: `rows` hold what was found for each item, in order; the rest is the task's.
 
-    A row's `cut`, the tokens that a prompt lost for its length, goes into the item's `fields`, and so do its `notes`.
+    `floors` are what the task gives to who has learned nothing (floors.py). A row's `cut`, the tokens that a prompt
+    lost for its length, goes into the item's `fields`, and so do its `notes`.
     """
     import pyarrow as pa
 
-    empty = {"gold": None, "predicted": None, "correct": None, "output": None}
+    empty = {"gold": None, "predicted": None, "correct": None, "output": None, "deaf": None}
     lists: dict[str, list[Any]] = {"options": [], "sums": [], "tokens": [], "bytes": []}
     common = {"arm": arm, "seed": seed, "task": task.name, "measure": task.measure, "kind": task.kind}
     full = [
@@ -65,7 +73,7 @@ def table(task: Task, rows: Seq[Mapping[str, Any]], arm: str, seed: int) -> pa.T
     ]
     about = {k: getattr(task, k) for k in ("name", "kind", "metric", "measure", "chance", "about")}
     first = task.items[0].prompt if task.items else ""
-    about |= {"prompt": first, "prompt_hash": prompt_hash(first)}
+    about |= {"prompt": first, "prompt_hash": prompt_hash(first), "floors": dict(floors)}
     return pa.Table.from_pylist(full, schema=schema().with_metadata({KEY: json.dumps(about).encode()}))
 
 

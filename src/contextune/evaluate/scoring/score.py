@@ -17,6 +17,7 @@ from contextune.models.likelihood import TOKENS
 from .. import metrics
 from . import outcomes
 from .choice import score_choices
+from .floors import floors
 from .generate import fitted, generate
 from .grading import grade
 from .perplexity import score_texts
@@ -39,10 +40,12 @@ def score(
     seed: int,
     tokens: int = TOKENS,
     progress: ScoreProgress | None = None,
+    without_context: bool = True,
 ) -> dict[str, pa.Table]:
     """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.
 
-    `tokens` bounds what is computed at once and has no effect on the result.
+    `tokens` bounds what is computed at once and has no effect on the result. `without_context`: items that have a
+    context are asked again without it (column `deaf`).
     """
     found: dict[str, pa.Table] = {}
     for task in tasks:
@@ -55,8 +58,20 @@ def score(
         cut = sum(row.get("cut", 0) > 0 for row in rows)
         if cut:
             _log.warning("%s: %d of %d prompts are too long and lost their beginning", task.name, cut, len(rows))
-        found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed)
+        if without_context:
+            deaf = _deaf(model, tokenizer, task, tokens)
+            rows = [{**row, "deaf": deaf.get(item.id)} for row, item in zip(rows, task.items, strict=True)]
+        found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed, floors(task))
     return found
+
+
+def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: int) -> dict[str, float | None]:
+    """By item: what the answer is worth that the prompt without its context gives. Nothing of perplexity."""
+    items = tuple(replace(i, prompt=i.alone) for i in task.items if i.alone is not None)
+    if not items or task.kind == "perplexity":
+        return {}
+    rows = _ASK[task.kind](model, tokenizer, replace(task, items=items), tokens, lambda done: None)
+    return {item.id: row["correct"] for item, row in zip(items, rows, strict=True)}
 
 
 def _as_read(task: Task, tokenizer: Tokenizer) -> Task:

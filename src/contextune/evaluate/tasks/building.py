@@ -248,7 +248,7 @@ def _item(spec: Spec, question: _Question, shots: Iterable[_Question], where: st
         return Item(question.id, prompt, answer, question.options, question.fields, cluster=question.cluster)
     turns, prompt = _conversation(spec, spec.chat, chosen, question)
     options = tuple(o.lstrip() for o in question.options)
-    return Item(question.id, prompt, answer, options, question.fields, turns, question.cluster)
+    return Item(question.id, prompt, answer, options, question.fields, turns, cluster=question.cluster)
 
 
 def _conversation(spec: Spec, chat: Chat, shots: list[_Question], question: _Question) -> tuple[Turns, str]:

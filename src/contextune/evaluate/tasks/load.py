@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest
-from contextune.core.items import Task
+from contextune.core.items import Item, Task
 from contextune.core.options import parse_options
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
@@ -223,7 +223,18 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
         if name not in found:
             raise UserError(f"world '{world}': no task '{name}'", nearest(name, found))
     cut = min((n for n in (limit, asked.limit) if n is not None), default=None)
-    return [replace(found[n], items=found[n].items[:cut], fields={**found[n].fields, "world": world}) for n in wanted]
+    return [
+        replace(
+            found[n], items=tuple(map(_asked_alone, found[n].items[:cut])), fields={**found[n].fields, "world": world}
+        )
+        for n in wanted
+    ]
+
+
+def _asked_alone(item: Item) -> Item:
+    """A world's contexts are the lines before the last one."""
+    context, _, alone = item.prompt.rpartition("\n")
+    return replace(item, alone=alone) if context else item
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:
