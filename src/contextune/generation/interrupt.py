@@ -1,4 +1,4 @@
-"""Ctrl-C while requests are under way: the first one is noted, so that what has arrived is kept; the second one ends."""
+"""Ctrl-C while requests are under way: the first is noted, so that what has arrived is kept; the second ends."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ class Writer(Options):
     name: str | None = Field(None, min_length=1, description="server only: the model's name there")
     api: Literal["chat", "completions"] = Field("chat", description="server only: which endpoint is asked")
     concurrency: int = Field(8, gt=0, le=512, description="server only: requests under way at once")
-    retries: int = Field(6, ge=0, le=100, description="server only: of a request that met 429, 5xx, a time-out, a lost line")
+    retries: int = Field(
+        6, ge=0, le=100, description="server only: of a request that met 429, 5xx, a time-out, a lost line"
+    )
     timeout: float = Field(120.0, gt=0, le=86400, description="server only: seconds for one answer, to its last byte")
     parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
         {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"

@@ -40,7 +40,9 @@ def http_client(url: str) -> Any:
 
     name = proxy_of(url)
     try:
-        inner = _transport(_url(os.environ[name]) if name else None, here=is_loopback(url))
+        inner = _transport(
+            _url(os.environ[name]) if name else None, ssl.create_default_context() if is_loopback(url) else True
+        )
     except Exception as e:  # a proxy of any scheme, or the certificates
         if name and (why := _unusable(os.environ[name])):
             raise UserError(
@@ -57,11 +59,10 @@ def http_client(url: str) -> Any:
     )
 
 
-def _transport(proxy: str | None, here: bool = False) -> Any:
+def _transport(proxy: str | None, verify: ssl.SSLContext | bool = True) -> Any:
     import httpx2
     import openai
 
-    verify = ssl.create_default_context() if here else True  # whatever the environment says of certificates
     return httpx2.AsyncHTTPTransport(verify, proxy=proxy, limits=openai.DEFAULT_CONNECTION_LIMITS)
 
 

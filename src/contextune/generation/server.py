@@ -66,7 +66,7 @@ class Server:
     ) -> None:
         self._connection = Connection(url, name, api, retries, timeout, dict(parameters or {}))
         self.url, self.name, self.api = self._connection.url, name, api
-        self.concurrency = concurrency
+        self.concurrency, self.retries, self.timeout = concurrency, retries, timeout
         self.budget, self.prices = Budget(max_requests, max_tokens_total), prices
         self.tokenizer, self.say = tokenizer, say
         self.parameters = dict(parameters or {})

@@ -101,4 +101,4 @@ async def _end() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)  # type: ignore[arg-type]
+    await asyncio.gather(*tasks, return_exceptions=True)
