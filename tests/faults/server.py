@@ -3,7 +3,7 @@
 A request is a line of JSON. `start`: folder, arguments, and for the child alone: environment (null removes), limits
 {RLIMIT: value}, user (a number), closed (streams), stdout (a file; "gone": a pipe that nobody reads), encoding, clock (a
 seed: time.time jumps by days), fault ({nth, errno, under}: from the n-th opening of a file under `under` for writing on
-all fail), gone (the working directory is removed first).
+all fail), gone (the working directory is removed first), before (module:function and its arguments, called first).
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ MODULES = (
     "contextune.experiment.estimate", "sklearn.metrics", "peft", "matplotlib", "psutil",
 )  # fmt: skip
 
-LIGHT = ("contextune.cli.recipes", "contextune.prompts.sets", "contextune.experiment.recipe", "typer.rich_utils", "rich.table")
+LIGHT = (
+    "contextune.cli.recipes",
+    "contextune.prompts.sets",
+    "contextune.experiment.recipe",
+    "typer.rich_utils",
+    "rich.table",
+)
 
 
 def start(request: dict) -> int:
@@ -51,7 +57,7 @@ def start(request: dict) -> int:
 
 def prepare(
     folder, arguments, environment=(), limits=(), user=None, closed=(), stdout=None, encoding="", clock=None, fault=None,
-    gone=False,
+    gone=False, before=None,
 ) -> None:  # fmt: skip
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
@@ -69,6 +75,9 @@ def prepare(
     if encoding:
         sys.stdout = open(1, "w", encoding=encoding, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if before is not None:
+        module, _, function = before[0].partition(":")
+        getattr(importlib.import_module(module), function)(*before[1:])
     if clock is not None:
         jump(random.Random(clock))
     if fault is not None:

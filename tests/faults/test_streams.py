@@ -13,13 +13,7 @@ import pytest
 
 from contextune.cli import streams
 from contextune.cli.common import print_json
-from tests.faults.small_run import ending, served, write_recipe
-
-
-@pytest.fixture(scope="module")
-def light():
-    with served(light=True) as server:
-        yield server
+from tests.faults.small_run import ending, write_recipe
 
 
 def text_to(number: int, encoding: str = "utf-8") -> io.TextIOWrapper:
@@ -131,7 +125,9 @@ def test_every_command(heavy, tiny, tmp_path, case):
     """check, preview, run, report, augment, evaluate; the run ends as it does with all streams."""
     how = {"full": {"stdout": "/dev/full"}}.get(case) or STREAMS[case]
     write_recipe(tmp_path, tiny)
-    (tmp_path / "task.yaml").write_text('kind: generate\nrows: [{q: w1, a: w2}]\nprompt: "{{ q }}"\nanswer: "{{ a }}"\n')
+    (tmp_path / "task.yaml").write_text(
+        'kind: generate\nrows: [{q: w1, a: w2}]\nprompt: "{{ q }}"\nanswer: "{{ a }}"\n'
+    )
     augment = ["augment", "docs.jsonl", "--operation", "rephrase", "--model", str(tiny), "--filter", "none"]
     commands = [
         ["check", "recipe.yaml"], ["check", "recipe.yaml", "--json", "--quick"], ["preview", "recipe.yaml"],
