@@ -12,7 +12,7 @@ from typing import Any
 
 PLAIN = str.maketrans({
     "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "·": ".", "•": "*", "→": "->", "←": "<-", "≤": "<=",
-    "≥": ">=", "≈": "~", "±": "+-", "‘": "'", "’": "'", "“": '"', "”": '"', "✓": "v", "✗": "x",
+    "≥": ">=", "≈": "~", "±": "+-", "‘": "'", "’": "'", "“": '"', "”": '"', "✓": "v", "✗": "x", "⟦": "[[", "⟧": "]]",
 })  # fmt: skip
 """What is printed where the output's encoding lacks a character; any other becomes its number, as \\u2581."""
 
@@ -46,7 +46,6 @@ def lasting() -> None:
             if null != number:
                 os.close(null)
             os.set_inheritable(number, True)
-    codecs.register_error("contextune", _plain)
     sys.stdout, sys.stderr = _lasting(1, sys.stdout), _lasting(2, sys.stderr)
 
 
@@ -73,3 +72,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
         raise error
     text = error.object[error.start : error.end].translate(PLAIN)
     return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("contextune", _plain)
