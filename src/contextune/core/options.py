@@ -18,9 +18,10 @@ from pydantic import (
 )
 
 from .errors import UserError
+from .ownership import NAME
 from .registry import Registry
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", max_length=80)]
 """A name that can be part of a file's name."""
 
 
@@ -31,7 +32,7 @@ MARK = "registered"
 class Options(BaseModel):
     """Options of one thing. They live beside what they configure."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     renamed: ClassVar[dict[str, str]] = {}
     """Keys of an earlier version: what they are called now."""
 

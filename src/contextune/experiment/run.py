@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from contextune.core import registry
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import digest, write_json
-from contextune.core.progress import Reporter, keeping
+from contextune.core.ownership import replace
+from contextune.core.progress import Reporter, keeping, plain_console
+from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.callback import Training
 from contextune.train.options import AT_ONCE
@@ -29,7 +30,8 @@ from .preflight import accounting_table, enough, reached, refuse_overlap, refuse
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, kept, locked, model_of, writable
+from .run_dir import kept, locked, model_of
+from .run_files import claim, clear, refuse_inputs
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -58,11 +60,12 @@ def run(
     Raises UserError before the first step for whatever the last one would need.
     """
     recipe, base = as_recipe(recipe, base, overrides)
-    reporter = reporter or Reporter(Console(stderr=True))
+    reporter = reporter or Reporter(plain_console(stderr=True))
     reporter.quiet = reporter.quiet or rank() != 0
     out = folder_of(recipe)
     quiet_libraries()
-    writable(out)
+    claim(out)
+    refuse_inputs(recipe, base, out)
     with keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
@@ -113,6 +116,7 @@ def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepa
 
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
+    refuse_commands(prepared.tasks)
     enough(prepared)
     refuse_overlap(prepared)
     refuse_positions(prepared)
@@ -156,12 +160,10 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     """Write the resolved recipe and the circumstances, for the report and so that the run can be repeated."""
     if rank() != 0:
         return
-    import yaml
-
     out = prepared.out
     old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
-    (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    replace(out / "recipe.yaml", dump(plain).encode("utf-8"))
     write_json(
         out / "run.json",
         {

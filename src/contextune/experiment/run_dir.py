@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from contextune.core.environment import rank
@@ -17,20 +14,6 @@ from contextune.core.files import digest
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
-
-
-def writable(out: Path) -> None:
-    """UserError where the run's folder cannot be made and written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out) as probe:  # of this process alone: others of the run look at the same time
-            probe.write(b"x")
-    except FileExistsError:
-        raise UserError(f"output {out}: a file of that name is in the way", "give another output=FOLDER") from None
-    except OSError as e:
-        raise UserError(
-            f"output {out}: cannot be written ({os.strerror(e.errno or 0)})", "give another output=FOLDER"
-        ) from None
 
 
 def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
@@ -98,19 +81,3 @@ def kept(out: Path) -> str:
     parts += [f"{scored} scored task{'s' * (scored != 1)}"] * (scored > 0)
     parts += ["what a writer has written"] * (out / "generated.sqlite").exists()
     return f"kept in {out}: {', '.join(parts) or 'nothing yet'}"
-
-
-def clear(out: Path) -> None:
-    """Remove what a run has made, and nothing else."""
-    for name in ("arms", "outcomes", "augmented"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (
-        "recipe.yaml",
-        "run.json",
-        "memory.json",
-        "accounting.json",
-        "samples.json",
-        "results.json",
-        "report.html",
-    ):
-        (out / name).unlink(missing_ok=True)

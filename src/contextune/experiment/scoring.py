@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.items import Task
+from contextune.core.ownership import claim
 from contextune.core.progress import Reporter, keeping
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from .prepare import Prepared
-from .run_dir import fingerprint_of, model_of, writable
+from .run_dir import fingerprint_of, model_of
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
@@ -35,7 +37,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
     }
     for stale in set(index) - set(wanted):
-        if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
+        if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
     todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
@@ -74,6 +76,14 @@ def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
     """(arm, seed) of every model there is; the untrained one stands once, under seed 0."""
     for arm, stages in prepared.arms.items():
         yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
+
+
+def _arm_of(file: Path) -> str:
+    """The arm of a file of outcomes; "" where it is not there or cannot be read."""
+    try:
+        return outcomes.arm_of(file)
+    except UserError:
+        return ""
 
 
 def name_of(arm: str, seed: int, task: Task) -> str:
@@ -175,7 +185,7 @@ def evaluate_model(
     from contextune.evaluate.tasks.load import load_task
 
     quiet_libraries()
-    writable(out)
+    claim(out, "evaluation", "--out", "give another --out")
     path = models.resolve(Model(path=model), Path())
     models.check(path)
     tokenizer = models.load_tokenizer(path)
@@ -185,6 +195,7 @@ def evaluate_model(
     loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
+    refuse_commands(loaded)
     (out / "outcomes").mkdir(exist_ok=True)
     for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
         old.unlink()

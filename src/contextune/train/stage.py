@@ -232,7 +232,8 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
     assert all(math.isfinite(row["loss"]) for row in losses)
     (job.folder / "losses.json").write_text(json.dumps(losses))
-    (job.folder / "stage.json").write_text(json.dumps({"seconds": round(seconds, 3), "updates": job.plan.updates}))
+    stage = {"seconds": round(seconds, 3), "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
+    (job.folder / "stage.json").write_text(json.dumps(stage))
     os.replace(fresh, job.folder / "model")
     for checkpoint in job.folder.glob("checkpoint-*") if not job.extendable else ():
         shutil.rmtree(checkpoint)

@@ -21,6 +21,7 @@ from contextune.contexts import NoContext, Policy, compose, parse
 from contextune.core.asking import pair
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError, nearest
+from contextune.core.ownership import claim
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokenizer, render
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare
 from contextune.experiment.recipe import Arm, Recipe, Stage
@@ -259,8 +260,8 @@ def save(made: Mapping[str, Any], out: Path) -> Path:
     """gradients.json, gradients.svg and gradients.html in a folder; returns the page."""
     from . import gradients_page as pages
 
+    claim(out, "lab", "cannot write into", "give another folder")
     try:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "gradients.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
         picture = pages.figure(made)
         (out / "gradients.svg").write_text(picture, encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
+from contextune.core.ownership import claim, name_part
 
 from .. import metrics
 
@@ -67,8 +68,8 @@ def export_task(task: Task, folder: Path) -> Path:
         )
     if task.kind == "perplexity" and any(i.prompt for i in task.items):
         raise UserError(f"task {task.name}: the harness scores texts without a prompt only", "leave the prompts out")
-    home = folder / task.name
-    home.mkdir(parents=True, exist_ok=True)
+    home = folder / name_part(task.name, "a task's name")
+    claim(home, "harness", "folder", "give another folder")
     rows = [json.dumps(_row(task, item), ensure_ascii=False) for item in task.items]
     (home / "items.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (home / "utils.py").write_text(UTILS, encoding="utf-8")
