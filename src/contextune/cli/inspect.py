@@ -83,9 +83,11 @@ def _prepare(file: Path, overrides: list[str] | None, arm: list[str] | None, qui
     from contextune.core.environment import quiet_libraries
     from contextune.experiment.prepare import prepare
     from contextune.experiment.run_dir import folder_of
+    from contextune.experiment.run_files import look
 
     from .common import reporter
 
     quiet_libraries()
+    look(folder_of(made))
     say = reporter(quiet)
     return prepare(made, file.parent, folder_of(made), arm or (), say.say, plan=True)

@@ -36,8 +36,14 @@ def claim_store(store: Path, keep: bool = True) -> None:
 
 
 def of_earlier_version(out: Path) -> bool:
-    """Whether a folder without a mark holds a run, and nothing else."""
-    return is_run(out) and not list(foreign(out))
+    """Whether a folder without a mark holds a run, or what a check leaves of one, and nothing else."""
+    return (is_run(out) or all(p.name in KEPT for p in out.iterdir())) and not list(foreign(out))
+
+
+def look(out: Path) -> None:
+    """UserError where a run could not claim `out`; nothing is made."""
+    if os.path.lexists(out):
+        claim(out, keep=False)
 
 
 def is_run(out: Path) -> bool:

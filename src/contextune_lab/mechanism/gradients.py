@@ -26,6 +26,7 @@ from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokeniz
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare
 from contextune.experiment.recipe import Arm, Recipe, Stage
 from contextune.experiment.run_dir import folder_of
+from contextune.experiment.run_files import look
 from contextune.models.options import Adapter
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def study(
     contexts, notes = policies(recipe, wanted.arms)
     stage = _stage(recipe, wanted.arms)
     notes += ["texts that the stage infers (augment) are left out"] if stage.augment is not None else []
+    look(folder_of(recipe))
     prepared = prepare(_with(recipe, stage, contexts), base, folder_of(recipe), map(_marked, contexts), reporter.say)
     seed = recipe.seeds[0]
     rows = rendered(prepared, contexts, wanted.items, seed, notes)
