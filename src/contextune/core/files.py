@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,6 +54,11 @@ def replacing(file: Path) -> Iterator[Path]:
         sync(file.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file's name is one that `replacing` gives to what is half-written."""
+    return re.fullmatch(r"\.[0-9a-f]{12}\.\d+\.part", name) is not None
 
 
 def sync(path: Path) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.ownership import listed
 from contextune.train.checkpoints import last_whole
 from contextune.train.schedule import Plan
 
 from . import fingerprint
 from .prepare import PreparedStage
+from .run_files import added
 
 KEYS = {"train.epochs", "train.steps"}
 
@@ -43,6 +45,11 @@ def refuse(folder: Path, old: Mapping[str, Any], ready: PreparedStage, seed: int
     elif not step and before.draws >= before.batch:
         why = "the state of its optimiser was not kept (by an earlier version, or as another stage follows)"
     else:
+        if strange := added(folder):
+            raise UserError(
+                f"{folder / 'model'}: training it longer would remove what no run has written: {listed(strange)}",
+                "move that elsewhere first",
+            )
         return
     raise UserError(f"{folder}: {name} was begun for {lengths}; {why}", hint)
 

@@ -13,13 +13,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from contextune.core import registry
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import environment, quiet_libraries, rank
 from contextune.core.files import Damaged, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.machine import refusals
-from contextune.core.progress import Reporter, keeping
+from contextune.core.progress import Reporter, keeping, plain_console
+from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import AT_ONCE
 
@@ -31,7 +31,8 @@ from .preflight import accounting_table, enough, look_ahead, reached
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import RESUMES, clear, kept, locked, stage_folder, writable
+from .run_dir import RESUMES, kept, locked, stage_folder
+from .run_files import claim, clear, refuse_inputs
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -60,11 +61,12 @@ def run(
     Raises UserError before the first step for whatever the last one would need.
     """
     recipe, base = as_recipe(recipe, base, overrides)
-    reporter = reporter or Reporter(Console(stderr=True))
+    reporter = reporter or Reporter(plain_console(stderr=True))
     reporter.quiet = reporter.quiet or rank() != 0
     out = folder_of(recipe)
     quiet_libraries()
-    writable(out)
+    claim(out)
+    refuse_inputs(recipe, base, out)
     with refusals(out, RESUMES), keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
@@ -115,6 +117,7 @@ def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepa
 
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
+    refuse_commands(prepared.tasks)
     enough(prepared)
     look_ahead(prepared)
     for warning in prepared.warnings:
@@ -154,14 +157,12 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     """Write the resolved recipe and the circumstances, for the report and so that the run can be repeated."""
     if rank() != 0:
         return
-    import yaml
-
     out = prepared.out
     old: dict[str, Any] = {}
     with suppress(Damaged):  # said when its date was read
         old = read_sealed(out / "run.json", older=True) or {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
-    write_text(out / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_text(out / "recipe.yaml", dump(plain))
     write_sealed(
         out / "run.json",
         {

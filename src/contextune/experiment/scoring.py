@@ -10,18 +10,20 @@ from typing import Any
 
 from contextune import models
 from contextune.core.asking import window
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.items import Task
 from contextune.core.machine import refusals
+from contextune.core.ownership import claim
 from contextune.core.progress import Reporter, keeping, say_once
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from .prepare import Prepared
-from .run_dir import fingerprint_of, locked, model_of, writable
+from .run_dir import fingerprint_of, locked, model_of
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
@@ -38,7 +40,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
     }
     for stale in set(index) - set(wanted):
-        if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
+        if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
     for name in wanted:
@@ -81,6 +83,14 @@ def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
     """(arm, seed) of every model there is; the untrained one stands once, under seed 0."""
     for arm, stages in prepared.arms.items():
         yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
+
+
+def _arm_of(file: Path) -> str:
+    """The arm of a file of outcomes; "" where it is not there or cannot be read."""
+    try:
+        return outcomes.arm_of(file)
+    except UserError:
+        return ""
 
 
 def name_of(arm: str, seed: int, task: Task) -> str:
@@ -193,7 +203,7 @@ def evaluate_model(
     asked through the model's chat template.
     """
     quiet_libraries()
-    writable(out)
+    claim(out, "evaluation", "--out", "give another --out")
     with refusals(out), locked(out):
         return _evaluate_model(model, tasks, out, limit, reporter, chat)
 
@@ -214,6 +224,7 @@ def _evaluate_model(
     loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
+    refuse_commands(loaded)
     (out / "outcomes").mkdir(exist_ok=True)
     for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
         old.unlink()

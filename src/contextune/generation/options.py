@@ -43,7 +43,7 @@ class Writer(Options):
     budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0, le=10**15)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
-    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
     tokens: int = Field(

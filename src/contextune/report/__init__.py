@@ -64,6 +64,7 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "about": str(run.recipe.get("about") or ""),
         "facts": environment.facts(run),
         "unfinished": environment.unfinished(run),
+        "missing": environment.missing(run),
         "level": environment.level(run),
         "deciding": tasks.deciding(run),
         "arms": figures.bars(ranked, tasks.references(results)) if scores else None,

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from contextune.core.files import replacing
+from contextune.core.ownership import save_page
 
 from . import numbers, text
 
@@ -69,7 +69,5 @@ def _part(name: str) -> str:
 
 
 def save(path: Path, html: str) -> Path:
-    """Whole or not at all, UTF-8, the same line ends everywhere."""
-    with replacing(path) as part:
-        part.write_bytes(html.encode("utf-8"))
-    return path
+    """Whole or not at all, UTF-8, the same line ends everywhere; UserError where another's file has that name."""
+    return save_page(path, html)

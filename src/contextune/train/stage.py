@@ -284,7 +284,8 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
-    write_text(job.folder / "stage.json", json.dumps({"seconds": round(seconds, 3), "updates": job.plan.updates}))
+    stage = {"seconds": round(seconds, 3), "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
+    write_text(job.folder / "stage.json", json.dumps(stage))
     sync_tree(fresh)
     _seal(job.folder, fresh, job.identity)
     os.replace(fresh, job.folder / "model")

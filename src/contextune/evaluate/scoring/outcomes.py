@@ -94,6 +94,11 @@ def file_name(arm: str, seed: int, task: str) -> str:
     return f"{arm}.seed-{seed}.{task}.parquet"
 
 
+def arm_of(file: Path) -> str:
+    """The arm that a file says it is of; names of files do not tell, as arms and tasks may hold dots and dashes."""
+    return str(read(file)["arm"][0])
+
+
 def write(file: Path, outcomes: pa.Table) -> Path:
     """The file is whole or absent: it is written beside its place and moved there."""
     import pyarrow.parquet as pq

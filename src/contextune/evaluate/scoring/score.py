@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.asking import chat_text
+from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer
@@ -48,6 +49,8 @@ def score(
     context are asked again without it (column `deaf`).
     """
     found: dict[str, pa.Table] = {}
+    tasks = list(tasks)
+    refuse_commands(tasks)
     for task in tasks:
         if task.name in found:
             raise UserError(f"two tasks are called '{task.name}'", "give one of them another name")

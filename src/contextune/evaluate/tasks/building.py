@@ -66,7 +66,7 @@ def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
         about=spec.about,
         chat=spec.chat is not None,
         template=_written(spec),
-        fields={"command": spec.command} if spec.command else {},
+        fields={"command": spec.command, "command_timeout": spec.command_timeout} if spec.command else {},
     )
 
 

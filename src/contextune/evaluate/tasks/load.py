@@ -20,6 +20,7 @@ from contextune.core import registry
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.core.options import parse_options
+from contextune.core.ownership import name_part
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
 from contextune.core.yaml_files import read_yaml
@@ -81,6 +82,8 @@ def load_task(
             for f in _find(spec, Path(folder))
             for task in _of_spec(f, specs.parse(f.keys, f.where), limit, sources or {}, Path(folder))
         ]
+    for task in tasks:
+        name_part(task.name, f"task {task.name!r:.80}: its name")
     if tokenizer is not None:
         for task in tasks:
             _refuse_unscorable(task, tokenizer)
