@@ -205,6 +205,7 @@ def sweep(recipe: dict[str, Any], base: Path, whole: Path, chosen: list[tuple[st
             same_command(recipe, out, expected)
         except (Exception, PowerLoss) as e:
             wrong.append(f"{way} {name}: {type(e).__name__} {str(e)[:300]}")
+        Path("/tmp/w/h2/sweep.log").open("a").write(f"{way} {name} {wrong[-1:]}\n")
     return wrong
 
 

@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 
+FAULT = "hint: this is a fault in Contextune; --debug shows where"
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
@@ -69,8 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
         status = app(arguments, standalone_mode=False)
         if status == INTERRUPTED:  # typer makes it of Ctrl-C
             raise KeyboardInterrupt
-    except typer.Abort:
-        status = _say("stopped", "", INTERRUPTED)
+    except typer.Abort as e:
+        if isinstance(e.__cause__, EOFError):  # of a file that ends too early, not of a person who stops
+            status = _say(f"error: EOFError: {e.__cause__}", FAULT, 1)
+        else:
+            status = _say("stopped", "", INTERRUPTED)
     except TyperException as e:
         shown = getattr(e, "show", None)
         shown() if shown else print(e, file=sys.stderr)
@@ -87,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as e:
         if debug:
             raise
-        status = _say(f"error: {type(e).__name__}: {e}", "hint: this is a fault in Contextune; --debug shows where", 1)
+        status = _say(f"error: {type(e).__name__}: {e}", FAULT, 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contextune.core.files import write_text
+
 from .common import Arms, Json, Overrides, RecipeFile, print_json
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 
             writable(prepared.out)
             page = prepared.out / "preview.html"
-            page.write_text(pages.preview_html(shown), encoding="utf-8")
+            write_text(page, pages.preview_html(shown))
             return print(page)
         from rich.console import Console
 

@@ -28,6 +28,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
     """The answers in a store, one by one, but for those on damaged pages."""
     with closing(sqlite3.connect(path, timeout=60)) as db:
         db.text_factory = lenient
+        db.execute("PRAGMA writable_schema = ON")  # reads a file that is shorter than it says
         last = path.stat().st_size // LEAST
         with suppress(sqlite3.Error):
             last = db.execute("SELECT max(rowid) FROM answers").fetchone()[0] or 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contextune.core.errors import UserError
+from contextune.core.files import sync_tree
 
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -67,4 +68,5 @@ def make(
     )
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    sync_tree(Path(out))
     return out

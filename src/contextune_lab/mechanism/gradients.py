@@ -21,6 +21,7 @@ from contextune.contexts import NoContext, Policy, compose, parse
 from contextune.core.asking import pair
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError, nearest
+from contextune.core.files import write_text
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokenizer, render
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare
 from contextune.experiment.recipe import Arm, Recipe, Stage
@@ -261,9 +262,9 @@ def save(made: Mapping[str, Any], out: Path) -> Path:
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "gradients.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(out / "gradients.json", json.dumps(made, indent=1, ensure_ascii=False))
         picture = pages.figure(made)
-        (out / "gradients.svg").write_text(picture, encoding="utf-8")
+        write_text(out / "gradients.svg", picture)
         return pages.write(out / "gradients.html", made, picture)
     except OSError as e:
         raise UserError(f"cannot write into {out}: {e.strerror}", "give another folder with --out") from None
