@@ -1,6 +1,6 @@
 """After a power loss: every file of a run's folder empty, half, with a flipped byte, or gone; then the same command.
 
-It ends as an undamaged run, bit for bit, and says what was damaged; or it says in one sentence what to do, and that works.
+It ends as an undamaged run, bit for bit, and says what was damaged; or one sentence says what to do, and that works.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def interrupted(recipe, tmp_path_factory) -> Path:
             raise PowerLoss
         return kept(self, args, state, control, **more)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLoss):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerLoss):  # noqa: PT012
         patch.setattr(Checkpoints, "on_step_end", fails)
         go(recipe, out)
     stage = out / "arms" / "two" / "seed-0" / "stage-1"
@@ -176,10 +176,10 @@ def same_command(recipe: dict[str, Any], out: Path, expected: dict[str, Any]) ->
     try:
         said = go(recipe, out)
     except UserError as e:
-        assert e.hint, e.message
-        assert "--fresh" in e.hint or "move " in e.hint, e
         if "move " in e.hint:
             shutil.move(out / "generated.sqlite", out.with_suffix(".moved"))
+        elif "--fresh" not in e.hint:
+            raise
         said = [e.message, *go(recipe, out, fresh="--fresh" in e.hint)]
     found = state(out)
     assert sorted(found) == sorted(expected)
@@ -205,7 +205,6 @@ def sweep(recipe: dict[str, Any], base: Path, whole: Path, chosen: list[tuple[st
             same_command(recipe, out, expected)
         except (Exception, PowerLoss) as e:
             wrong.append(f"{way} {name}: {type(e).__name__} {str(e)[:300]}")
-        Path("/tmp/w/h2/sweep.log").open("a").write(f"{way} {name} {wrong[-1:]}\n")
     return wrong
 
 
