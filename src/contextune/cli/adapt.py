@@ -60,15 +60,15 @@ def _adapt(
 
     from contextune import models
     from contextune.core.environment import quiet_libraries
+    from contextune.core.ownership import claim
     from contextune.core.progress import keeping
     from contextune.evaluate import adaptation
     from contextune.evaluate.tasks.load import benches
-    from contextune.experiment.run_dir import writable
     from contextune.experiment.scoring import open_for_scoring
     from contextune.models.options import Model
 
     quiet_libraries()
-    writable(out)
+    claim(out, "adaptation", "--out", "give another --out")
     name, _, path = task.partition("=")
     spec = {"task": name, "graded": graded, **({"path": path} if path else {})}
     found = benches(spec, Path(), limit)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +149,9 @@ def cut(text: str, size: Callable[[str], int], most: int) -> str:
     if size(text) <= most:
         return text
     for end in (r"[.!?](?=\s)", r"\S(?=\s)", r"\S"):
-        for match in reversed(list(re.finditer(end, text))):
-            if size(text[: match.end()]) <= most:
-                return text[: match.end()]
+        ends = [match.end() for match in re.finditer(end, text)]
+        if within := bisect_right(ends, most, key=lambda end: size(text[:end])):
+            return text[: ends[within - 1]]
     return ""
 
 

@@ -21,9 +21,10 @@ from pydantic import (
 )
 
 from .errors import UserError, shown
+from .ownership import NAME
 from .registry import Registry
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", max_length=80)]
 """A name that can be part of a file's name."""
 
 MOST = 1_000_000_000
@@ -71,9 +72,13 @@ class Options(BaseModel):
     @classmethod
     def _refuse_truths(cls, value: Any, info: ValidationInfo) -> Any:
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(p, bool) for p in parts) and _is_number(cls.model_fields[info.field_name or ""].annotation):
+        if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
             raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
         return value
+
+
+def _annotation(options: type[Options], info: ValidationInfo) -> Any:
+    return options.model_fields[info.field_name or ""].annotation
 
 
 class Named(Options):

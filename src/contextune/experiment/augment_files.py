@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.augment.leak import leak
 from contextune.core.errors import UserError
-from contextune.core.files import write_json
+from contextune.core.files import write_json, write_lines
 
 if TYPE_CHECKING:
     from contextune.augment.stage import Augmented
@@ -27,19 +26,13 @@ def write(prepared: Prepared) -> None:
                 folder = prepared.out / FOLDER
                 folder.mkdir(parents=True, exist_ok=True)
                 write_json(folder / f"{arm}.stage-{i}.json", account(prepared, ready.augmented))
-                _write_rows(folder / f"{arm}.stage-{i}.jsonl", ready.augmented.rows)
+                write_lines(folder / f"{arm}.stage-{i}.jsonl", ready.augmented.rows)
 
 
 def account(prepared: Prepared, made: Augmented) -> dict[str, Any]:
     """The stage's account, with what of the tests stands in what is kept."""
     texts = [(row["id"], row["prompt"] + row["text"]) for row in made.rows if row["kept"]]
     return {**made.account, "leak": leak(texts, [t for t in prepared.tasks if t.kind != "perplexity"])}
-
-
-def _write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    os.replace(part, file)
 
 
 def find(out: Path, id: str, first: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from contextune.evaluate.tasks.load import load_task
 from . import preflight
 from .prepare import Prepared, prepare
 from .recipe import RecipeLike, as_recipe, folder_of
+from .run_files import look
 
 
 def check(
@@ -37,6 +38,7 @@ def check(
     if isinstance(recipe, Prepared):
         return preflight.check(recipe, measure)
     made, folder = as_recipe(recipe, base, overrides)
+    look(folder_of(made))
     return preflight.check(prepare(made, folder, folder_of(made), plan=True), measure)
 
 

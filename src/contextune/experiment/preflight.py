@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from contextune import models
 from contextune.core import asking
+from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.memory import gib
-from contextune.core.progress import human
+from contextune.core.progress import human, plain_console
 from contextune.data.contamination import Overlap, overlap, wordings
 from contextune.train.callback import Training
 
@@ -21,7 +21,7 @@ from .accounting import accounting
 from .disk import disk
 from .estimate import estimate
 from .prepare import Prepared
-from .run_dir import writable
+from .run_files import claim, refuse_inputs
 
 
 def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
@@ -29,7 +29,9 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
 
     Raises UserError for whatever would stop the run.
     """
-    writable(prepared.out)
+    refuse_commands(prepared.tasks)
+    claim(prepared.out, keep=False)
+    refuse_inputs(prepared.recipe, prepared.base, prepared.out)
     space = enough(prepared)
     found = look_ahead(prepared)
     return {
@@ -293,11 +295,11 @@ def augment_line(row: dict[str, Any]) -> str:
 
 
 def show(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     console.print(f"model    {found['model']['path']}, {found['model']['parameters'] / 1e6:.1f} M parameters")
     console.print(accounting_table(found["accounting"]))
     for line in found["reached"]:
-        console.print(f"training {escape(line)}")
+        console.print(f"training {line}")
     console.print(f"target tokens: {target_line(found['accounting'])}", style="" if found["same_targets"] else "yellow")
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
@@ -309,7 +311,7 @@ def show(found: dict[str, Any]) -> None:
     if found["estimate"]:
         show_estimate(found["estimate"], console)
     for text in found["warnings"]:
-        console.print(f"[yellow]warning[/]  {escape(text)}")
+        console.print(f"warning  {text}", style="yellow")
     console.print("all is well; contextune run trains it" if not found["warnings"] else "contextune run trains it")
 
 

@@ -7,19 +7,22 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.files import write_json
+from contextune.core.ownership import claimed
 from contextune.evaluate.analysis.summary import summarise
+from contextune.evaluate.scoring import outcomes
 
 from .recipe import load
+from .run_files import KIND, is_run
 
 
 def rebuild(folder: Path) -> dict[str, Any]:
     """Recompute the results.json of a run's folder. Raises UserError where it is no run's, or not finished."""
-    if not (folder / "run.json").exists():
+    if not (folder / "run.json").exists() or not (claimed(folder, KIND) or is_run(folder)):
         raise UserError(f"{folder}: not a run's folder (no run.json)", "contextune run makes one, in runs/NAME")
     if not list((folder / "outcomes").glob("*.parquet")):
         raise UserError(f"{folder}: no outcomes yet", "the run is not finished; the same contextune run resumes it")
     made = load(folder / "recipe.yaml")
-    there = {file.name.split(".seed-")[0] for file in (folder / "outcomes").glob("*.parquet")}
+    there = {outcomes.arm_of(file) for file in (folder / "outcomes").glob("*.parquet")}
     about = {name: arm.about for name, arm in made.arms.items() if name in there}
     untrained = [name for name, arm in made.arms.items() if not arm.stages]
     results: dict[str, Any] = summarise(folder, made.compare, about, made.name, untrained)

@@ -92,6 +92,7 @@ class Recipe(Options):
 
     _folder: Path = PrivateAttr(Path())
     """Where its relative paths begin: its file's folder."""
+    _file: Path | None = PrivateAttr(None)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -118,6 +119,12 @@ class Recipe(Options):
     def _references(self) -> Recipe:
         if not self.arms:
             raise ValueError("at least one arm is needed")
+        if len(twins := {a.casefold(): a for a in self.arms}) < len(self.arms):
+            one = next(a for a in self.arms if twins[a.casefold()] != a)
+            raise ValueError(
+                f"arms: '{one}' and '{twins[one.casefold()]}' are one folder where the file system ignores case; "
+                "rename one of them"
+            )
         for arm, spec in self.arms.items():
             for i, stage in enumerate(spec.stages):
                 for name in (*stage.sources, *stage.replayed):
@@ -171,7 +178,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         if not changes:
             return path
         made = parse(apply(json.loads(path.model_dump_json(exclude_defaults=True)), changes))
-        made._folder = path._folder
+        made._folder, made._file = path._folder, path._file
         return made
     if isinstance(path, Mapping):
         return parse(apply(_plain(path), changes))
@@ -179,7 +186,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         raise UserError(f"a recipe is a file, a mapping or a Recipe, found {path!r:.60}", 'for example "recipe.yaml"')
     file = Path(path).expanduser()
     made = parse(apply(read_yaml(file), changes), str(path))
-    made._folder = file.parent
+    made._folder, made._file = file.parent, file
     return made
 
 
@@ -193,7 +200,7 @@ def as_recipe(
 
 def folder_of(recipe: Recipe) -> Path:
     """The run's folder, which is beside where the command is given."""
-    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
+    return Path(recipe.output).expanduser() if recipe.output else Path("runs") / recipe.name
 
 
 def parse(value: Mapping[str, Any], where: str = WHERE) -> Recipe:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from contextune.core import registry
 from contextune.core.options import LONGEST, Options, name_in
+
+from .key import URL
 
 EngineName = Annotated[str, name_in(registry.engines, "auto")]
 """auto, or the name of an engine."""
@@ -35,14 +36,14 @@ class Writer(Options):
     retries: int = Field(
         6, ge=0, le=100, description="server only: of a request that met 429, 5xx, a time-out, a lost line"
     )
-    timeout: float = Field(120.0, gt=0, le=86_400, description="server only: seconds for one answer")
+    timeout: float = Field(120.0, gt=0, le=86400, description="server only: seconds for one answer, to its last byte")
     parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
         {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"
     )
     budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0, le=10**15)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
-    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
     tokens: int = Field(
@@ -58,7 +59,7 @@ class Writer(Options):
             )
         if self.kind != "server" and given:
             raise ValueError(f"{', '.join(sorted(given))}: only for a server, the engine is {self.kind}")
-        if self.server is not None and not re.match(r"https?://[^/\s@?#]+(/[^\s@?#]*)?$", self.server):
+        if self.server is not None and not URL.fullmatch(self.server):
             raise ValueError(
                 "server: a URL such as http://localhost:8000/v1 is expected, without user, password or query"
             )

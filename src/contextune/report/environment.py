@@ -47,6 +47,12 @@ def unfinished(run: Run) -> str:
     return "" if status in ("done", "complete") else status
 
 
+def missing(run: Run) -> list[str]:
+    """Arms of the recipe that have no results, where others have."""
+    arms, found = run.recipe.get("arms"), run.results.get("arms") or {}
+    return [str(a) for a in arms if str(a) not in found] if isinstance(arms, dict) and found else []
+
+
 def _short(parameters: Any) -> str:
     """4.2 M, 1.24 B."""
     value = finite(parameters)

@@ -16,8 +16,11 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, W
 
 from contextune.core import registry
 from contextune.core.errors import nearest, shown
+from contextune.core.files import write_text
 from contextune.core.options import MARK, MOST, Named
 
+SCORES = "scores.json"
+"""In a callback's folder, what is made anew at each look from all the other files."""
 Look = Callable[[int, Any], None]
 """Is called with the update and the model."""
 
@@ -54,11 +57,11 @@ class Callback(Named):
 def begin(folder: Path, key: str) -> None:
     """A callback's folder for what `key` stands for; what it holds of anything else is thrown away."""
     mark = folder / "key"
-    if mark.exists() and mark.read_text() == key:
+    if mark.exists() and mark.read_text(errors="replace") == key:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    mark.write_text(key)
+    write_text(mark, key)
 
 
 def _parse(value: object) -> dict[str, Callback]:

@@ -10,6 +10,8 @@ import typer
 from contextune.cli.common import Arms, Json, Overrides, RecipeFile, print_json, reporter
 from contextune.core import registry
 
+OUT = "cannot write into", "give another folder with --out"
+
 
 @registry.commands("lab")
 def add_to(app: typer.Typer) -> None:
@@ -31,8 +33,12 @@ def add_mixture(lab: typer.Typer) -> None:
         """Train the two-layer model that mixes context and weights, on each way of choosing contexts."""
         import torch
 
+        from contextune.core.ownership import claim
+
         from ..mechanism import mixture_figure, mixture_study
 
+        if out:
+            claim(out, "lab", *OUT)
         torch.set_num_threads(1)  # the model has four parameters
         options = mixture_study.MixtureOptions(seeds=seeds, steps=steps)
         say = reporter(quiet=as_json)
@@ -71,9 +77,12 @@ def add_gradients(lab: typer.Typer) -> None:
     ) -> None:
         """Hold the gradients of the same target tokens with and without contexts against each other."""
         from contextune.core.environment import quiet_libraries
+        from contextune.core.ownership import claim
         from contextune.experiment import recipe as recipes
 
         recipe = recipes.load(file, overrides or [])
+        if out:
+            claim(out, "lab", *OUT)
         from ..mechanism import gradients as study
         from ..mechanism import gradients_page as pages
         from ..mechanism.gradients_measure import MeasureOptions
@@ -132,7 +141,6 @@ def write(out: Path, made: dict[str, object], picture: str) -> None:
     from contextune.core.errors import UserError
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "mixture.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
         (out / "mixture.svg").write_text(picture, encoding="utf-8")
     except OSError as e:

@@ -66,8 +66,18 @@ def _options(given: list[str]) -> dict[str, object]:
 def _clear(folder: Path) -> None:
     import shutil
 
-    if folder.exists() and not any((folder / f).exists() for f in ("study.json", "seconds.json", "index.html")):
+    from contextune.core.ownership import claimed, listed
+
+    from ..papers import study
+
+    if not folder.exists():
+        return
+    if not (claimed(folder, "study") or study.of_earlier_version(folder)):
         raise UserError(f"{folder} holds no study", "give the folder of one with --out, or leave out --fresh")
+    if strange := study.foreign(folder):
+        raise UserError(
+            f"{folder}: --fresh would remove what no study has written: {listed(strange)}", "move that away"
+        )
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -78,7 +88,7 @@ def _show(study: object) -> None:
     from ..papers.claims import Study, printed
 
     assert isinstance(study, Study)
-    console = Console(soft_wrap=False)
+    console = Console(soft_wrap=False, markup=False, emoji=False)
     table = Table(title=study.title, title_justify="left", box=None, pad_edge=False)
     shown = ("claim", "measured", "verdict", "the source says")[: 4 if console.width >= WIDE else 3]
     for column in shown:

@@ -227,6 +227,7 @@ class Execution(Metric):
     """The query returns what the gold one returns from the item's database."""
 
     special: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     beside: ClassVar[tuple[str, ...]] = ("sql_match",)
 
     def of(self, outcomes: Outcomes) -> Estimator:

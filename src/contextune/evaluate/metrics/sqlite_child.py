@@ -61,7 +61,8 @@ def _may(action: int, first: str | None, second: str | None, *_: Any) -> int:
 
 
 def _taken(cursor: Iterable[tuple[object, ...]]) -> Result:
-    rows, size = [], 0
+    rows: list[tuple[object, ...]] = []
+    size = 0
     for row in cursor:
         size += sum(len(v) if isinstance(v, str | bytes) else 8 for v in row)
         if len(rows) == ROWS:

@@ -14,6 +14,7 @@ from contextune.data.options import Source
 from contextune.retrieval import SimilarityOption, WordOverlap
 
 from .. import metrics
+from ..metrics.external import SECONDS
 
 TaskKind = Literal["choice", "generate", "perplexity"]
 
@@ -89,6 +90,11 @@ class Spec(Options):
     local: str = Field("", description="which file to take where path is a folder: a glob; {split} is the split")
     columns: dict[str, str] = Field({}, description="our name: your column")
     id: str = Field("", description="template of an item's id; default: its number")
+    cluster: str = Field(
+        "",
+        description="template: the fact that a row asks about; items of one cluster, in whatever tasks, are resampled "
+        "together; default: a row's prompt and answer",
+    )
     description: str = Field("", description="text before everything else")
     prompt: str = Field("", description="template of the question")
     options: tuple[str, ...] | str = Field(
@@ -116,7 +122,12 @@ class Spec(Options):
     pool: PoolSpec | None = Field(None, description="where examples come from, for graded contexts, probes, adaptation")
     graded: Graded | None = Field(None, description="one task for each grade of similarity")
     database: str = Field("", description="metric execution only: template of the sqlite file's path")
-    command: str = Field("", description="metric comet only: the program that scores, docs/probes.md")
+    command: str = Field(
+        "", description="metric comet only: the program that scores, docs/probes.md; run with --allow-commands alone"
+    )
+    command_timeout: float = Field(
+        SECONDS, gt=0, le=7 * 86400, description="metric comet only: seconds after which the program is ended"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +181,7 @@ class Spec(Options):
             "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",
+            "command_timeout": self.metric == "comet",
         }
 
     @property
