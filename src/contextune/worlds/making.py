@@ -13,8 +13,10 @@ from contextune.core.sequence import DrawKey, Record, Segment
 
 T = TypeVar("T")
 STOP = (".", "\n")
-MOST = 20
+MOST = 1000
 """How many times its largest named size a part of a world may have."""
+IN_CONTEXT = 64
+"""Texts in a context."""
 
 
 def draws(world: str, seed: int, *part: object) -> random.Random:
@@ -29,7 +31,7 @@ def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given
     for key, value in given.items():
         if key not in known[size]:
             raise UserError(f"world '{world}': unknown option '{key}'", nearest(key, ("seed", "size", *known[size])))
-        most = MOST * max(of[key] for of in known.values())
+        most = IN_CONTEXT if key == "context" else MOST * max(of[key] for of in known.values())
         if type(value) is not int or not 1 <= value <= most:
             raise UserError(f"world '{world}': {key} is {shown(value)}, expected a number from 1 up, {most} at most")
     return {**known[size], **given}
