@@ -121,7 +121,7 @@ def test_one_interrupt_ends_it(hostile, tmp_path, monkeypatch, name):
 
 
 def test_an_interrupt_while_an_answer_is_kept_loses_none(hostile, tmp_path, monkeypatch):
-    """Those that have arrived meanwhile, and those that arrive within a second, are kept too."""
+    """Those that have arrived meanwhile, and those that arrive a moment later, are kept too."""
     put, pressed = Store.put, []
 
     def interrupted(self, *args):

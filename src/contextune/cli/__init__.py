@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from functools import cache
@@ -88,6 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         status = _say(f"error: {type(e).__name__}: {e}", "hint: this is a fault in Contextune; --debug shows where", 1)
+    gc.freeze()  # an exit need not look through all that torch has made, which takes a second
     sys.exit(status if isinstance(status, int) else 0)
 
 
