@@ -65,6 +65,13 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what `_Loader` would take for something else than a text."""
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Line ends of Unicode are lost in other styles."""
+    style = '"' if {"\x85", "\u2028", "\u2029"} & set(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 for _first, _known in _Loader.yaml_implicit_resolvers.items():
     _Dumper.yaml_implicit_resolvers = {**_Dumper.yaml_implicit_resolvers, _first: _known}
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from contextune.core import registry
 from contextune.core.errors import UserError
 from contextune.core.files import sync_tree, write_text
+from contextune.core.ownership import claim
 from contextune.models.known import KnownModel
 
 from .measure import skills
@@ -60,7 +61,8 @@ def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512
     folder = Path(out)
     if (folder / WEIGHTS).exists():
         raise UserError(f"{folder} already holds a model", "give another folder, or remove it first")
-    folder.mkdir(parents=True, exist_ok=True)
+    earlier = lambda out: (out / "building.pt").exists()  # noqa: E731
+    claim(folder, "pocket", "folder", "give another folder", earlier=earlier)
     made, threads = tokenizer.build(), torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
