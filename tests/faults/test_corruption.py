@@ -236,7 +236,7 @@ def test_every_file_of_an_interrupted_run(recipe, whole, interrupted, tmp_path):
 
 SHOWN = [
     ("accounting.json", "flipped"), ("samples.json", "flipped"), ("run.json", "half"), ("run.json", "flipped"),
-    ("recipe.yaml", "half"), ("augmented/made.stage-0.json", "empty"), ("outcomes/two.seed-0.pick.parquet", "flipped"),
+    ("recipe.yaml", "half"), ("augmented/made.stage-0.json", "empty"), ("outcomes/two.seed-0.pick.parquet", "half"),
     ("arms/two/seed-0/stage-1/losses.json", "gone"), ("augmented/made.stage-0.jsonl", "gone"),
 ]  # fmt: skip
 
