@@ -99,6 +99,36 @@ def test_files_that_are_not_outcomes(tables, tmp_path):
             outcomes.read(tmp_path / f"{name}.parquet")
 
 
+def test_flipped_bytes_are_told(tables, tmp_path):
+    file = outcomes.write(tmp_path / "a.parquet", tables["letters"])
+    whole, told = file.read_bytes(), 0
+    for place in range(0, len(whole), 61):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
+        if why := outcomes.fault(file):
+            assert "damaged" in why or "not" in why or "no " in why
+            told += 1
+        else:
+            assert outcomes.read(file).to_pydict() == tables["letters"].to_pydict()
+            assert outcomes.about(outcomes.read(file)) == outcomes.about(tables["letters"])
+    assert told > 10
+    for content in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        file.write_bytes(content)
+        assert "not readable" in outcomes.fault(file)
+    file.unlink()
+    assert outcomes.fault(file) == "gone"
+
+
+def test_an_answer_that_changed_in_place(tables, tmp_path):
+    """A file that reads well and says something else."""
+    file = outcomes.write(tmp_path / "a.parquet", tables["letters"])
+    found = pq.read_table(file)
+    other = found.set_column(found.schema.get_field_index("gold"), "gold", pa.array(["other"] * found.num_rows))
+    pq.write_table(other, file)
+    assert outcomes.fault(file) == "damaged (its checksum is another)"
+    pq.write_table(other.replace_schema_metadata(tables["letters"].schema.metadata), file)
+    assert outcomes.fault(file) == "", "an earlier version wrote no checksum"
+
+
 def test_scoring_refuses_what_makes_no_sense(model, byte_level):
     with pytest.raises(UserError, match="two tasks are called 'letters'"):
         score(model, byte_level, [TASKS[0], TASKS[0]], arm="a", seed=0)

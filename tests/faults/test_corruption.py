@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contextune import run
+from contextune.cli import main
 from contextune.core import registry
 from contextune.core.errors import UserError
 from contextune.core.files import SEAL, write_json
@@ -231,3 +232,35 @@ def test_every_file_of_a_finished_run(recipe, whole, tmp_path):
 @pytest.mark.slow
 def test_every_file_of_an_interrupted_run(recipe, whole, interrupted, tmp_path):
     assert sweep(recipe, interrupted, whole, list(cases(interrupted)), tmp_path) == []
+
+
+SHOWN = [
+    ("accounting.json", "flipped"), ("samples.json", "flipped"), ("run.json", "half"), ("run.json", "flipped"),
+    ("recipe.yaml", "half"), ("augmented/made.stage-0.json", "empty"), ("outcomes/two.seed-0.pick.parquet", "half"),
+    ("arms/two/seed-0/stage-1/losses.json", "gone"), ("augmented/made.stage-0.jsonl", "gone"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "way"), SHOWN)
+def test_a_report_of_damaged_files_says_how_they_are_made_again(name, way, whole, tmp_path, capsys):
+    shutil.copytree(whole, tmp_path / "run")
+    damage(tmp_path / "run" / name, way)
+    with pytest.raises(SystemExit) as e:
+        main(["report", str(tmp_path / "run")])
+    *_, first, second = capsys.readouterr().err.splitlines()
+    assert e.value.code == 2
+    assert Path(name).name in first
+    assert "contextune run again" in second or "delete it; the run scores it again" in second
+
+
+def test_a_file_that_ends_too_early_is_no_interrupt(tmp_path, monkeypatch, capsys):
+    """torch and pickle raise EOFError, which typer takes for Ctrl-C."""
+
+    def read(*args: Any, **more: Any) -> None:
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr("contextune.experiment.rebuild.rebuild", read)
+    with pytest.raises(SystemExit) as e:
+        main(["report", str(tmp_path)])
+    assert e.value.code == 1
+    assert "error: EOFError: Ran out of input" in capsys.readouterr().err

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, digest, read_sealed, write_json
+from contextune.core.files import Damaged, faults, read_sealed, write_json
 from contextune.core.ownership import claimed
-from contextune.core.progress import say_once
 from contextune.evaluate.analysis.summary import summarise
 from contextune.evaluate.scoring import outcomes
 
@@ -18,20 +16,17 @@ from .run_files import KIND, is_run
 
 
 def _recipe(folder: Path) -> Recipe:
-    """The run's recipe.yaml. UserError where it cannot be read or is another than the run wrote."""
-    file = folder / "recipe.yaml"
-    hint = "give the same contextune run again: it writes the file anew"
+    """The run's recipe.yaml. UserError where it cannot be read, or is another than the run wrote when it was done."""
+    name, hint = "recipe.yaml", "give the same contextune run again: it writes the file anew"
     try:
-        made = load(file)
-        info = read_sealed(folder / "run.json", older=True) or {}
+        sums = (read_sealed(folder / "run.json", older=True) or {}).get("sums", {})
+        if name in sums and faults(folder, {name: sums[name]}):
+            raise Damaged(f"{folder / name} is damaged or was changed (its checksum is another)")
+        return load(folder / name)
     except UserError as e:
         raise UserError(e.message, hint) from None
     except Damaged as e:
         raise UserError(str(e), hint) from None
-    plain = json.loads(made.model_dump_json(exclude_defaults=True))
-    if info.get("identity", digest(plain)) != digest(plain):
-        say_once(f"{file} is not what the run wrote there; the results are computed by what it says now")
-    return made
 
 
 def rebuild(folder: Path) -> dict[str, Any]:

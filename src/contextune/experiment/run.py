@@ -155,7 +155,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
 
 def _shown(out: Path) -> list[str]:
     """Files that a report shows and no command but the run's own writes."""
-    made = [out / "accounting.json", out / "samples.json", *out.glob(f"{augment_files.FOLDER}/*")]
+    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(f"{augment_files.FOLDER}/*")]
     made += out.glob("arms/*/seed-*/stage-*/losses.json")
     return sorted(str(f.relative_to(out)) for f in made if f.exists())
 
@@ -165,12 +165,12 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     if rank() != 0:
         return
     out = prepared.out
-    sums = checksums(out, _shown(out)) if status == "done" else {}
     old: dict[str, Any] = {}
     with suppress(Damaged):  # said when its date was read
         old = read_sealed(out / "run.json", older=True) or {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
     write_text(out / "recipe.yaml", dump(plain))
+    sums = checksums(out, _shown(out)) if status == "done" else {}
     write_sealed(
         out / "run.json",
         {
