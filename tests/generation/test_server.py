@@ -176,6 +176,14 @@ def test_parameters_are_checked():
             Writer.model_validate({**given, "parameters": bad})
 
 
+@pytest.mark.parametrize(
+    "bad", [{"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": 1e9}, {"retries": 10**9}, {"timeout": 0}]
+)
+def test_no_request_may_be_without_end(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Writer.model_validate({"server": "http://h/v1", "name": "m", **bad})
+
+
 def test_cut_answers_where_they_are_allowed(naps):
     with Stub(lambda n, body: Reply("one two. thr", finish="length")) as stub:
         assert answers(stub, asks(1, cut=True)) == ["one two. thr"]
@@ -252,7 +260,9 @@ class TestSchema:
             assert answers(stub, asks(3, schema=SCHEMA), concurrency=1) == ['{"n": 4}'] * 3
             assert ["response_format" in body for _, _, body in stub.seen] == [True, False, False, False]
 
-    @pytest.mark.parametrize("bad", ["no JSON at all", '{"n": "four"}', '{"n": 4', "[1]", '{"m": 4}'])
+    @pytest.mark.parametrize(
+        "bad", ["no JSON at all", '{"n": "four"}', '{"n": 4', "[1]", '{"m": 4}', '{"n": NaN}', '{"n": 4, "n": 5}']
+    )
     def test_asked_once_more(self, naps, bad):
         with Stub(first(Reply(bad), Reply('{"n": 4}'))) as stub:
             found = answers(stub, asks(1, schema=SCHEMA))

@@ -12,7 +12,7 @@ from contextune.core.errors import UserError
 
 from .key import OPENAI, URL, check_key, holds, key_for, origin, remedy, scrubbed
 from .protocol import Failure, Request
-from .proxies import http_client, proxy_of
+from .proxies import http_client, proxy_of, proxy_secrets
 from .replies import printable
 from .reply_body import Said, reply_of, words
 
@@ -167,8 +167,11 @@ class Connection:
         return Failure(self.shown(reason), passing=passing)
 
     def shown(self, text: str) -> str:
-        """A server's words as they may be kept and printed: short, on one line, without the key."""
-        return printable(scrubbed(text[:_MOST], self.key))[:300]
+        """A server's words as they may be kept and printed: short, on one line, without a secret."""
+        text = text[:_MOST]
+        for secret in (self.key, *proxy_secrets(self.url)):
+            text = scrubbed(text, secret)
+        return printable(text)[:300]
 
     def repeats_key(self, text: str) -> bool:
         return holds(text, self.key)

@@ -80,6 +80,13 @@ def proxy_of(url: str) -> str:
     return next((n for name in names for n in (name, name.upper()) if os.environ.get(n)), "")
 
 
+def proxy_secrets(url: str) -> list[str]:
+    """What the proxy for a URL is told of who asks: user and password together, and the password."""
+    parts = urllib.parse.urlsplit(_url(os.environ.get(proxy_of(url), "")))
+    user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+    return [f"{user}:{password}", password] if len(password) > 3 else []
+
+
 def _url(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
