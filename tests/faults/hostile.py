@@ -21,7 +21,7 @@ HANGS = 3.0
 
 Way = Callable[["Handler", int], None]
 WAYS: dict[str, tuple[Way, str]] = {}
-"""By name: what it does in its n-th request, and the outcome: "=TEXT", or a pattern of the failure's reason."""
+"""By name: what it does in its n-th request, and the outcome: "=TEXT" ("=": any), or a pattern of the reason."""
 
 
 def completion(content: Any = "four", **more: Any) -> dict[str, Any]:
@@ -38,13 +38,14 @@ def way(outcome: str) -> Callable[[Way], Way]:
 
 
 class Hostile(ThreadingHTTPServer):
-    """`seen` has (method, path, Authorization) of each request; `sent` counts bytes of endless bodies by way."""
+    """`seen` has (method, path, Authorization, time) of each request; `sent` counts bytes of endless bodies by way."""
 
     daemon_threads, request_queue_size = True, 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.seen, self.sent, self.counts = list[tuple[str, str, str]](), dict[str, int](), dict[str, int]()
+        self.seen, self.sent, self.counts = list[tuple[str, str, str, float]](), dict[str, int](), dict[str, int]()
+        self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True, kwargs={"poll_interval": 0.01}).start()
 
     def url(self, name: str) -> str:
@@ -56,7 +57,7 @@ class Hostile(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Hostile
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
     def log_message(self, *args: Any) -> None: ...
 
@@ -69,17 +70,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def _go(self) -> None:
         name = self.path.split("/")[1]
-        self.server.seen.append((self.command, self.path, self.headers.get("Authorization", "")))
+        self.server.seen.append((self.command, self.path, self.key, time.monotonic()))
         if self.command == "GET" and not name.startswith("models_"):
             return self.reply({"object": "list", "data": []})
-        self.server.counts[name] = self.server.counts.get(name, 0) + 1
-        WAYS[name][0](self, self.server.counts[name])
+        with self.server.lock:
+            n = self.server.counts[name] = self.server.counts.get(name, 0) + 1
+        after_ten, _, then = name.rpartition("~")
+        {**WAYS, **ASIDE}["answers" if after_ten and n <= 10 else then][0](self, n)
 
     def reply(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """`body` as it is, where it is bytes, else as JSON."""
         whole = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(whole), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": len(whole),
+            **(headers or {}),
+        }.items():
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(whole)
@@ -113,8 +120,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.headers.get("Authorization", "")
 
 
+BOMB = gzip.compress(b" " * 2**25, 6)
+ZLIB = zlib.compress(b" " * 2**25, 6)
 CHUNKED = "Transfer-Encoding: chunked"
-LATE, LOST, LARGE = "no answer within 0.3 s$", "connection lost: ", r"the reply cannot be read \(it is larger than 4 MiB"
+LATE, LOST, LARGE = (
+    "no answer within 0.3 s$",
+    "connection lost: ",
+    r"the reply cannot be read \(it is larger than 4 MiB",
+)
 UNREAD = "the reply cannot be read "
 
 
@@ -169,7 +182,7 @@ def dripped_chunk_size(h: Handler, n: int) -> None:
 @way(LATE)
 def dripped_events(h: Handler, n: int) -> None:
     h.head(CHUNKED, "Content-Type: text/event-stream")
-    h.drip(b"e\r\ndata: {\"a\":1}\n\r\n")
+    h.drip(b'e\r\ndata: {"a":1}\n\r\n')
 
 
 @way(LATE)
@@ -268,12 +281,12 @@ def endless_chunk_extension(h: Handler, n: int) -> None:
 
 @way(rf"{UNREAD}\(it is compressed \(gzip\), which was not asked for\)")
 def gzip_bomb(h: Handler, n: int) -> None:
-    h.reply(gzip.compress(b" " * 2**27), headers={"Content-Encoding": "gzip"})
+    h.reply(BOMB, headers={"Content-Encoding": "gzip"})
 
 
 @way(rf"{UNREAD}\(it is compressed \(deflate\)")
 def deflate_bomb(h: Handler, n: int) -> None:
-    h.reply(zlib.compress(b" " * 2**26), headers={"Content-Encoding": "deflate"})
+    h.reply(ZLIB, headers={"Content-Encoding": "deflate"})
 
 
 @way(rf"{UNREAD}\(it is compressed \(br\)")
@@ -283,22 +296,22 @@ def brotli(h: Handler, n: int) -> None:
 
 @way(rf"{UNREAD}\(it is compressed \(gzip, gzip\)")
 def gzip_twice(h: Handler, n: int) -> None:
-    h.reply(gzip.compress(gzip.compress(b" " * 2**26)), headers={"Content-Encoding": "gzip, gzip"})
+    h.reply(gzip.compress(BOMB), headers={"Content-Encoding": "gzip, gzip"})
 
 
 @way("500: ")
 def gzip_bomb_as_error(h: Handler, n: int) -> None:
-    h.reply(gzip.compress(b" " * 2**27), 500, {"Content-Encoding": "gzip"})
+    h.reply(BOMB, 500, {"Content-Encoding": "gzip"})
 
 
 @way(rf"{UNREAD}\(no JSON\)")
 def charset_bomb(h: Handler, n: int) -> None:
-    h.reply(zlib.compress(b" " * 2**26), headers={"Content-Type": "application/json; charset=zlib_codec"})
+    h.reply(ZLIB, headers={"Content-Type": "application/json; charset=zlib_codec"})
 
 
 @way("500: ")
 def charset_bomb_as_error(h: Handler, n: int) -> None:
-    h.reply(zlib.compress(b" " * 2**26), 500, {"Content-Type": "application/json; charset=zlib_codec"})
+    h.reply(ZLIB, 500, {"Content-Type": "application/json; charset=zlib_codec"})
 
 
 @way("=four")
@@ -311,7 +324,7 @@ def models_endless(h: Handler, n: int) -> None:
 
 @way("=four")
 def models_many(h: Handler, n: int) -> None:
-    h.reply(completion() if h.command == "POST" else {"data": [{"id": f"m{i}"} for i in range(100_000)]})
+    h.reply(completion() if h.command == "POST" else b'{"data": [' + b'{"id": "m"},' * 200_000 + b"{}]}")
 
 
 @way("=four")
@@ -427,7 +440,7 @@ def models_redirect(h: Handler, n: int) -> None:
 
 # Statuses.
 for name, value in {
-    "year": "31536000", "far": "Fri, 31 Dec 2999 23:59:59 GMT", "past": "Fri, 31 Dec 1999 23:59:59 GMT",
+    "minute": "60", "year": "31536000", "far": "Fri, 31 Dec 2999 23:59:59 GMT", "past": "Fri, 31 Dec 1999 23:59:59 GMT",
     "negative": "-5", "nan": "nan", "inf": "inf", "1e400": "1e400", "word": "soon", "many": "9" * 5000,
 }.items():  # fmt: skip
     WAYS[f"retry_after_{name}"] = (
@@ -446,8 +459,9 @@ def insists_on_retries(h: Handler, n: int) -> None:
     h.reply({"error": "no"}, 400, {"X-Should-Retry": "true"})
 
 
-for status, reason in {204: rf"{UNREAD}\(no JSON\): nothing", 304: "304: ", 401: "401: no", 404: "404: no", 418: "418: no",
-                       599: "599(, 2 attempts)?: no", 999: "999(, 2 attempts)?: no"}.items():  # fmt: skip
+for status, reason in {204: rf"{UNREAD}\(no JSON\): nothing", 304: "304: ", 401: "401: no", 404: "404: no",
+                       418: "418: no", 599: "599(, 2 attempts)?: no",
+                       999: "999(, 2 attempts)?: no"}.items():  # fmt: skip
     WAYS[f"status_{status}"] = (
         lambda h, n, status=status: h.reply(b"" if status < 400 else {"error": "no"}, status),
         reason,
@@ -480,7 +494,7 @@ for name, (body, outcome) in {
     "key_twice": (b'{"choices": [], "choices": [{"message": {"content": "four"}}]}', "=four"),
     "deep": (b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", rf"{UNREAD}\(no JSON\)"),
     "deep_error": (b'{"error":' * 400 + b'"no"' + b"}" * 400, UNREAD),
-    "not_utf8": (json.dumps(completion("A")).encode().replace(b'"A"', b'"\xff\xfe\x80"'), "the answer holds the control"),
+    "not_utf8": (json.dumps(completion("A")).encode().replace(b'"A"', b'"\xff\xfe\x80"'), "the answer holds"),
     "utf16": (json.dumps(completion()).encode("utf-16"), rf"{UNREAD}\(no JSON\)"),
     "integer_of_6000_digits": (b'{"usage": {"prompt_tokens": 1' + b"0" * 6000 + b"}}", rf"{UNREAD}\(no JSON\)"),
 }.items():  # fmt: skip
@@ -499,10 +513,10 @@ for name, (content, outcome) in {
     "escape": ("\x1b[31mfour", "the answer holds the control character U\\+001B"),
     "c1_escape": ("\x9b31mfour", "the answer holds the control character U\\+009B"),
     "thought": ("<think>" * 9_000, "empty: only thoughts"),
-    "nested_thoughts": ("<think>" * 4_000 + "</think>" * 3_999, ".*"),
-    "thoughts_on_lines": ("x" + "\n<think>" * 8_000, ".*|=x"),
+    "nested_thoughts": ("<think>" * 4_000 + "</think>" * 3_999 + "four", "=four"),
+    "thoughts_on_lines": ("x" + "\n<think>" * 8_000, "="),
     "thought_bomb": ("<think>" * 400_000, "the answer has 2,800,000 characters"),
-    "fences": ("```\n" * 16_000, ".*"),
+    "fences": ("```\n" * 16_000, "="),
     "blank": (" \n\t" * 20_000, "empty"),
 }.items():  # fmt: skip
     WAYS[f"content_{name}"] = (lambda h, n, content=content: h.reply(completion(content)), outcome)
@@ -534,7 +548,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "url": lambda key: urllib.parse.quote(key, safe=""), "url_all": lambda key: "".join(f"%{ord(c):02X}" for c in key),
     "url_twice": lambda key: urllib.parse.quote(urllib.parse.quote(key, safe="")),
     "code_points": lambda key: "".join(f"\\u{ord(c):04x}" for c in key), "hex": lambda key: key.encode().hex(),
-    "html": lambda key: "".join(f"&#{ord(c)};" for c in key), "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "html": lambda key: "".join(f"&#{ord(c)};" for c in key),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
     "basic": lambda key: base64.b64encode(f"u:{key}".encode()).decode(), "zero_width": "\u200b".join,
     "quoted": lambda key: '" + "'.join(key[i : i + 3] for i in range(0, len(key), 3)),
 }  # fmt: skip
@@ -582,3 +597,11 @@ def key_in_a_redirect(h: Handler, n: int) -> None:
 @way("=four")
 def cookies(h: Handler, n: int) -> None:
     h.reply(completion(), headers={"Set-Cookie": f"k={KEY}; Path=/"})
+
+
+ASIDE: dict[str, tuple[Way, str]] = {
+    "answers": (lambda h, n: h.reply(completion()), "=four"),
+    "models_silent": (silent, ""),
+    "endless_slowly": (lambda h, n: (h.head(CHUNKED), h.drip(b"4000\r\n" + b" " * 0x4000 + b"\r\n", 0.02)), ""),
+}
+"""For some tests only. "after_ten~WAY" answers ten requests, then goes that way."""

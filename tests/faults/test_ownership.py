@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,14 @@ def bench(tiny, tmp_path_factory) -> Path:
     (folder / "docs.jsonl").write_text("".join(json.dumps({"text": f"{WORDS} w{i}"}) + "\n" for i in range(4)))
     (folder / "quiz.jsonl").write_text('{"q": "w5 w6", "a": 0}\n{"q": "w7", "a": 1}\n')
     recipe = {
-        "name": "mine", "model": str(tiny), "output": str(folder / "out"), "data": {"docs": {"path": "docs.jsonl"}},
+        "name": "mine", "model": str(tiny), "output": "out", "data": {"docs": {"path": "docs.jsonl"}},
         "arms": {"none": None, "cpt": {"data": "docs"}},
         "train": {"steps": 2, "batch": 2, "max_length": 32, "save": 1, "schedule": "constant"},
-        "evaluate": {"tasks": [TASK], "samples": 1}, "compare": {"resamples": 50},
+        "evaluate": {"tasks": [TASK], "samples": 1}, "compare": {"resamples": 100},
     }  # fmt: skip
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    run(folder / "recipe.yaml", reporter=Reporter.silent())
+    with chdir(folder):
+        run("recipe.yaml", reporter=Reporter.silent())
     return folder
 
 
@@ -224,7 +226,7 @@ def scored(folder: Path) -> Path:
         outcomes.write(
             folder / "outcomes" / outcomes.file_name(arm, 0, "quiz"), outcomes.table(task, [row] * 4, arm, 0)
         )
-    value = {"name": "r", "model": "pocket", "data": {"d": {"path": "d.jsonl"}}, "compare": {"resamples": 50},
+    value = {"name": "r", "model": "pocket", "data": {"d": {"path": "d.jsonl"}}, "compare": {"resamples": 100},
              "arms": {arm: None if arm == "none" else {"data": "d"} for arm in ARMS}}  # fmt: skip
     (folder / "recipe.yaml").write_text(dump(value))
     (folder / "run.json").write_text('{"schema": 1, "identity": "x", "status": "done"}')

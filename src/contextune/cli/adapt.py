@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from contextune.core.errors import UserError
-from contextune.core.files import digest, write_json
+from contextune.core.files import digest, write_json, write_text
 
 from .common import MOST, Json, Seed, print_json, reporter
 
@@ -94,7 +94,7 @@ def _adapt(
         ask = adaptation.scorer(ready, tokenizer)
         made = adaptation.run(streamed, readings, ask, kept, lambda n: line.advance("adapting", f"{n} examples"))
     picture = out / f"{bench.task.name}.svg"
-    picture.write_text(adaptation.figure(made), encoding="utf-8")
+    write_text(picture, adaptation.figure(made))
     made |= {"model": where, "figure": str(picture)}
     write_json(out / f"{bench.task.name}.json", made)
     return made

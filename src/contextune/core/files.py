@@ -139,6 +139,23 @@ def read_sealed(file: Path, older: bool = False) -> dict[str, Any] | None:
     return value
 
 
+def write_checked(file: Path, content: bytes) -> None:
+    """Write bytes with their checksum in front."""
+    with replacing(file) as part:
+        part.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def read_checked(file: Path) -> bytes | None:
+    """What `write_checked` wrote; None where there is no file. Raises Damaged."""
+    try:
+        whole = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+        raise Damaged(f"{file} is damaged (its checksum is another)")
+    return whole[32:]
+
+
 def checksum(file: Path) -> str:
     """SHA-256 of a file's content (`sha256sum` gives the same); "" where it cannot be read."""
     try:

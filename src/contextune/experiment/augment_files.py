@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.augment.leak import leak
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 from contextune.core.files import write_json, write_lines
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ def find(out: Path, id: str, first: str = "") -> dict[str, Any]:
     if not files:
         raise UserError(f"{out}: nothing was made here yet", "run the recipe, or contextune augment, first")
     for file in files:
-        for line in file.open(encoding="utf-8"):
+        for line in file.open(encoding="utf-8", errors="replace"):
             if f'"id": {json.dumps(id, ensure_ascii=False)}' in line:
-                return {**json.loads(line), "file": str(file)}
+                try:
+                    return {**json.loads(line), "file": str(file)}
+                except ValueError as e:
+                    hint = "give the same contextune run, or augment, again: it makes the file anew"
+                    raise UserError(f"{file} is damaged ({first_line(e)})", hint) from None
     raise UserError(f"{out}: no made text has the id '{id}'", f"ids stand in {files[0]}")

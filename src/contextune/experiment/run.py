@@ -16,7 +16,7 @@ from typing import Any
 from contextune.core import registry
 from contextune.core.commands import refuse_commands
 from contextune.core.environment import environment, quiet_libraries, rank
-from contextune.core.files import Damaged, digest, read_sealed, write_json, write_sealed, write_text
+from contextune.core.files import Damaged, checksums, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.machine import refusals
 from contextune.core.progress import Reporter, keeping, plain_console
 from contextune.core.yaml_files import dump
@@ -153,11 +153,19 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     return results
 
 
+def _shown(out: Path) -> list[str]:
+    """Files that a report shows and no command but the run's own writes."""
+    made = [out / "accounting.json", out / "samples.json", *out.glob(f"{augment_files.FOLDER}/*")]
+    made += out.glob("arms/*/seed-*/stage-*/losses.json")
+    return sorted(str(f.relative_to(out)) for f in made if f.exists())
+
+
 def record(prepared: Prepared, command: str, status: str) -> None:
     """Write the resolved recipe and the circumstances, for the report and so that the run can be repeated."""
     if rank() != 0:
         return
     out = prepared.out
+    sums = checksums(out, _shown(out)) if status == "done" else {}
     old: dict[str, Any] = {}
     with suppress(Damaged):  # said when its date was read
         old = read_sealed(out / "run.json", older=True) or {}
@@ -170,6 +178,6 @@ def record(prepared: Prepared, command: str, status: str) -> None:
             "command": command or old.get("command", ""),
             "began": prepared.began.strftime(DATE), "ended": time.strftime(DATE),
             "environment": environment(), "warnings": prepared.warnings, "base": str(prepared.base.resolve()),
-            "model": prepared.model, "parameters": prepared.parameters,
+            "model": prepared.model, "parameters": prepared.parameters, "sums": sums,
         },
     )  # fmt: skip

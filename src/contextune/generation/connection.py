@@ -80,7 +80,7 @@ class Connection:
             self.start(client.models.with_raw_response.list()).result()
         except openai.APIConnectionError as e:
             proxy = proxy_of(self.url)
-            why = self.shown(str(e.__cause__ or e)) + (f", through the proxy in {proxy}" if proxy else "")
+            why = self.shown(_cause(e)) + (f", through the proxy in {proxy}" if proxy else "")
             raise UserError(
                 f"writer.server {self.url}: nothing answers there ({why})", "start the server, or correct writer.server"
             ) from None
@@ -101,7 +101,7 @@ class Connection:
         except openai.APITimeoutError as e:
             return Said(), self.failed(f"no answer within {self.timeout:g} s{_tries(e)}", True)
         except openai.APIConnectionError as e:
-            return Said(), self.failed(f"connection lost{_tries(e)}: {e.__cause__ or e}", True)
+            return Said(), self.failed(f"connection lost{_tries(e)}: {_cause(e)}", True)
         except openai.APIStatusError as e:
             return Said(), self._refused(e)
         except Exception as e:  # whatever a reply may do to its reader
@@ -197,6 +197,12 @@ def import_openai() -> None:
         import openai  # noqa: F401
     except ImportError:
         raise UserError("writer.server needs the package 'openai'", "pip install 'contextune[openai]'") from None
+
+
+def _cause(error: BaseException) -> str:
+    """In words, else by its kind."""
+    cause = error.__cause__ or error
+    return str(cause) or type(cause).__name__
 
 
 def _tries(error: Any) -> str:

@@ -40,9 +40,7 @@ def http_client(url: str) -> Any:
 
     name = proxy_of(url)
     try:
-        inner = _transport(
-            _url(os.environ[name]) if name else None, ssl.create_default_context() if is_loopback(url) else True
-        )
+        inner = _transport(_url(os.environ[name]) if name else None, _certificates(url))
     except Exception as e:  # a proxy of any scheme, or the certificates
         if name and (why := _unusable(os.environ[name])):
             raise UserError(
@@ -57,6 +55,13 @@ def http_client(url: str) -> Any:
     return openai.DefaultAsyncHttpxClient(
         transport=Bounded(inner), trust_env=False, follow_redirects=False, headers={"Accept-Encoding": "identity"}
     )
+
+
+def _certificates(url: str) -> ssl.SSLContext | bool:
+    """The environment's, but for this machine; none where none are needed."""
+    if not is_loopback(url):
+        return True
+    return ssl.create_default_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _transport(proxy: str | None, verify: ssl.SSLContext | bool = True) -> Any:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HOPELESS = re.compile("3[0-9][0-9]:|401:|403:|404:")
 """Statuses that every other request would get too."""
-_GRACE = 1.0
+_GRACE = 0.7
 """Seconds after an interrupt in which answers under way may still arrive."""
 _LOOK = 0.2
 """Seconds between two looks for an interrupt."""
@@ -97,8 +97,8 @@ class Server:
 
     def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, str | Failure]]:
         """At most `concurrency` at once. Where the budget is spent, or the server refuses or fails one request after
-        the other, the rest are failures that were not asked. On an interrupt, the answers that arrive within a second
-        are still given.
+        the other, the rest are failures that were not asked. On an interrupt, the answers that arrive within a
+        moment are still given.
 
         Raises UserError where nothing answers at the URL, or it refuses the key.
         """

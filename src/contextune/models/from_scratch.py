@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contextune.core import memory
 from contextune.core.errors import UserError
+from contextune.core.files import sync_tree
 from contextune.core.memory import gib
 from contextune.core.options import LARGEST_SEED, whole
 
@@ -76,4 +77,5 @@ def make(
     )
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    sync_tree(Path(out))
     return out

@@ -7,7 +7,7 @@ from typing import Any
 from .numbers import duration, finite, num, percent
 from .read import Run
 
-APART = ("schema", "command", "warnings", "identity", "name", "status")
+APART = ("schema", "command", "warnings", "identity", "name", "status", "sums")
 """Keys of run.json that have a place of their own on the page, or none."""
 
 

@@ -9,6 +9,7 @@ import typer
 
 from contextune.cli.common import Arms, Json, Overrides, RecipeFile, print_json, reporter
 from contextune.core import registry
+from contextune.core.files import write_text
 
 OUT = "cannot write into", "give another folder with --out"
 
@@ -141,7 +142,7 @@ def write(out: Path, made: dict[str, object], picture: str) -> None:
     from contextune.core.errors import UserError
 
     try:
-        (out / "mixture.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
-        (out / "mixture.svg").write_text(picture, encoding="utf-8")
+        write_text(out / "mixture.json", json.dumps(made, indent=1, ensure_ascii=False))
+        write_text(out / "mixture.svg", picture)
     except OSError as e:
         raise UserError(f"cannot write into {out}: {e.strerror}", "give another folder with --out") from None

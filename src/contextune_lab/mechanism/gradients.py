@@ -21,6 +21,7 @@ from contextune.contexts import NoContext, Policy, compose, parse
 from contextune.core.asking import pair
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError, nearest
+from contextune.core.files import write_text
 from contextune.core.ownership import claim
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokenizer, render
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare
@@ -264,9 +265,9 @@ def save(made: Mapping[str, Any], out: Path) -> Path:
 
     claim(out, "lab", "cannot write into", "give another folder")
     try:
-        (out / "gradients.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(out / "gradients.json", json.dumps(made, indent=1, ensure_ascii=False))
         picture = pages.figure(made)
-        (out / "gradients.svg").write_text(picture, encoding="utf-8")
+        write_text(out / "gradients.svg", picture)
         return pages.write(out / "gradients.html", made, picture)
     except OSError as e:
         raise UserError(f"cannot write into {out}: {e.strerror}", "give another folder with --out") from None
