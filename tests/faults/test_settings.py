@@ -90,12 +90,14 @@ def test_all_numbers_are_here():
             "meta_prompt.MetaPrompt.version"} <= found  # fmt: skip
 
 
-def faults(kind: type[BaseModel], name: str, value: object) -> list[dict[str, Any]]:
-    """What pydantic has against one field; other fields, which may be missing, aside."""
+def faults(kind: type[BaseModel], name: str, value: object, as_well: bool = False) -> list[dict[str, Any]]:
+    """What pydantic has against one field, others aside; with `as_well` also what the class itself says of it."""
     try:
         kind.__pydantic_validator__.validate_python({**(RECIPE if kind is Recipe else {}), name: value})
     except ValidationError as e:
-        return [dict(p) for p in e.errors(include_url=False) if p["loc"][:1] == (name,)]
+        return [dict(p) for p in e.errors(include_url=False) if p["loc"][:1] == (name,)] + [
+            dict(p) for p in e.errors(include_url=False) if as_well and not p["loc"] and name in p["msg"]
+        ]
     except UserError as e:  # a recipe explains its own
         return [{"msg": e.message}] if name in e.message else []
     return []
@@ -106,7 +108,7 @@ def test_a_number_has_a_range(kind, name, place):
     words = {"text", "'nan'"} if "str" in str(kind.model_fields[name].annotation) else set()  # a name may stand there
     for label, value in HOSTILE.items():
         if label not in words:
-            assert faults(kind, name, placed(value, place)), f"{name}: {label} is taken"
+            assert faults(kind, name, placed(value, place), as_well=True), f"{name}: {label} is taken"
 
 
 @pytest.mark.parametrize(("kind", "name", "place"), NUMBERS)
@@ -154,7 +156,7 @@ def test_a_number_may_be_what_it_is_by_default_or_its_bound(kind, name, place):
         ("arms.a.context", {"policy": "random", "pool": True}, r"arms\.a\.context\.pool: a number"),
         ("arms.a.context", {"policy": "mixture", "policies": ["none"], "weights": [0]}, r"not all 0"),
         ("arms.a.context", {"policy": "mixture", "policies": ["none"], "weights": [math.inf]}, r"finite"),
-        ("arms.a.augment", {"mix": {"weights": {"original": -1}}}, r"mix\.weights\.original"),
+        ("arms.a.augment", {"mix": {"weights": {"original": -1}}}, r"mix: weights and shares are finite"),
         ("arms.a.augment", {"mix": {"weights": {"original": 10**9}}}, r"mix\.weights\.original"),
         ("arms.a.augment", {"mix": {"total": 0}}, r"mix\.total"),
         ("arms.a.augment", {"mix": {"shares": {"original": 0}}}, r"sum to 0, expected 1"),

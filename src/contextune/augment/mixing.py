@@ -38,13 +38,13 @@ class Replay(Options):
 class Mix(Options):
     """Options of a mixture; by default everything once."""
 
-    weights: dict[str, Annotated[float, Field(ge=0, le=REPEATS)]] = Field(
+    weights: dict[str, Annotated[float, Field(le=REPEATS)]] = Field(
         {}, description="how often each group is repeated, 1 where none is given"
     )
-    shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+    shares: dict[str, Annotated[float, Field(le=1)]] = Field(
         {}, description="the part of the tokens that each group gets; they sum to 1"
     )
-    total: Annotated[int, Field(ge=1, le=10**15)] | Literal["original"] | None = Field(
+    total: Annotated[int, Field(le=10**15)] | Literal["original"] | None = Field(
         None, description="tokens in all: a number, or as many as the originals have; by default as many as there are"
     )
     replay: Replay | None = None
@@ -53,8 +53,12 @@ class Mix(Options):
     def _sound(self) -> Mix:
         if self.weights and self.shares:
             raise ValueError("mix: weights and shares exclude each other")
+        if any(v < 0 for v in (*self.weights.values(), *self.shares.values())):
+            raise ValueError("mix: weights and shares are finite numbers, 0 or more")
         if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
             raise ValueError(f"mix.shares sum to {sum(self.shares.values()):g}, expected 1")
+        if isinstance(self.total, int) and self.total < 1:
+            raise ValueError("mix.total is a number of tokens from 1 up, or 'original'")
         if REPLAY in {**self.weights, **self.shares} and self.replay is None:
             raise ValueError("mix names replay but no text for it; add replay: {data: SOURCE}")
         if self.replay and self.shares and REPLAY not in self.shares:
