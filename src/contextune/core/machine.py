@@ -43,7 +43,7 @@ def refusal(error: BaseException, place: Path | str = "", then: str = "") -> Use
     if "can't start new thread" in str(error):
         return _refusal("no further thread or process is allowed", place, "ulimit -u 4096, or --workers 1", then)
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
-        what = f"{ascii(error.object)}: no such name in the system's encoding of file names, {error.encoding}"
+        what = f"{error.object!a}: no such name in the system's encoding of file names, {error.encoding}"
         return UserError(what, "set PYTHONUTF8=1, or a locale with UTF-8 (LC_ALL=C.UTF-8)")
     own = error if isinstance(error, OSError) else None
     if own is not None and own.errno == errno.ENOENT:
