@@ -3,7 +3,7 @@
 A request is a line of JSON. `start`: folder, arguments, and for the child alone: environment (null removes), limits
 {RLIMIT: value}, user (a number), closed (streams), stdout (a file; "gone": a pipe that nobody reads), encoding, clock (a
 seed: time.time jumps by days), fault ({nth, errno, under}: from the n-th opening of a file under `under` for writing on
-all fail), gone (the working directory is removed first), before (module:function and its arguments).
+all fail), gone (the working directory is removed first), before (a function, its arguments).
 """
 
 from __future__ import annotations

@@ -298,6 +298,7 @@ def test_folders_that_cannot_be_written_to(heavy, tiny, tmp_path):
     one_sentence(*heavy.run(tmp_path, *RUN, **nobody), "Permission denied")
     one_sentence(*heavy.run(tmp_path, *RUN, "--fresh", **nobody), "Permission denied")
     before = ending(out)
+    out.chmod(0o755)
     one_sentence(*heavy.run(tmp_path, "report", "out", **nobody), "Permission denied")
     assert ending(out) == before
 
