@@ -28,6 +28,7 @@ def tables(model, byte_level):
 
 def test_columns_are_those_of_the_architecture(tables):
     names = "arm seed task item measure kind prompt_hash gold predicted correct options sums tokens bytes output fields"
+    names += " cluster deaf"
     for table in tables.values():
         assert table.schema.names == names.split()
         assert table.schema.remove_metadata() == outcomes.schema()
@@ -59,6 +60,7 @@ def test_the_file_says_what_the_task_is(tables):
         "about": "x",
         "prompt": "Which?",
         "prompt_hash": outcomes.prompt_hash("Which?"),
+        "floors": {"constant": 1.0},
     }
     assert outcomes.prompt_hash("Which?") == "ae380de59e526764"
 

@@ -56,12 +56,12 @@ def test_an_unusable_proxy_is_named(monkeypatch, name, proxy, why):
         http_client("https://h.org/v1")
     assert "hidden" not in str(e.value)
     monkeypatch.setenv("NO_PROXY", "h.org")
-    http_client("https://h.org/v1").close()
+    http_client("https://h.org/v1")
 
 
 def test_a_proxy_of_no_matter_is_none(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "ftp://h")
-    http_client("https://h.org/v1").close()
+    http_client("https://h.org/v1")
     assert proxy_of("https://h.org/v1") == ""
     assert proxy_of("http://h.org/v1") == "HTTP_PROXY"
 

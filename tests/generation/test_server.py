@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 
+import anyio
 import pytest
 
 from contextune.core.errors import UserError
@@ -14,6 +14,7 @@ from tests.generation.stub import Reply, Stub, said
 
 pytest.importorskip("openai")
 
+from contextune.generation.key import key_for
 from contextune.generation.options import Writer
 from contextune.generation.server import Server
 
@@ -24,7 +25,11 @@ SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}},
 def naps(monkeypatch):
     """What was waited between tries; nothing really waits."""
     taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
+
+    async def sleep(seconds):
+        taken.append(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", sleep)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("CONTEXTUNE_API_KEY", raising=False)
     return taken
@@ -332,8 +337,8 @@ class TestKey:
         with Stub(echo) as stub:
             answers(stub, asks(1))
             assert "sk-mine" not in str(stub.seen[0][1])
-        assert Server("https://api.openai.com/v1", "m")._key == "sk-mine"
-        assert Server("https://api.openai.com.evil.org/v1", "m")._key == ""
+        assert key_for("https://api.openai.com/v1") == ("sk-mine", "OPENAI_API_KEY")
+        assert key_for("https://api.openai.com.evil.org/v1")[0] == ""
 
 
 def test_identity():

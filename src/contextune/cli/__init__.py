@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 
+FAULT = "hint: this is a fault in Contextune; --debug shows where"
 INTERRUPTED = 130
 """The status that typer makes of an interrupt."""
 
@@ -80,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         if status == 0 and (error := streams.lost()):
             what = f"error: standard output: {error.strerror}; what was printed is not whole"
             status = _say(what, "hint: the work itself is done; make room, or print elsewhere", 2)
+    gc.freeze()  # an exit need not look through all that torch has made, which takes a second
     sys.exit(status)
 
 
@@ -91,7 +94,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as e:
+        if isinstance(e.__cause__, EOFError):  # of a file that ends too early, not of a person who stops
+            return _say(f"error: EOFError: {e.__cause__}", FAULT, 1)
         number = signals.caught()
         what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
         return _say(what, "give the same command again: what was kept is not done again", 128 + number)
@@ -105,7 +110,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         known = e if isinstance(e, UserError) else refusal(e)
         if known is None:
             what = f"error: {type(e).__name__}: {e}"
-            return _say(what, "hint: this is a fault in Contextune; --debug shows where", 1)
+            return _say(what, FAULT, 1)
         return _say(f"error: {known.message}", f"hint: {known.hint}" if known.hint else "", 2)
 
 

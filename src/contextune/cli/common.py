@@ -17,7 +17,12 @@ RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_def
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Keys of the recipe, e.g. train.lr=1e-4", metavar="[KEY=VALUE]...")
 ]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
+MOST = 1_000_000_000
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+AllowCommands = Annotated[
+    bool, typer.Option("--allow-commands", help="Run the programs that tasks name (the key command).")
+]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="This arm only (may be repeated).")]
 
 
@@ -31,11 +36,9 @@ def command_line() -> str:
 
 def reporter(quiet: bool = False) -> Reporter:
     """Messages go to standard error where standard output carries JSON."""
-    from rich.console import Console
+    from contextune.core.progress import Reporter, plain_console
 
-    from contextune.core.progress import Reporter
-
-    return Reporter(Console(stderr=quiet, soft_wrap=True), quiet)
+    return Reporter(plain_console(stderr=quiet), quiet)
 
 
 def print_json(value: Any) -> None:

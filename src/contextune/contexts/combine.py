@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -77,7 +77,9 @@ class Joined(BoundPolicy):
 class Mixture(_Several):
     """One of several policies, drawn for each record and epoch."""
 
-    weights: tuple[float, ...] = Field((), description="how often each is drawn; default: all equally often")
+    weights: tuple[Annotated[float, Field(ge=0, le=1_000_000)], ...] = Field(
+        (), description="how often each is drawn; default: all equally often"
+    )
 
     @model_validator(mode="after")
     def _weighed(self) -> Mixture:

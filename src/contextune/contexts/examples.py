@@ -26,6 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST, Seed
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 from contextune.retrieval import Lexical, Pool, SimilarityOption, given, grade, open_pool
 
@@ -71,13 +72,15 @@ class Examples(Policy):
     }
 
     k: int = Field(4, ge=1, le=64, description="examples")
-    min_k: int | None = Field(None, ge=0, description="draw the number of examples anew each time, from this to k")
+    min_k: int | None = Field(
+        None, ge=0, le=64, description="draw the number of examples anew each time, from this to k"
+    )
     order: Literal["shuffled", "similar_last"] = Field("shuffled", description="of the examples")
     pool: float | str | tuple[str, ...] = Field(
         "self",
         description="where examples come from: self, sources by name, or a share of the rows, then not trained on",
     )
-    pool_seed: int = Field(0, ge=0, description="which rows that share is")
+    pool_seed: Seed = Field(0, description="which rows that share is")
     loss: Literal["target", "all"] = Field("target", description="all: the answers of the examples are trained on too")
     max_random_similarity: float | None = Field(
         1 / 3, ge=0, le=1, description="maximum similarity of random examples; null: no limit"
@@ -107,6 +110,7 @@ class Examples(Policy):
     max_tokens: int | None = Field(
         None,
         gt=0,
+        le=LONGEST,
         description="all examples together; what does not fit is left out. Needed where texts are cut into chunks",
     )
 

@@ -53,7 +53,7 @@ class MixedShot(Examples):
     """Random examples, a different number of them each time."""
 
     k: int = Field(5, ge=1, le=64, description="examples at most")
-    min_k: int | None = Field(0, ge=0, description="examples at least")
+    min_k: int | None = Field(0, ge=0, le=64, description="examples at least")
 
 
 @registry.policies("raft")

@@ -17,7 +17,7 @@ UNSET = int(1e30)
 
 
 def window(model: Any, tokenizer: Tokenizer) -> int:
-    """Tokens the model reads at once at most."""
+    """Tokens the model reads at once at most; `model` may be a skeleton."""
     config = getattr(model.config, "text_config", None) or model.config
     for key in ("n_positions", "max_position_embeddings", "n_ctx"):
         if getattr(config, key, None) is not None:

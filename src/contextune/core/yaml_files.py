@@ -61,6 +61,19 @@ _Loader.add_implicit_resolver(  # SafeLoader wants a dot in the mantissa
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for something else than a text."""
+
+
+for _first, _known in _Loader.yaml_implicit_resolvers.items():
+    _Dumper.yaml_implicit_resolvers = {**_Dumper.yaml_implicit_resolvers, _first: _known}
+
+
+def dump(value: dict[str, Any]) -> str:
+    """YAML that `read_yaml` reads back as the same value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def apply(value: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """`a.b=c` for each override, with c read as YAML. The input is left as it is."""
     value = copy.deepcopy(value)

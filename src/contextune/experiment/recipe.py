@@ -17,7 +17,7 @@ from contextune.augment.options import Augment, shorthand
 from contextune.contexts import NoContext
 from contextune.contexts.policy import PolicyOption
 from contextune.core.errors import UserError, nearest
-from contextune.core.options import Name, Options
+from contextune.core.options import Name, Options, Seed
 from contextune.core.yaml_files import apply, read_yaml
 from contextune.data.options import Source
 from contextune.evaluate.options import Compare, Evaluate
@@ -82,7 +82,7 @@ class Recipe(Options):
     model: Annotated[Model, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
     data: dict[Name, Source]
     arms: dict[Name, Arm]
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
@@ -92,6 +92,7 @@ class Recipe(Options):
 
     _folder: Path = PrivateAttr(Path())
     """Where its relative paths begin: its file's folder."""
+    _file: Path | None = PrivateAttr(None)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -118,6 +119,12 @@ class Recipe(Options):
     def _references(self) -> Recipe:
         if not self.arms:
             raise ValueError("at least one arm is needed")
+        if len(twins := {a.casefold(): a for a in self.arms}) < len(self.arms):
+            one = next(a for a in self.arms if twins[a.casefold()] != a)
+            raise ValueError(
+                f"arms: '{one}' and '{twins[one.casefold()]}' are one folder where the file system ignores case; "
+                "rename one of them"
+            )
         for arm, spec in self.arms.items():
             for i, stage in enumerate(spec.stages):
                 for name in (*stage.sources, *stage.replayed):
@@ -171,7 +178,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         if not changes:
             return path
         made = parse(apply(json.loads(path.model_dump_json(exclude_defaults=True)), changes))
-        made._folder = path._folder
+        made._folder, made._file = path._folder, path._file
         return made
     if isinstance(path, Mapping):
         return parse(apply(_plain(path), changes))
@@ -179,7 +186,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         raise UserError(f"a recipe is a file, a mapping or a Recipe, found {path!r:.60}", 'for example "recipe.yaml"')
     file = Path(path).expanduser()
     made = parse(apply(read_yaml(file), changes), str(path))
-    made._folder = file.parent
+    made._folder, made._file = file.parent, file
     return made
 
 
@@ -193,7 +200,7 @@ def as_recipe(
 
 def folder_of(recipe: Recipe) -> Path:
     """The run's folder, which is beside where the command is given."""
-    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
+    return Path(recipe.output).expanduser() if recipe.output else Path("runs") / recipe.name
 
 
 def parse(value: Mapping[str, Any], where: str = WHERE) -> Recipe:

@@ -5,36 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import digest
+from contextune.core.files import digest, sweep
 from contextune.core.progress import say_once
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
-
-
-def writable(out: Path) -> None:
-    """UserError where the run's folder cannot be made and written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out) as probe:  # of this process alone: others of the run look at the same time
-            probe.write(b"x")
-    except FileExistsError:
-        raise UserError(f"output {out}: a file of that name is in the way", "give another output=FOLDER") from None
-    except OSError as e:
-        raise UserError(
-            f"output {out}: cannot be written ({os.strerror(e.errno or 0)})", "give another output=FOLDER"
-        ) from None
-
 
 RESUMES = "the same command resumes"
 WHOLE = "whole.json"
@@ -98,6 +81,7 @@ def locked(out: Path) -> Iterator[None]:
             say_once(f"{out}: the last run here did not end by itself{holder}: see that it is not still running")
         _write(file, f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
+            sweep(out)
             yield
         finally:
             _write(file, "")
@@ -133,19 +117,3 @@ def kept(out: Path) -> str:
 
 def _step(whole: Path) -> int:
     return int(whole.parent.name.rsplit("-", 1)[1])
-
-
-def clear(out: Path) -> None:
-    """Remove what a run has made, and nothing else."""
-    for name in ("arms", "outcomes", "augmented"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (
-        "recipe.yaml",
-        "run.json",
-        "memory.json",
-        "accounting.json",
-        "samples.json",
-        "results.json",
-        "report.html",
-    ):
-        (out / name).unlink(missing_ok=True)

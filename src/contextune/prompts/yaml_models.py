@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 BUILT_IN = Path(__file__).parent
@@ -107,7 +107,7 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node, model: type[Ba
         return UserError(f"{where}: the key '{key}' is missing{also}", f"keys here: {', '.join(_keys(model, at[:-1]))}")
     if isinstance(problem, Problem):
         return UserError(f"{where}: {key}: {problem}{also}", problem.hint)
-    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {first['input']!r:.60}{also}")
+    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {shown(first['input'])}{also}")
 
 
 def _dotted(at: tuple[str | int, ...]) -> str:

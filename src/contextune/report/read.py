@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from contextune.core.errors import UserError
+from contextune.core.files import Damaged, faults, read_sealed
 
+AGAIN = "give the same contextune run again: it makes anew what is damaged or missing"
 SCHEMA = 1
 """The version of results.json that these pages read."""
 
@@ -58,17 +60,29 @@ def read(folder: Path) -> Run:
             f"{folder / 'results.json'}: schema is {results['schema']!r}, this version reads {SCHEMA}",
             "make the report with the contextune that made the run, or evaluate again",
         )
+    info = _info(folder)
     text = _text(folder / "recipe.yaml")
     return Run(
         folder,
         text,
         _yaml(folder / "recipe.yaml", text),
-        _json(folder / "run.json", dict),
+        info,
         _json(folder / "accounting.json", list),
         results,
         _json(folder / "samples.json", list),
         _training(folder),
     )
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    """What is in run.json, once the files that it has checksums of are found to be whole."""
+    try:
+        info = read_sealed(folder / "run.json", older=True) or {}
+    except Damaged as e:
+        raise UserError(str(e), AGAIN) from None
+    if wrong := faults(folder, info.get("sums") or {}):
+        raise UserError(f"{folder}: damaged or gone: {', '.join(wrong)}", AGAIN)
+    return info
 
 
 def _text(path: Path) -> str:
@@ -82,9 +96,7 @@ def _json(path: Path, kind: type) -> Any:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise UserError(
-            f"{path}: not valid JSON ({e})", "the run may have been cut short; run it again to resume"
-        ) from None
+        raise UserError(f"{path}: not valid JSON ({e})", AGAIN) from None
     if not isinstance(value, kind):
         raise UserError(f"{path}: expected a JSON {kind.__name__}, found {type(value).__name__}")
     return value

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError
+from contextune.core.files import sync_tree, write_text
 from contextune.models.known import KnownModel
 
 from .measure import skills
@@ -79,8 +80,9 @@ def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512
         }
     finally:
         torch.set_num_threads(threads)
-    (folder / "measured.json").write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(notes), encoding="utf-8")
+    write_text(folder / "measured.json", json.dumps(notes, indent=1) + "\n")
+    write_text(folder / "README.md", card(notes))
+    sync_tree(folder)
     (folder / "building.pt").unlink(missing_ok=True)
     return folder
 
