@@ -3,12 +3,13 @@
 A request is a line of JSON. `start`: folder, arguments, and for the child alone: environment (null removes), limits
 {RLIMIT: value}, user (a number), closed (streams), stdout (a file; "gone": a pipe that nobody reads), encoding, clock (a
 seed: time.time jumps by days), fault ({nth, errno, under}: from the n-th opening of a file under `under` for writing on
-all fail), gone (the working directory is removed first), before (module:function and its arguments, called first).
+all fail), gone (the working directory is removed first), before (a function, its arguments).
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import random
@@ -23,6 +24,7 @@ MODULES = (
     "transformers.models.llama.modeling_llama", "transformers.trainer", "contextune.experiment.run", "contextune.cli",
     "contextune.train.stage", "contextune.experiment.preflight", "contextune.report", "contextune.generation.local",
     "contextune.experiment.estimate", "sklearn.metrics", "peft", "matplotlib", "psutil",
+    "encodings.unicode_escape",
 )  # fmt: skip
 
 LIGHT = (
@@ -73,7 +75,7 @@ def prepare(
     for name, value in dict(environment).items():
         os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
     if encoding:
-        sys.stdout = open(1, "w", encoding=encoding, closefd=False)
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if before is not None:
         module, _, function = before[0].partition(":")

@@ -42,6 +42,10 @@ def write_recipe(folder: Path, tiny: Path, **changes: Any) -> Path:
     return folder / "recipe.yaml"
 
 
+def write_task(folder: Path) -> None:
+    (folder / "task.yaml").write_text('kind: generate\nrows: [{q: w1, a: w2}]\nprompt: "{{ q }}"\nanswer: "{{ a }}"\n')
+
+
 def ending(out: Path) -> dict[str, str]:
     """A hash of every file that a finished run leaves, times apart; nothing half-written may be among them."""
     found = {}

@@ -106,7 +106,8 @@ def test_the_lock_says_who_holds_it(tmp_path):
     ("left", "warned"),
     [
         (f"process 999999 on {platform.node()}, since 2020-01-01 00:00:00", False), ("", False),
-        ("process 1 on another-host, since 2020-01-01 00:00:00", True), ("\udcff\udcc3garbage", True), ("x" * 10_000, True),
+        ("process 1 on another-host, since 2020-01-01 00:00:00", True), ("\udcff\udcc3garbage", True),
+        ("x" * 10_000, True),
     ],
 )  # fmt: skip
 def test_a_stale_lock_is_taken(tmp_path, monkeypatch, left, warned):
@@ -147,7 +148,9 @@ VARIANTS = {
     "full": {},
     "lora": {"train": {"max_length": 48, "steps": 8, "batch": 4, "lr": 0.01, "save": 1,
                        "adapter": {"kind": "lora", "rank": 4, "dropout": 0.2}}},
-    "stages": {"arms": {"two": {"stages": [{"data": "docs"}, {"data": "docs", "train": {"epochs": 1, "steps": None}}]}}},
+    "stages": {"arms": {"two": {"stages": [
+        {"data": "docs"}, {"data": "docs", "train": {"epochs": 1, "steps": None}},
+    ]}}},
 }  # fmt: skip
 AFTER = {TERM: "stopped by SIGTERM", INT: "interrupted", HUP: "stopped by SIGHUP"}
 
@@ -240,7 +243,7 @@ def test_several_workers(heavy, tiny, tmp_path, number):
         pid = heavy.start(here, *command)
         assert wait_for(lambda pid=pid: len(children(pid)) == 2)
         workers = children(pid)
-        assert wait_for(lambda: any((here / "out").glob("arms/*/*/*")) or send is os.killpg)
+        assert wait_for(lambda send=send: any((here / "out").glob("arms/*/*/*")) or send is os.killpg)
         send(pid, number)
         assert heavy.wait(pid) == 128 + number
         assert wait_for(lambda workers=workers: not any(alive(w) for w in workers), 5), "workers outlive their parent"

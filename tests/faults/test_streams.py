@@ -13,7 +13,7 @@ import pytest
 
 from contextune.cli import streams
 from contextune.cli.common import print_json
-from tests.faults.small_run import ending, write_recipe
+from tests.faults.small_run import ending, write_recipe, write_task
 
 
 def text_to(number: int, encoding: str = "utf-8") -> io.TextIOWrapper:
@@ -91,7 +91,8 @@ STREAMS = {
     "closed": {"closed": [0, 1, 2]}, "reader gone": {"stdout": "gone"}, "ascii": {"encoding": "ascii"},
     "latin-1": {"encoding": "latin-1"}, "zero wide": {"environment": {"COLUMNS": "0"}},
     "one wide": {"environment": {"COLUMNS": "1"}}, "no colour": {"environment": {"NO_COLOR": "1", "TERM": "dumb"}},
-    "no home": {"environment": {"HOME": None}}, "no such home": {"environment": {"HOME": "/nonexistent", "TMPDIR": "/no"}},
+    "no home": {"environment": {"HOME": None}},
+    "no such home": {"environment": {"HOME": "/nonexistent", "TMPDIR": "/no"}},
     "no directory": {"gone": True},
 }  # fmt: skip
 
@@ -125,9 +126,7 @@ def test_every_command(heavy, tiny, tmp_path, case):
     """check, preview, run, report, augment, evaluate; the run ends as it does with all streams."""
     how = {"full": {"stdout": "/dev/full"}}.get(case) or STREAMS[case]
     write_recipe(tmp_path, tiny)
-    (tmp_path / "task.yaml").write_text(
-        'kind: generate\nrows: [{q: w1, a: w2}]\nprompt: "{{ q }}"\nanswer: "{{ a }}"\n'
-    )
+    write_task(tmp_path)
     augment = ["augment", "docs.jsonl", "--operation", "rephrase", "--model", str(tiny), "--filter", "none"]
     commands = [
         ["check", "recipe.yaml"], ["check", "recipe.yaml", "--json", "--quick"], ["preview", "recipe.yaml"],
