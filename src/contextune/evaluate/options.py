@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -36,6 +36,11 @@ class Compare(Options):
         None, description="the arm that others are held against; default: the first trained one"
     )
     tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
+    match: Literal["rows", "tokens", "passes"] | None = Field(
+        None,
+        description="what each arm trains on as often as the baseline does: rows (updates), target tokens, or passes "
+        "over its own rows; default: rows with train.steps, passes with train.epochs",
+    )
     resamples: int = Field(2000, ge=100, le=100_000)
     seed_sd: float | None = Field(
         None,

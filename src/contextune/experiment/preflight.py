@@ -21,6 +21,7 @@ from .accounting import accounting
 from .disk import disk
 from .estimate import estimate
 from .prepare import Prepared
+from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
 
 
@@ -147,6 +148,7 @@ def reached(prepared: Prepared) -> list[str]:
     """For each stage in words: its updates, and how often its rows are trained on; once where all stages are alike."""
     seed = prepared.recipe.seeds[0]
     found: dict[str, str] = {}
+    held = held_against(prepared.recipe)
     for arm, stages in prepared.arms.items():
         for i, ready in enumerate(stages):
             plan = ready.plan(seed)
@@ -158,7 +160,9 @@ def reached(prepared: Prepared) -> list[str]:
             else:
                 seen = f"{plan.rows:,} rows, each seen {_times(whole)}"
             name = arm + (f" ({i + 1})" if i else "")
-            found[name] = f"{plan.updates:,} updates of {plan.batch}: {seen}"
+            match = match_of(prepared.recipe, arm)
+            as_many = f" (as many {match} as {held})" if match and held not in (None, arm) else ""
+            found[name] = f"{plan.updates:,} updates of {plan.batch}: {seen}{as_many}"
     if len(set(found.values())) == 1 and len(found) > 1:
         return [f"every arm: {next(iter(found.values()))}"]
     return [f"{name}: {text}" for name, text in found.items()]

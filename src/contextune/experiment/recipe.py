@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -61,6 +61,9 @@ class Arm(Options):
 
     stages: tuple[Stage, ...] = ()
     about: str = Field("", description="one line for the report")
+    match: Literal["rows", "tokens", "passes"] | None = Field(
+        None, description="compare.match for this arm alone, e.g. as a control of the other arms' matching"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -69,8 +72,8 @@ class Arm(Options):
         if value is None:
             return {}
         if isinstance(value, dict) and "data" in value:
-            stage = {k: v for k, v in value.items() if k != "about"}
-            return {"stages": [stage], **{k: v for k, v in value.items() if k == "about"}}
+            own = {k: v for k, v in value.items() if k in ("about", "match")}
+            return {"stages": [{k: v for k, v in value.items() if k not in own}], **own}
         return value
 
 

@@ -85,7 +85,7 @@ def _show(study: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..papers.claims import Study, printed
+    from ..papers.claims import Study, printed, tally
 
     assert isinstance(study, Study)
     console = Console(soft_wrap=False, markup=False, emoji=False)
@@ -96,5 +96,8 @@ def _show(study: object) -> None:
     for row in printed(study.claims):
         table.add_row(*row[: len(shown)])
     console.print(table)
+    for whose, title in (("paper", "the source's claims"), ("ours", "our own and our controls")):
+        if told := tally(study.claims, whose):
+            console.print(f"{title}: {told}", highlight=False)
     for note in study.notes:
         console.print(f"- {note}", style="dim", highlight=False)

@@ -18,6 +18,9 @@ from contextune.core.progress import Reporter
 from . import claims
 from .claims import Claim, Figure, Study, StudyOptions
 
+FORMAT = 2
+"""Raised when verdicts are reached otherwise, so that an earlier study is judged anew from its outcomes."""
+
 
 def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
     """The study of a name in the folder `wanted.out`; what an equal call has finished is read back.
@@ -25,7 +28,7 @@ def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
     Writes `study.json` and `study.html` there. Raises UserError for an unknown name or options.
     """
     make = claims.find(name)
-    key = digest([name, __version__, wanted.model, wanted.scale, wanted.seeds, wanted.options])
+    key = digest([FORMAT, name, __version__, wanted.model, wanted.scale, wanted.seeds, wanted.options])
     file = wanted.out / "study.json"
     if (kept := read(file, key)) is not None:
         return kept

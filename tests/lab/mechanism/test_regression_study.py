@@ -241,7 +241,7 @@ def test_the_tiny_study(tmp_path):
     """Whole, with two processes: what the documentation says of it."""
     made = cft_synthetic.cft_synthetic(StudyOptions(tmp_path), Reporter.silent())
     found = {c.id: c for c in made.claims}
-    assert found["polynomial.error0.cft"].verdict == found["linear.error0.cft"].verdict == "holds"
+    assert found["polynomial.error0.cpt"].verdict == found["linear.error0.cpt"].verdict == "holds"
     assert found["linear.control.positions.alignment"].verdict == "fails"
     assert found["polynomial.control.removed.error-all"].verdict == "fails"
     assert found["polynomial.alignment.cft"].n_seeds == 5
