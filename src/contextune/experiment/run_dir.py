@@ -109,6 +109,7 @@ def clear(out: Path) -> None:
         "run.json",
         "memory.json",
         "accounting.json",
+        "contexts.json",
         "samples.json",
         "results.json",
         "report.html",
