@@ -32,12 +32,15 @@ def add_to(app: typer.Typer) -> None:
         """Show the exact tokens trained on: context dim, target bright, special tokens marked."""
         from contextune.evaluate.options import Compare, Evaluate
         from contextune.experiment import preview as previewing
+        from contextune.experiment.context_shares import context_line, context_shares
         from contextune.experiment.preflight import augment_line, pending
 
         prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
         for stage in pending(prepared):
             if stage["requests"]:
                 print(f"augment  {augment_line(stage)}", file=sys.stderr)
+        for row_ in context_shares(prepared):
+            print(f"contexts {context_line(row_)}", file=sys.stderr)
         shown = list(previewing.preview(prepared, row, rows, epochs))
         if as_json:
             return print_json(shown)

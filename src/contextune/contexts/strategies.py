@@ -36,6 +36,9 @@ class Similar(Examples):
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return ["similar"] * n
 
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": 1.0}
+
 
 @registry.policies("batch_mix")
 class BatchMix(Examples):
@@ -46,6 +49,9 @@ class BatchMix(Examples):
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return ["similar" if rng.random() < self.share else "random"] * n
+
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": self.share, "random": 1 - self.share}
 
 
 @registry.policies("mixed_shot")
@@ -66,6 +72,9 @@ class Raft(Examples):
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return slots("similar" if rng.random() < self.share else "random", n)
+
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": self.share, "random": 1 - self.share}
 
 
 @registry.policies("neighbour_only")

@@ -18,6 +18,7 @@ from contextune.data.contamination import Overlap, overlap, wordings
 from contextune.train.callback import Training
 
 from .accounting import accounting
+from .context_shares import context_line, context_shares
 from .disk import disk
 from .estimate import estimate
 from .prepare import Prepared
@@ -43,6 +44,7 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "same_targets": same_targets(accounting(prepared)),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
         "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "disk": space,
         "warnings": prepared.warnings,
@@ -305,6 +307,8 @@ def show(found: dict[str, Any]) -> None:
     for line in found["reached"]:
         console.print(f"training {line}")
     console.print(f"target tokens: {target_line(found['accounting'])}", style="" if found["same_targets"] else "yellow")
+    for row in found["contexts"]:
+        console.print(f"contexts {escape(context_line(row))}")
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
     for row in found["augment"]:

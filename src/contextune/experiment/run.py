@@ -25,6 +25,7 @@ from contextune.train.options import AT_ONCE
 
 from . import augment_files, memory
 from .accounting import accounting
+from .context_shares import context_line, context_shares
 from .measures_table import measures_table
 from .model_card import card
 from .preflight import accounting_table, enough, look_ahead, reached
@@ -125,6 +126,8 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     reporter.show(accounting_table(accounting(prepared)))
     for line in reached(prepared):
         reporter.say(line)
+    for row in context_shares(prepared):
+        reporter.say(f"contexts {context_line(row)}")
 
 
 def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Workers | None = None) -> Result:
@@ -135,6 +138,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     if prepared.recipe.evaluate.samples:
         samples(prepared)
     write_json(prepared.out / "accounting.json", accounting(prepared))
+    write_json(prepared.out / "contexts.json", context_shares(prepared))
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
         plain = [arm for arm, stages in prepared.arms.items() if not stages]

@@ -20,7 +20,16 @@ from .recipe import Recipe, folder_of
 KIND = "run"
 OUTPUT = "give another output=FOLDER"
 CLEARED = ("arms", "outcomes", "augmented")
-TOP = ("recipe.yaml", "run.json", "memory.json", "accounting.json", "samples.json", "results.json", "report.html")
+TOP = (
+    "recipe.yaml",
+    "run.json",
+    "memory.json",
+    "accounting.json",
+    "contexts.json",
+    "samples.json",
+    "results.json",
+    "report.html",
+)
 KEPT = ("preview.html", ".lock", "generated.sqlite", "generated.sqlite-wal", "generated.sqlite-shm", "similarities")
 """What --fresh leaves."""
 

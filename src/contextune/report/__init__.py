@@ -77,6 +77,7 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "training": tables.training(trained) if trained else None,
         "probes": probes.sections(run.folder, look),
         "accounting": tables.accounting(run.accounting, look) if run.accounting else None,
+        "contexts": tables.contexts(run.contexts, look) if run.contexts else None,
         "shares": figures.shares(sums),
         "matched": {trained for _, trained, _ in sums},
         "augmented": augmented.augmentations(run, look),

@@ -37,6 +37,7 @@ class Run:
     recipe: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     accounting: list[dict[str, Any]] = field(default_factory=list)
+    contexts: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, dict[int, TrainingRecord]] = field(default_factory=dict)
@@ -68,6 +69,7 @@ def read(folder: Path) -> Run:
         _yaml(folder / "recipe.yaml", text),
         info,
         _json(folder / "accounting.json", list),
+        _json(folder / "contexts.json", list),
         results,
         _json(folder / "samples.json", list),
         _training(folder),

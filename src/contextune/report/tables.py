@@ -149,6 +149,21 @@ def accounting(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> Table:
     return Table((*heads, *(Column(h) for h in HEADS)), tuple(lines))
 
 
+def contexts(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> Table:
+    """One row an arm, stage and kind of context; grades once a stage."""
+    lines = []
+    for row in rows:
+        name, wanted, grades = str(row.get("arm", "?")), row.get("wanted") or {}, row.get("grades") or {}
+        first, stage = arm(looks[name]) if name in looks else Cell(name), finite(row.get("stage"))
+        for i, (kind, share) in enumerate((row.get("realised") or {}).items()):
+            graded = (number(grades.get(grade) if i == 0 else None) for grade in ("low", "medium", "high"))
+            told = number(wanted.get(kind)), number(share)
+            lines.append((first, Cell(str(row.get("stage", "")), stage), Cell(str(kind)), *told, *graded))
+    heads = (Column("Arm", numeric=False), Column("Stage"), Column("Contexts", numeric=False))
+    rest = ("Wanted", "Drawn", "Low", "Medium", "High")
+    return Table((*heads, *(Column(h) for h in rest)), tuple(lines))
+
+
 def totals(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> list[tuple[ArmLook, int, int]]:
     """Trained and context tokens of each arm that has any."""
     found: dict[str, list[int]] = {}

@@ -49,7 +49,7 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     records, names = [r for r, _ in learned], [name for _, name in learned]
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
-    return PreparedStage(stage, train, records, context, names, made)
+    return PreparedStage(stage, train, records, context, names, made, bound.shares())
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:
