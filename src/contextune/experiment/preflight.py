@@ -308,7 +308,7 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"training {line}")
     console.print(f"target tokens: {target_line(found['accounting'])}", style="" if found["same_targets"] else "yellow")
     for row in found["contexts"]:
-        console.print(f"contexts {escape(context_line(row))}")
+        console.print(f"contexts {context_line(row)}")
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
     for row in found["augment"]:
