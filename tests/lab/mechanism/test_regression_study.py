@@ -28,7 +28,7 @@ from contextune_lab.papers.claims import StudyOptions
 
 NANO = replace(
     preset("tiny"), name="tiny", width=8, d=2, points=3, pretrain_steps=12, pretrain_batch=4, steps=8, batch=4,
-    grow_below=float("inf"), patience=float("inf"), log_every=4, save_every=5, aligned=8, tested=16,
+    grow_below=float("inf"), patience=float("inf"), log_every=4, save_every=5, aligned=8, tested=16, bases=2,
 )  # fmt: skip
 ARMS = {"polynomial": tuple(tune.ARMS), "relu": ("cft", "cpt", "neg")}
 
