@@ -88,10 +88,12 @@ def test_a_literal_takes_a_value_of_its_column():
             (("She lives in Rome.", "Sie wohnt in Rome."), ("He works in Bonn.", "Er arbeitet in Bonn.")),
             {("She lives in Bonn.", "Sie wohnt in Bonn.")},
         ),
-        ((("We saw 27 cats.", "Wir sahen 27 Katzen."), ("It has 31 rooms.", "Es hat 31 Zimmer.")),
-         {("We saw 31 cats.", "Wir sahen 31 Katzen.")}),
+        (
+            (("We saw 27 cats.", "Wir sahen 27 Katzen."), ("It has 31 rooms.", "Es hat 31 Zimmer.")),
+            {("We saw 31 cats.", "Wir sahen 31 Katzen.")},
+        ),
     ],
-)  # fmt: skip
+)
 def test_by_where_a_value_occurs(rows, changed):
     assert edits(editor(*rows)) == changed
 
@@ -99,21 +101,69 @@ def test_by_where_a_value_occurs(rows, changed):
 @pytest.mark.parametrize(
     ("why", "rows"),
     [
-        ("a month is no place", (("She came in May.", "Sie kam im May."), ("He works in Bonn.", "Er arbeitet in Bonn."))),
+        (
+            "a month is no place",
+            (("She came in May.", "Sie kam im May."), ("He works in Bonn.", "Er arbeitet in Bonn.")),
+        ),
         ("part of a longer word", (("We saw Bonn.", "Wir sahen Bonns Kirche."), ("We saw Rome.", "Wir sahen Rome."))),
-        ("it stands elsewhere too", (("In Bonn, is Bonn old?", "[IN:AGE [SL:CITY Bonn ] ]"), ("Is Rome old?", "[IN:AGE [SL:CITY Rome ] ]"))),
-        ("two types", (("Bonn to Bonn", "[IN:GO [SL:FROM Bonn ] [SL:TO Bonn ] ]"), ("Rome", "[IN:GO [SL:FROM Rome ] ]"))),
-        ("an encoded value", (("How many women? (women refers to sex = 'female')", "SELECT COUNT(*) FROM p WHERE sex = 'female'"), ("How many male cats?", "SELECT COUNT(*) FROM p WHERE sex = 'male'"))),
-        ("an encoded value", (("Good ones (good refers to id = 3)", "SELECT a FROM p WHERE q = 'good'"), ("A bad one", "SELECT a FROM p WHERE q = 'bad'"))),
-        ("a keyword", (("Select the Sum of a", "SELECT SUM(a) FROM t"), ("Select the Avg of a", "SELECT AVG(a) FROM t"))),
-        ("it would not be SQL", (("Give Iowa", "SELEC name FRM city WHRE state = 'Iowa'"), ("Give Utah", "SELEC name FRM city WHRE state = 'Utah'"))),
-        ("code of an unknown language", (("Greet Ada", 'void f() { greet("Ada"); }'), ("Greet Kurt", 'void f() { greet("Kurt"); }'))),
-        ("a computed number", (("We saw 27 cats and 3 dogs.", "We saw 27 cats, so 30 animals."), ("We saw 31 cats.", "We saw 31 cats."))),
-        ("a converted number", (("It is 27 km (17 miles) away.", "Es ist 27 km (17 Meilen) weg."), ("It is 31 km away.", "Es ist 31 km weg."))),
-        ("a number of a name", (("He flew Apollo 11 once.", "Er flog Apollo 11 mal."), ("We saw 31 cats.", "Wir sahen 31 Katzen."))),
-        ("an article", (("Is it a plum today?", "[IN:F [SL:A plum ] ]"), ("Is it a apple today?", "[IN:F [SL:A apple ] ]"))),
+        (
+            "it stands elsewhere too",
+            (("In Bonn, is Bonn old?", "[IN:AGE [SL:CITY Bonn ] ]"), ("Is Rome old?", "[IN:AGE [SL:CITY Rome ] ]")),
+        ),
+        (
+            "two types",
+            (("Bonn to Bonn", "[IN:GO [SL:FROM Bonn ] [SL:TO Bonn ] ]"), ("Rome", "[IN:GO [SL:FROM Rome ] ]")),
+        ),
+        (
+            "an encoded value",
+            (
+                ("How many women? (women refers to sex = 'female')", "SELECT COUNT(*) FROM p WHERE sex = 'female'"),
+                ("How many male cats?", "SELECT COUNT(*) FROM p WHERE sex = 'male'"),
+            ),
+        ),
+        (
+            "an encoded value",
+            (
+                ("Good ones (good refers to id = 3)", "SELECT a FROM p WHERE q = 'good'"),
+                ("A bad one", "SELECT a FROM p WHERE q = 'bad'"),
+            ),
+        ),
+        (
+            "a keyword",
+            (("Select the Sum of a", "SELECT SUM(a) FROM t"), ("Select the Avg of a", "SELECT AVG(a) FROM t")),
+        ),
+        (
+            "it would not be SQL",
+            (
+                ("Give Iowa", "SELEC name FRM city WHRE state = 'Iowa'"),
+                ("Give Utah", "SELEC name FRM city WHRE state = 'Utah'"),
+            ),
+        ),
+        (
+            "code of an unknown language",
+            (("Greet Ada", 'void f() { greet("Ada"); }'), ("Greet Kurt", 'void f() { greet("Kurt"); }')),
+        ),
+        (
+            "a computed number",
+            (("We saw 27 cats and 3 dogs.", "We saw 27 cats, so 30 animals."), ("We saw 31 cats.", "We saw 31 cats.")),
+        ),
+        (
+            "a converted number",
+            (
+                ("It is 27 km (17 miles) away.", "Es ist 27 km (17 Meilen) weg."),
+                ("It is 31 km away.", "Es ist 31 km weg."),
+            ),
+        ),
+        (
+            "a number of a name",
+            (("He flew Apollo 11 once.", "Er flog Apollo 11 mal."), ("We saw 31 cats.", "Wir sahen 31 Katzen.")),
+        ),
+        (
+            "an article",
+            (("Is it a plum today?", "[IN:F [SL:A plum ] ]"), ("Is it a apple today?", "[IN:F [SL:A apple ] ]")),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_edited_safely_is_left(why, rows):
     assert not edits(editor(*rows)), why
 
@@ -171,8 +221,10 @@ def test_an_edited_query_runs(tmp_path):
 def test_a_value_that_only_the_answer_has_is_told_by_another_row():
     """Typed by all the other words; every place of both rows changes."""
     rows = [
-        ("The capital of Peru is", "Lima."), ("The capital of Cuba is", "Havana."), ("Peru is ruled from", "Lima, by the sea."),
-    ]  # fmt: skip
+        ("The capital of Peru is", "Lima."),
+        ("The capital of Cuba is", "Havana."),
+        ("Peru is ruled from", "Lima, by the sea."),
+    ]
     records = [pair(f"r{i}", *row) for i, row in enumerate(rows)]
     scores = SimpleNamespace(scores=lambda rows, places: np.ones((1, len(places))))
     values = Values(SimpleNamespace(records=records, rows={"r0": 0}, key=lambda r: r.id, space=scores))

@@ -32,7 +32,7 @@ Values = tuple[Value, ...]
 
 @lru_cache(maxsize=65536)
 def read(answer: str) -> tuple[str, Values]:
-    """The name of an answer's form, and its values in order; `text` depends on the input, `unknown` has none."""
+    """The form of an answer, and its values in order; those of `text` depend on the input, `unknown` has none."""
     for name, form in FORMS.items():
         if (found := form(answer)) is not None:
             return name, tuple(sorted(found, key=lambda v: v.start))
