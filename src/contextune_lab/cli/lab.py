@@ -124,6 +124,8 @@ def add_support_matrix(lab: typer.Typer) -> None:
 
         quiet_libraries()
         support.check(only or [])
+        if out:
+            support.place(out)
         found = support.matrix(only or list(support.ARCHITECTURES), reporter(quiet=as_json).say)
         if out:
             support.put(out, support.table(found))
