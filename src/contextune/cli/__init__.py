@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     if debug:  # accepted anywhere, not just before the command
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    atexit.register(gc.freeze)  # an exit need not look through all that torch has made, which takes a second
     try:
         add_commands()
         status = app(arguments, standalone_mode=False)
@@ -89,7 +91,6 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         status = _say(f"error: {type(e).__name__}: {e}", "hint: this is a fault in Contextune; --debug shows where", 1)
-    gc.freeze()  # an exit need not look through all that torch has made, which takes a second
     sys.exit(status if isinstance(status, int) else 0)
 
 
