@@ -86,8 +86,10 @@ def test_control_characters_are_no_text(text):
     assert answer("a\tb\r\nc", Request("?"), False, Cost()) == Answer("a\tb\r\nc", Cost())
 
 
-BOMBS = ["<think>", "\n<think>", "\n[THINK]", "<think></think>", "</think>", "</think>\n", "<answer> ",
-         "<|channel|>final", "analysis", "assistantfinal", " ", "\n", "<think>\n</think>x\n", "◁think▷", "<|start|>assistant"]  # fmt: skip
+BOMBS = [
+    "<think>", "\n<think>", "\n[THINK]", "<think></think>", "</think>", "</think>\n", "<answer> ", "<|channel|>final",
+    "analysis", "assistantfinal", " ", "\n", "<think>\n</think>x\n", "◁think▷", "<|start|>assistant",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("before", ["", "<think></think><answer>"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     if own:
         streams.lasting()
         signals.listen()
+        atexit.register(gc.freeze)  # an exit need not look through all that torch has made, which takes a second
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if debug:  # accepted anywhere, not just before the command
@@ -82,7 +84,6 @@ def main(arguments: list[str] | None = None) -> None:
         if status == 0 and (error := streams.lost()):
             what = f"error: standard output: {error.strerror}; what was printed is not whole"
             status = _say(what, "hint: the work itself is done; make room, or print elsewhere", 2)
-    gc.freeze()  # an exit need not look through all that torch has made, which takes a second
     sys.exit(status)
 
 
