@@ -1,9 +1,9 @@
 """Starts commands in forked children of one process that has imported everything (small_run.Server).
 
 A request is a line of JSON. `start`: folder, arguments, and for the child alone: environment (null removes), limits
-{RLIMIT: value}, user (a number), closed (streams), stdout (a file; "gone": a pipe that nobody reads), encoding, clock (a
-seed: time.time jumps by days), fault ({nth, errno, under}: from the n-th opening of a file under `under` for writing on
-all fail), gone (the working directory is removed first), before (a function, its arguments).
+{RLIMIT: value}, user (a number), closed (streams), stdout (a file; "gone": a pipe that nobody reads), encoding, clock
+(a seed: time.time jumps by days), fault ({nth, errno, under}: from the n-th opening of a file under `under` for writing
+on all fail), gone (the working directory is removed), before (a function, its arguments).
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def start(request: dict) -> int:
 
 
 def prepare(
-    folder, arguments, environment=(), limits=(), user=None, closed=(), stdout=None, encoding="", clock=None, fault=None,
-    gone=False, before=None,
+    folder, arguments, environment=(), limits=(), user=None, closed=(), stdout=None, encoding="", clock=None,
+    fault=None, gone=False, before=None,
 ) -> None:  # fmt: skip
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)

@@ -65,13 +65,13 @@ def plain(tiny, tmp_path_factory) -> dict[str, str]:
 def test_each_phase_of_a_run(plain, tiny, tmp_path, monkeypatch, capsys):
     """Preparing, training, what is written when all is scored; then there is room again."""
     file, out = write_recipe(tmp_path, tiny), tmp_path / "out"
-    for nth, number in ((2, FULL), (6, QUOTA), (12, BROKEN), (12, FULL)):
+    for nth, number in ((3, FULL), (6, QUOTA), (14, BROKEN), (14, FULL)):
         with failing(monkeypatch, out, nth, number):
             status, said = call(["run", str(file), f"output={out}", "--workers", "1"], capsys)
         last = said.splitlines()[-2:]
         assert status == 2, said
-        assert last[0].startswith(f"error: {out}")
-        assert last[0].endswith(f": {os.strerror(number)}")
+        assert last[0].startswith(f"error: {out}"), said
+        assert last[0].endswith(f": {os.strerror(number)}"), said
         assert last[1] == f"hint: {FIXES[number]}; the same command resumes"
         assert not list(out.rglob("*.part*"))
     assert call(["run", str(file), f"output={out}", "--workers", "1"], capsys)[0] == 0

@@ -184,11 +184,21 @@ def campaign(server: Server, folder: Path, tiny: Path, runs: int, seed: int, sec
 def strike(server: Server, here: Path, phase: str, number: signal.Signals | None, rng: random.Random) -> Counter:
     """One start that is met by a signal (None: stopped and continued) in a phase; checks how it ends."""
     clock = rng.randrange(1000) if rng.random() < 0.3 else None
+    out = here / "out"
+    length = 2.5 if PHASES[phase](out) else LENGTH[phase]  # of a resumed run the first sign is there at once
     pid = server.start(here, "run", "recipe.yaml", "--workers", "1", clock=clock)
-    out, ended = here / "out", lambda: not Path(f"/proc/{pid}/stat").exists() or " Z " in state(pid)
+
+    def ended() -> bool:
+        return " Z " in state(pid)
+
+    def send(pid: int, number: int) -> None:
+        with suppress(ProcessLookupError):  # no group of its own yet
+            return whom(pid, number)
+        os.kill(pid, number)
+
+    whom = os.killpg if rng.random() < 0.5 else os.kill
     wait_for(lambda: PHASES[phase](out) or ended())
-    time.sleep(rng.uniform(0, LENGTH[phase]))
-    send = os.killpg if rng.random() < 0.5 else os.kill
+    time.sleep(rng.uniform(0, length))
     if number is None:
         send(pid, signal.SIGSTOP)
         time.sleep(rng.uniform(0, 0.3))

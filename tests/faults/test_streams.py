@@ -130,7 +130,8 @@ def test_every_command(heavy, tiny, tmp_path, case):
     augment = ["augment", "docs.jsonl", "--operation", "rephrase", "--model", str(tiny), "--filter", "none"]
     commands = [
         ["check", "recipe.yaml"], ["check", "recipe.yaml", "--json", "--quick"], ["preview", "recipe.yaml"],
-        ["preview", "recipe.yaml", "output=shown", "--html"], ["run", "recipe.yaml", "--workers", "1"], ["report", "out"],
+        ["preview", "recipe.yaml", "output=shown", "--html"], ["run", "recipe.yaml", "--workers", "1"],
+        ["report", "out"],
         [*augment, "--out", "made.jsonl"], ["evaluate", str(tiny), "--task", "task.yaml", "--out", "scored"],
         ["worlds", "reversals"], ["run", "recipe.yaml", "--dry-run"],
     ]  # fmt: skip

@@ -41,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         try:
             write_text(target, ready[name].read_text(encoding="utf-8"))
         except OSError as e:
-            raise UserError(f"{target}: cannot be written ({e.strerror})") from None
+            raise UserError(f"{target}: cannot be written ({e.strerror})", "name another file") from None
         print(f"{target} is written; contextune check {target}")
 
     @app.command("recipes")
