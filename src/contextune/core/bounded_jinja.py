@@ -103,7 +103,7 @@ def made(value: Any) -> Any:
     """The value, counted: a text by its characters, a container by all that is in it."""
     if isinstance(value, _TEXTS):
         spend(len(value))
-    elif isinstance(value, _LISTS) or isinstance(value, Mapping):
+    elif isinstance(value, (*_LISTS, Mapping)):
         _count(value, 0)
     elif isinstance(value, int):
         spend(value.bit_length() >> 3)
@@ -112,7 +112,7 @@ def made(value: Any) -> Any:
 
 def written(value: Any) -> Any:
     """The value, counted as what is written of it."""
-    if isinstance(value, _LISTS) or isinstance(value, Mapping):
+    if isinstance(value, (*_LISTS, Mapping)):
         _count(value, 1)
     else:
         made(value)
@@ -196,7 +196,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.filters |= {"_step": _step, "_concat": _concat, "_made": made, "sum": _sum}
 
     @staticmethod
-    def concat(pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(pieces: Iterable[str]) -> str:
         return "".join(_counted(pieces))
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
@@ -346,5 +346,6 @@ def bound_chat_templates() -> None:
     """From now on transformers compiles chat templates, which come with models, in this environment."""
     from transformers.utils import chat_template_utils
 
-    chat_template_utils.ImmutableSandboxedEnvironment = BoundedEnvironment
-    chat_template_utils._compile_jinja_template.cache_clear()
+    utils: Any = chat_template_utils
+    utils.ImmutableSandboxedEnvironment = BoundedEnvironment
+    utils._compile_jinja_template.cache_clear()
