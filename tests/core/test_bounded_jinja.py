@@ -1,4 +1,4 @@
-"""Templates from outside end: in data, prompts, examples and chat templates, with one message that says what is wrong."""
+"""Templates from outside end, in data, prompts, examples and chat templates, with one message of what is wrong."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def test_an_expression_is_bounded_and_each_has_bounds_of_its_own(monkeypatch):
 
 def test_what_rows_need_is_left_alone():
     row = {"text": "ä b\n" * 500_000, "turns": [{"role": "user", "content": "c" * 1000}] * 300, "n": [1.5] * 1000}
-    said = "{{ text }}{% for t in turns[1:] %}{{ t.role | upper ~ ': ' + t.content }}{% endfor %}{{ n | sum }}{{ '%.2f' % n[0] }}"
+    said = "{{ text }}{% for t in turns[1:] %}{{ t.role | upper ~ ': ' + t.content }}{% endfor %}{{ n | sum }}"
+    said += "{{ '%.2f' % n[0] }}"
     assert len(TextTemplate(said)(row, "r")) == 2_000_000 + 299 * 1006 + len("1500.01.50")
     assert (
         TextTemplate("{{ [1, 2] | join('-') }}{{ (1, 2) | tojson }}{{ 2 ** 10 }}{{ 'a' | center(5) }}")({}, "r")
@@ -101,7 +102,7 @@ def test_prompts_and_examples_are_bounded(tmp_path):
     (tmp_path / "p.yaml").write_text(
         'name: p\nversion: 1\ntemplate: "{{ prompt * 9 ** 9 }}"\nprompts: [{id: a, text: b}]'
     )
-    with pytest.raises(UserError, match="fails on a text .more than") as e:
+    with pytest.raises(UserError, match=r"fails on a text .more than") as e:
         load("p.yaml", tmp_path)
     assert e.value.hint
     record = Record("r1", (Segment("q", "context"), Segment("a", "target")))
@@ -115,7 +116,7 @@ def test_chat_templates_are_bounded(name, tokenizer, monkeypatch):
     hostile = copy.deepcopy(tokenizer)
     hostile.chat_template = "{% set x = messages[0].content %}" + ENDLESS[name]
     began = time.monotonic()
-    with pytest.raises(UserError, match="the chat template (takes|refuses)") as e:
+    with pytest.raises(UserError, match=r"the chat template (takes|refuses)") as e:
         write_chat([{"role": "user", "content": "hi"}], hostile, "take another")
     assert time.monotonic() - began < 3
     assert e.value.hint

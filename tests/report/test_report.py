@@ -245,7 +245,7 @@ def test_what_is_broken_is_named(tmp_path: Path) -> None:
         ("results.json", '{"schema": 1', "results.json: not valid JSON"),
         ("results.json", '{"schema": 2}', "schema is 2, this version reads 1"),
         ("results.json", "[]", "expected a JSON dict, found list"),
-        ("recipe.yaml", "a: [", "recipe.yaml: not valid YAML"),
+        ("recipe.yaml", "a: [", "recipe.yaml:1: not valid YAML"),
     ):
         bad = tmp_path / f"{len(found)}"
         bad.mkdir(exist_ok=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, faults, read_sealed
+from contextune.core.yaml_files import parse_yaml
 
 AGAIN = "give the same contextune run again: it makes anew what is damaged or missing"
 SCHEMA = 1
@@ -88,7 +87,7 @@ def _info(folder: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _json(path: Path, kind: type) -> Any:
@@ -97,18 +96,16 @@ def _json(path: Path, kind: type) -> Any:
         return kind()
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         raise UserError(f"{path}: not valid JSON ({e})", AGAIN) from None
     if not isinstance(value, kind):
-        raise UserError(f"{path}: expected a JSON {kind.__name__}, found {type(value).__name__}")
+        found = f"expected a JSON {kind.__name__}, found {type(value).__name__}"
+        raise UserError(f"{path}: {found}", AGAIN)
     return value
 
 
 def _yaml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise UserError(f"{path}: not valid YAML ({getattr(e, 'problem', None) or e})") from None
+    value = parse_yaml(text, str(path))[1] if text else None
     return value if isinstance(value, dict) else {}
 
 
@@ -134,7 +131,7 @@ def _join(paths: list[Path]) -> TrainingRecord:
         try:
             curve += [(start + int(row["step"]), float(row["loss"])) for row in rows]
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: expected rows with numbers 'step' and 'loss'") from None
+            raise UserError(f"{path}: expected rows with numbers 'step' and 'loss'", AGAIN) from None
         ends.append(curve[-1][0] if rows else start)
         seconds.append(_seconds(path.with_name("stage.json"), rows))
     known = [s for s in seconds if s is not None]
