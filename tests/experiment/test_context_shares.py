@@ -28,10 +28,7 @@ def bound(tokenizer, rows, **options):
 )
 def test_less_than_half_of_what_is_wanted_is_refused(tokenizer, policy, kind):
     """Of these rows none has a value that another could take the place of, nor a neighbour of grade high."""
-    if policy["policy"] == "mixture":
-        options = policy
-    else:
-        options = {"k": 1, "similarity": "overlap", **policy}
+    options = policy if policy["policy"] == "mixture" else {"k": 1, "similarity": "overlap", **policy}
     records = tuple(pair(f"r{i}", *row) for i, row in enumerate((TREES[2], QUERIES[2], ("What is it?", "Nothing."))))
     with pytest.raises(UserError, match=rf"{kind} is wanted in [\d.]+% .* 0\.0%.*less than half") as refused:
         bind_policy(parse(options), BindContext(tokenizer, records))
