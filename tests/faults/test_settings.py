@@ -280,6 +280,12 @@ def test_a_mixture_does_not_fill_the_memory(recipe, tmp_path):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("mix", [{"weights": {"original": 0}}, {"total": 1}])
+def test_a_mixture_of_nothing(recipe, tmp_path, mix):
+    recipe["arms"]["cpt"] = {"data": "docs", "augment": {"mix": mix}}
+    assert refused(recipe, tmp_path).message == "arm cpt: augmentation leaves nothing to train on"
+
+
 @pytest.mark.parametrize("name", own(registry.worlds))
 def test_sizes_of_a_world(name):
     sizes = build_world(name, size="small").facts["sizes"]

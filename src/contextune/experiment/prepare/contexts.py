@@ -36,6 +36,11 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     whole = [(r, name) for name in stage.sources for r in data.records[name].records]
     if made is not None:
         whole = list(zip(made.records, made.origins, strict=True))
+    if not whole:
+        raise UserError(
+            f"augment of {', '.join(stage.sources)}: nothing of what is trained on has been written yet",
+            "contextune augment RECIPE writes it, then it can be checked",
+        )
     replayed = {(r.origin, r.id) for r, name in whole if name in set(stage.replayed) - set(stage.sources)}
     taught = [r for r, _ in whole if (r.origin, r.id) not in replayed]
     learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.is_target(r)]
