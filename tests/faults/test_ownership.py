@@ -362,3 +362,33 @@ def test_a_command_ends_in_time_with_what_it_has_started(command):
     with pytest.raises(UserError, match=r"was not done after 0\.3 seconds"):
         run_command(shlex.split(command), "", 0.3, "t")
     assert time.monotonic() - began < 5
+
+
+def test_code_of_a_model_is_not_run_unasked(tmp_path, tiny, capsys):
+    """A recipe of somebody else's may say `trust_remote_code`; whoever gives the command decides."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    (tmp_path / "docs.jsonl").write_text('{"text": "w1 w2 w3"}\n')
+    recipe = {
+        "model": {"path": str(folder), "trust_remote_code": True},
+        "data": {"docs": {"path": "docs.jsonl"}}, "arms": {"cpt": {"data": "docs"}},
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    for command in (["check", "--quick"], ["run"]):
+        status, said = call(capsys, command[0], str(tmp_path / "recipe.yaml"), *command[1:])
+        assert status == 2
+        assert "--allow-commands" in said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_that_only_looks_like_a_checkpoint_stays(tmp_path):
+    from contextune.train import checkpoints
+
+    (tmp_path / "checkpoint-best").mkdir()
+    (tmp_path / "checkpoint-2").mkdir()
+    assert checkpoints.last_whole(tmp_path) is None
+    assert (tmp_path / "checkpoint-best").is_dir()

@@ -21,7 +21,8 @@ Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 MOST = 1_000_000_000
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 AllowCommands = Annotated[
-    bool, typer.Option("--allow-commands", help="Run the programs that tasks name (the key command).")
+    bool,
+    typer.Option("--allow-commands", help="Run programs that tasks name, and code that models bring."),
 ]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="This arm only (may be repeated).")]
 

@@ -1,4 +1,4 @@
-"""Programs that a recipe or a task file names: none is run unless whoever gives the command says so."""
+"""Programs that a task names and code that a model brings: none is run unless whoever gives the command says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .items import Task
 
 ALLOWED = "CONTEXTUNE_ALLOW_COMMANDS"
-"""Set to 1 in the environment, it allows commands, in the processes of a run as well."""
+"""Set to 1 in the environment, it allows them, in the processes of a run as well."""
 
 
 @contextmanager
@@ -41,6 +41,15 @@ def refuse_commands(tasks: Iterable[Task]) -> None:
                 f"task {task.name}: it would run the command {task.fields['command']!r:.200}",
                 f"if you trust it, give --allow-commands (in Python: {ALLOWED}=1 in the environment)",
             )
+
+
+def refuse_code(model: str) -> None:
+    """UserError where code of a model would be run (`trust_remote_code`) and none is allowed."""
+    if os.environ.get(ALLOWED) != "1":
+        raise UserError(
+            f"model {model}: trust_remote_code would run code that comes with it",
+            f"if you trust it, give --allow-commands (in Python: {ALLOWED}=1 in the environment)",
+        )
 
 
 def run(words: list[str], text: str, seconds: float, where: str) -> tuple[int, str, str]:

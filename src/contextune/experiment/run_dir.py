@@ -106,7 +106,7 @@ def kept(out: Path) -> str:
     begun = [
         f"{name} at update {max(steps)}"
         for p, name in sorted(names.items())
-        if not (p / "model").is_dir() and (steps := [_step(whole) for whole in p.glob(f"checkpoint-*/{WHOLE}")])
+        if not (p / "model").is_dir() and (steps := [_step(whole) for whole in p.glob(f"checkpoint-[0-9]*/{WHOLE}")])
     ]
     scored = len(list((out / "outcomes").glob("*.parquet")))
     parts = [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun

@@ -14,7 +14,7 @@ class Model(Options):
 
     path: str = Field(description="'pocket', a model folder, or a hub id")
     revision: str | None = None
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="run the code that comes with it; needs --allow-commands")
 
 
 class Adapter(Options):

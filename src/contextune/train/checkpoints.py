@@ -29,7 +29,13 @@ KEPT = 2
 
 def found(folder: Path) -> list[Path]:
     """A stage's checkpoints, the oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
+    return sorted((p for p in folder.glob("checkpoint-*") if step_of(p) is not None), key=lambda p: step_of(p) or 0)
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """The update of a folder `checkpoint-N`; None where it is named otherwise, and not ours."""
+    number = checkpoint.name.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() and number.isascii() else None
 
 
 def last_whole(folder: Path) -> Path | None:

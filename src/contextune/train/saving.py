@@ -87,12 +87,12 @@ def _place(weight: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
 def _read_back(model: Any, folder: Path) -> None:
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     if hasattr(model, "peft_config"):
         models.check_saved(str(folder))
     else:
-        again = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+        again = type(model.config).from_pretrained(folder)  # by its own class: what it names is not run
         same(model.config.to_dict(), again.to_dict(), ("eos_token_id", "pad_token_id", "bos_token_id", "vocab_size"))
         if model.can_generate():
             saved = GenerationConfig.from_pretrained(folder)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune import models
 from contextune.core import clock
+from contextune.core.commands import refuse_code
 from contextune.core.errors import UserError, nearest, together
 from contextune.core.files import Damaged, digest, read_sealed
 from contextune.core.progress import say_once
@@ -96,6 +97,8 @@ class Data:
 def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say) -> Data:
     """Find the model and read what the arms need. Raises UserError."""
     say("looking at the model")
+    if recipe.model.trust_remote_code:
+        refuse_code(recipe.model.path)
     path = models.resolve(recipe.model, base)
     config = models.check(path, recipe.model.revision)
     tokenizer = models.load_tokenizer(path, recipe.model)
