@@ -314,7 +314,8 @@ def test_other_commands_on_a_full_disk(heavy, tiny, tmp_path):
     commands = [
         [*made, "--out", "small/made.jsonl"], [*made, "--out", "made.jsonl", "--store", "small/store"],
         ["evaluate", str(tiny), "--task", "task.yaml", "--out", "small/scored"],
-        ["report", "out", "small/copy", "--out", "small/page.html"], ["init", "quickstart", "small/mine.yaml", "--force"],
+        ["report", "out", "small/copy", "--out", "small/page.html"],
+        ["init", "quickstart", "small/mine.yaml", "--force"],
         ["preview", "recipe.yaml", "output=small/shown", "--html"],
         ["scratch", "small/model", "--text", "docs.jsonl", "--width", "64", "--layers", "1", "--vocabulary", "300"],
     ]  # fmt: skip
