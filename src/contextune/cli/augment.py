@@ -100,7 +100,8 @@ def add_to(app: typer.Typer) -> None:
         looking = bool(dry_run or status or trace)
         say = reporter(as_json or looking)
         implied = not (model or server) and not _is_recipe(sources or []) and not (status or trace)
-        prepared = standalone.run(recipe, base, arm or (), say.say, plan=looking, implied=implied)
+        file = None if status or trace else out
+        prepared = standalone.run(recipe, base, arm or (), say.say, looking, implied, file)
         if trace:
             return show_trace(standalone.trace(prepared, trace), as_json)
         if status:

@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from functools import lru_cache, wraps
 from typing import Any
 
-from jinja2 import Template, TemplateError, nodes, pass_context, pass_environment
+from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes, pass_context, pass_environment
 from jinja2.filters import make_attrgetter
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+CHANCE = "No filter named 'random', which would give another text each time"
 STEPS = 100_000
 """Turns of loops and calls."""
 SECONDS = 2.0
@@ -47,6 +49,11 @@ _STRUCTURAL = frozenset(
     )
 )
 """Filters that write nothing of what they are given."""
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
+_NOW = frozenset(("now", "today", "utcnow"))
+"""Methods of dates that read the clock."""
 
 
 class LimitError(TemplateError):
@@ -116,12 +123,26 @@ def written(value: Any) -> Any:
         _count(value, 1)
     else:
         made(value)
+        _refuse_chance(value)
     return value
+
+
+def _refuse_chance(value: Any) -> None:
+    """TemplateError for what is written otherwise in each process: an address in memory, the order of a set."""
+    if isinstance(value, set | frozenset):
+        raise TemplateError("a set has no order: write | sort behind it")
+    if not isinstance(value, (*_TEXTS, int, float, Mapping)) and _ADDRESS.search(repr(value)):
+        what = type(value).__name__.removeprefix("async_")
+        raise TemplateError(
+            f"a {what} would write its address in memory, another one each time: write | list behind it"
+        )
 
 
 def _count(container: Any, texts: int) -> None:
     """Spend what a container holds, in depth; parts that stand in several places count in each."""
     for value in _parts(container):
+        if texts:
+            _refuse_chance(value) if not isinstance(value, list | tuple) else None
         if isinstance(value, _LISTS):
             spend(ELEMENT * len(value))
         elif texts and isinstance(value, _TEXTS):
@@ -187,7 +208,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """A sandbox whose templates end, and whose same template always gives the same text."""
 
     template_class = _Template
-    intercepted_binops = frozenset(("+", "*", "**", "%"))
+    intercepted_binops = frozenset(("+", "-", "*", "**", "%"))
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("finalize", written)
@@ -218,7 +239,24 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             _before_product(operator, left, right)
         elif operator == "%" and isinstance(left, _TEXTS):
             _before_format(left, right if isinstance(right, tuple | list) else (right,))
-        return made(super().call_binop(context, operator, left, right))
+        found = super().call_binop(context, operator, left, right)
+        if isinstance(found, set | frozenset):  # of keys: in the order that they had
+            found = [part for part in left if part in found]
+        return made(found)
+
+    def is_safe_attribute(self, obj: Any, attribute: str, value: Any) -> bool:
+        if attribute in _NOW and isinstance(obj, date):
+            raise TemplateError(
+                f"{attribute} reads the clock; strftime_now('%Y-%m-%d') is the day on which the run began"
+            )
+        return super().is_safe_attribute(obj, attribute, value)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for node in tree.find_all(nodes.Filter):
+            if node.name == "random":
+                raise TemplateSyntaxError(CHANCE, node.lineno)
+        return tree
 
     def call(self, context: Any, obj: Any, /, *args: Any, **options: Any) -> Any:
         step()
@@ -346,6 +384,6 @@ def bound_chat_templates() -> None:
     """From now on transformers compiles chat templates, which come with models, in this environment."""
     from transformers.utils import chat_template_utils
 
-    utils: Any = chat_template_utils
-    utils.ImmutableSandboxedEnvironment = BoundedEnvironment
-    utils._compile_jinja_template.cache_clear()
+    module: Any = chat_template_utils
+    module.ImmutableSandboxedEnvironment = BoundedEnvironment
+    module._compile_jinja_template.cache_clear()

@@ -70,7 +70,7 @@ class ValueTemplate:
     def __call__(self, values: Mapping[str, Any], where: str) -> Any:
         from jinja2 import Undefined
 
-        from .bounded_jinja import within
+        from .bounded_jinja import within, written
 
         if self._expression is None:
             return self._text(values, where)
@@ -78,7 +78,7 @@ class ValueTemplate:
         try:
             with within(values):
                 found = self._expression(values)
-                return str(found) if isinstance(found, Undefined) else _printable(found)
+                return str(found) if isinstance(found, Undefined) else written(_printable(found))
         except Exception as e:
             raise _failed(e, self._text, values, where) from None
 
@@ -112,11 +112,13 @@ def is_null(value: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A row, or a value in it, with None for all that is null."""
+    """A row, or a value in it, with None for all that is null, and lists for sets."""
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value), key=repr)  # whose order would be another one in each process
     return None if is_null(value) else value
 
 

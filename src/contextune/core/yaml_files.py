@@ -159,6 +159,26 @@ def _resolve() -> None:
 _resolve()
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for something else than a text."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Line ends of Unicode are lost in other styles."""
+    style = '"' if {"\x85", "\u2028", "\u2029"} & set(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+for _first, _known in _Loader.yaml_implicit_resolvers.items():
+    _Dumper.yaml_implicit_resolvers = {**_Dumper.yaml_implicit_resolvers, _first: _known}
+
+
+def dump(value: dict[str, Any]) -> str:
+    """YAML that `read_yaml` reads back as the same value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def apply(value: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """`a.b=c` for each override, with c read as YAML. The input is left as it is."""
     value = copy.deepcopy(value)
