@@ -196,6 +196,13 @@ def _spelled(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def matching(pattern: str, folder: Path) -> list[str]:
+    """The files below a folder that match a glob, relative to it, sorted."""
+    refuse_path(pattern, "path")
+    found = set(_glob(folder, "", PurePath(pattern.lstrip("/")).parts, _Look(pattern), ()))
+    return sorted(p for p in found if (folder / p).is_file())
+
+
 def _matching(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     pattern = Path(entry).expanduser()
     fixed = next((i for i, part in enumerate(pattern.parts) if set(part) & set("*?[")), 0)
