@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Measure
-from contextune.core.options import LONGEST, MOST, Name, Options, Seed
+from contextune.core.options import LONGEST, MOST, Name, Options, Seed, fix
 from contextune.data import paths
 from contextune.data.options import Source
 from contextune.retrieval import SimilarityOption, WordOverlap
@@ -253,4 +253,4 @@ def _explain(error: ValidationError, where: str) -> UserError:
         )
     message = problem["msg"].removeprefix("Value error, ")
     found = "" if problem["type"] == "value_error" else f", found {shown(problem['input'])}"
-    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}")
+    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}", fix(problem["type"]))
