@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
         documents = load(Source(path=tuple(text), columns={"text": column}), Path())
         texts = [d.text for d in documents.documents if d.text]
         if not texts:
-            raise UserError(f"no text in {', '.join(text)}")
+            raise UserError(f"no text in {', '.join(text)}", "give files of texts")
         print(make(out, texts, vocabulary, width, layers, seed=seed))
 
     @app.command(epilog="contextune worlds reversals")

@@ -23,6 +23,8 @@ from jinja2.filters import make_attrgetter
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from .errors import shown
+
 CHANCE = "No filter named 'random', which would give another text each time"
 STEPS = 100_000
 """Turns of loops and calls."""
@@ -326,7 +328,7 @@ def _before(name: str, value: Any, args: tuple[Any, ...], options: Mapping[str, 
     given = (*args, *options.values())
     numbers = [abs(a) for a in given if isinstance(a, int)]
     if name in _FILLING and numbers and max(numbers) > WIDTH:
-        raise LimitError(f"{name} of {max(numbers):.6g}, at most {WIDTH:,}")
+        raise LimitError(f"{name} of {shown(max(numbers), 20)}, at most {WIDTH:,}")
     if not isinstance(value, _TEXTS):
         return args
     text: Any = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
@@ -166,7 +166,7 @@ def parse_named(value: object, registry: Registry, key: str) -> Any:
 def whole(value: Any, what: str, least: int = 0, most: int = MOST) -> int:
     """The value where it is a whole number in these bounds. Raises UserError that names `what`."""
     if type(value) is not int or not least <= value <= most:
-        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}")
+        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}", fix("int"))
     return value
 
 
@@ -180,6 +180,42 @@ def parse_options(parse: Callable[[], T], where: str) -> T:
     except ValidationError as e:
         problem = e.errors(include_url=False)[0]
         key = "".join(f".{p}" for p in problem["loc"])
-        raise UserError(f"{where}{key}: {problem['msg'].removeprefix('Value error, ')}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}{key}: {message}{found(problem)}", fix(problem["type"])) from None
     except ValueError as e:
-        raise UserError(f"{where}: {e}") from None
+        raise UserError(f"{where}: {e}", fix("value_error")) from None
+
+
+def found(problem: Mapping[str, Any]) -> str:
+    """What pydantic found, where its message does not say so."""
+    said = problem["type"] == "value_error" or isinstance(problem["input"], dict)
+    return "" if said else f", found {shown(problem['input'])}"
+
+
+_FIXES = {
+    "string": "write one text, in quotes where YAML would read a number or a truth",
+    "dict": "write a mapping: {KEY: VALUE}",
+    "model": "write a mapping: {KEY: VALUE}",
+    "mapping": "write a mapping: {KEY: VALUE}",
+    "tuple": "write a list: [A, B]",
+    "list": "write a list: [A, B]",
+    "int": "write a whole number",
+    "float": "write a number, such as 0.1 or 1e-4",
+    "finite": "write a number, such as 0.1 or 1e-4",
+    "bool": "write true or false",
+    "literal": "write one of these words",
+    "greater": "give a number in that range",
+    "less": "give a number in that range",
+    "invalid": "write the key in quotes",
+    "too": "give as many as that",
+}
+
+
+def fix(kind: str) -> str:
+    """The fix of a problem of pydantic's, by its type."""
+    special = {
+        "string_pattern_mismatch": "use letters, digits and _ . + - alone, with a letter or a digit first",
+        "string_too_long": "shorten it",
+        "string_too_short": "fill it",
+    }
+    return special.get(kind) or _FIXES.get(kind.partition("_")[0], "contextune schema prints what each key takes")

@@ -86,6 +86,7 @@ class ValueTemplate:
 def fault(error: Exception) -> str:
     """What is wrong with a template, in words."""
     from jinja2 import TemplateError, TemplateSyntaxError
+    from jinja2.exceptions import SecurityError
 
     if isinstance(error, TemplateSyntaxError):
         return f"line {error.lineno}: {error.message}"
@@ -93,7 +94,7 @@ def fault(error: Exception) -> str:
         return "nested too deeply"
     return (
         first_line(error)
-        if isinstance(error, SyntaxError | TemplateError)
+        if isinstance(error, SyntaxError | TemplateError) and not isinstance(error, SecurityError)
         else f"{type(error).__name__}: {first_line(error)}"
     )
 

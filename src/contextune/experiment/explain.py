@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from contextune.augment.options import keys_of
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest, shown
-from contextune.core.options import Named
+from contextune.core.options import Named, fix
 
 Root = type[BaseModel]
 """The model of a whole recipe."""
@@ -38,7 +38,7 @@ def explain(
     message = " or ".join([first, *(text.removeprefix("Input should be ") for text in others)])
     found = "" if isinstance(problem["input"], dict) else f", found {shown(problem['input'])}"
     said = message + (found if problem["type"] != "value_error" else "")
-    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
+    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}", fix(problem["type"]))
 
 
 def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:

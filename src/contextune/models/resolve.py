@@ -6,14 +6,17 @@ Weights are safetensors only; remote code is off unless the recipe says otherwis
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, first_line
+from contextune.core.reading import read_json
 
 from .options import Model
+
+CONFIG = 2**23
+"""Bytes of a model's configuration."""
 
 
 def resolve(model: Model, folder: Path) -> str:
@@ -67,10 +70,10 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
 def read_config(folder: Path) -> dict[str, Any]:
     name = "adapter_config.json" if (folder / "adapter_config.json").exists() else "config.json"
     try:
-        config = json.loads((folder / name).read_text(encoding="utf-8"))
+        config = read_json(folder / name, CONFIG)
     except FileNotFoundError:
         raise UserError(f"model {folder}: no config.json", "point at a folder made by save_pretrained") from None
-    except (ValueError, UnicodeDecodeError) as e:
+    except ValueError as e:
         raise UserError(f"model {folder}: {name} is not valid JSON ({e})", "copy the file again") from None
     if not isinstance(config, dict):
         raise UserError(f"model {folder}: {name} holds no mapping", "copy the file again")

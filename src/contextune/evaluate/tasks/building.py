@@ -80,7 +80,9 @@ def _written(spec: Spec) -> str:
 def _rows(spec: Spec, split: str, folder: Path, where: str, limit: int | None = None) -> list[Row]:
     if spec.rows is not None:
         if not spec.rows:
-            raise UserError(f"{where}: rows: an empty list, expected at least one row")
+            raise UserError(
+                f"{where}: rows: an empty list, expected at least one row", "write rows, or name a file: path"
+            )
         rows = [Row(row, f"{where}: row {i}", str(i)) for i, row in enumerate(spec.rows, 1)]
     else:
         stop = None if limit is None else spec.skip + limit
@@ -163,9 +165,13 @@ class _Options:
                 )
             options = [str(o) for o in found]
         if len(options) < self.least:
-            raise UserError(f"{where}: options: expected at least {self.least}, found {len(options)}")
+            raise UserError(
+                f"{where}: options: expected at least {self.least}, found {len(options)}", "give more options"
+            )
         if not all(o.strip() for o in options):
-            raise UserError(f"{where}: options: number {[bool(o.strip()) for o in options].index(False)} is empty")
+            raise UserError(
+                f"{where}: options: number {[bool(o.strip()) for o in options].index(False)} is empty", "fill it"
+            )
         return tuple(options)
 
 

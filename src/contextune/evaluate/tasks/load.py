@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Item, Task
 from contextune.core.options import parse_options
 from contextune.core.ownership import name_part
+from contextune.core.reading import DEPTH
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
 from contextune.core.yaml_files import read_yaml
@@ -132,17 +133,31 @@ class _Found:
     folder: Path
 
 
+MANY = 1_000
+"""Tasks that one specification may stand for."""
+
+
 def _find(spec: str | Mapping[str, Any], folder: Path, within: tuple[Path, ...] = ()) -> list[_Found]:
+    if len(within) > DEPTH:
+        raise UserError(f"{within[-1]}: task files lead through more than {DEPTH} others", "name the tasks themselves")
     if isinstance(spec, str):
         return _named(spec, folder, within)
     if not isinstance(spec, Mapping):
-        raise UserError(f"a task is a name, a file or a mapping, found {spec!r:.60}")
+        raise UserError(
+            f"a task is a name, a file or a mapping, found {shown(spec)}", "NAME, mine.yaml, or {name: …, prompt: …, …}"
+        )
     own = _anchored(dict(spec), folder)
     if "group" in own:
         group = own.pop("group")
         if not isinstance(group, list) or not group:
-            raise UserError(f"{_label(spec)}: group: expected a list of tasks, found {group!r:.60}")
-        return [_on_top(own, found) for member in group for found in _find(member, folder, within)]
+            hint = "group: [NAME, mine.yaml, {name: …}]"
+            raise UserError(f"{_label(spec)}: group: expected a list of tasks, found {shown(group)}", hint)
+        members = list[_Found]()
+        for member in group:
+            members += [_on_top(own, found) for found in _find(member, folder, within)]
+            if len(members) > MANY:
+                raise UserError(f"{_label(spec)}: group: more than {MANY:,} tasks", "does a group hold itself?")
+        return members
     if "task" not in own:
         return [_Found(own, _label(spec), folder)]
     base = _find(own.pop("task"), folder, within)
@@ -158,12 +173,12 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
     path = built_in if name in names() or (within and built_in.exists()) else folder / Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml") or not (path.exists() or "/" in name):
         raise UserError(f"unknown task '{name}'", f"{nearest(name, names())} a task file ends in .yaml")
-    if path in within:
+    if path.resolve() in within:
         raise UserError(f"{path}: leads back to itself", "a task file's 'task' or 'group' must name another one")
     keys = read_yaml(path)
     if "group" not in keys:
         keys.setdefault("name", path.stem)
-    found = _find(keys, path.parent, (*within, path))
+    found = _find(keys, path.parent, (*within, path.resolve()))
     return found if path is built_in else [replace(f, where=str(path)) for f in found]
 
 
