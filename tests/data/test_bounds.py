@@ -129,3 +129,12 @@ def test_rows(name, write, tmp_path):
     if "half" not in name:
         write(f"[{text}]", "b.json")
         refused(tmp_path, path="b.json")
+
+
+@pytest.mark.parametrize("run", [".", "!", "。", " ", "\n", ".)", "a. ", '."'])
+def test_sentences_of_long_runs(run):
+    from contextune.data.sentences import borders
+
+    began = time.monotonic()
+    assert borders(run * 200_000)[-1] == len(run) * 200_000
+    assert time.monotonic() - began < 3

@@ -158,9 +158,9 @@ def changed(thing: Any, rng: random.Random) -> Any:
             case 0:
                 del holder[last]
             case 1 if isinstance(holder, dict):
-                holder[rng.choice((f"{value(rng)!s:.200}", f"{last}s", str(last)[:-1])) if rng.random() < 0.9 else 7] = holder.pop(
-                    last
-                )
+                holder[
+                    rng.choice((f"{value(rng)!s:.200}", f"{last}s", str(last)[:-1])) if rng.random() < 0.9 else 7
+                ] = holder.pop(last)
             case 1 | 2:
                 holder[last] = [holder[last]] * rng.choice((1, 2, 100))
             case 3:
@@ -418,7 +418,9 @@ def command_lines(b: Bench, rng: random.Random) -> None:
                 rest[at] = spoiled(rest[at].encode(), rng).decode("utf-8", "surrogateescape")[:2000]
             case _:
                 rest.insert(at, rng.choice((new, "--json", "--arm", "--quick", "--row", "-5", "--nope")))
-    if rest != words[1:] and command == "augment" and "--dry-run" not in rest:
+    if command == "check":
+        rest.append("--quick")  # without a few steps of training, which are measured
+    if command == "augment" and "--dry-run" not in rest:
         rest.append("--dry-run")
     b.cli(command, *(w for w in rest if w not in ("--html", "--push", "--out", "--store")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -27,6 +28,8 @@ from .registry import Registry
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", max_length=80)]
 """A name that can be part of a file's name."""
 
+ODD = re.compile("[\0\ud800-\udfff]")
+"""Characters that no text in UTF-8 has."""
 MOST = 1_000_000_000
 """Rows, updates or tokens: no option counts further."""
 LONGEST = 16_777_216
@@ -70,8 +73,12 @@ class Options(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_truths(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_odd(cls, value: Any, info: ValidationInfo) -> Any:
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+        for text in parts:
+            if isinstance(text, str) and (odd := ODD.search(text)):
+                what = "a NUL character" if odd[0] == "\0" else "half of a surrogate pair"
+                raise ValueError(f"{what} at position {odd.start()} of a text, which no file can hold")
         if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
             raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
         return value
