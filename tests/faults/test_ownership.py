@@ -215,23 +215,26 @@ def test_an_edited_card_stays(mine, edit, capsys):
     assert not edited(card)
 
 
-@pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize(
     "edit", [lambda t: "mine", lambda t: t.replace("steps: 2", "steps: 3"), lambda t: f"# my\n{t}"]
 )
-def test_an_edited_recipe_of_a_run_stays(mine, edit, fresh, capsys):
+def test_an_edited_recipe_of_a_run_stays(mine, edit):
     kept = mine / "out" / "recipe.yaml"
-    first, again = edit(kept.read_text()), "mine once more"
-    for text, name in ((first, "recipe.yaml.yours"), (again, "recipe.yaml.yours-2")):
+    text = edit(kept.read_text())
+    for name in ("recipe.yaml.yours", "recipe.yaml.yours-2"):
         kept.write_text(text)
-        set_aside(kept)
+        clear(mine / "out")
+        assert not kept.exists()
         assert (mine / "out" / name).read_text() == text
-    kept.write_text(first)
-    (clear if fresh else claim)(mine / "out")
-    if not fresh:
+
+
+def test_a_plain_run_keeps_an_edited_recipe_and_no_other(mine):
+    kept = mine / "out" / "recipe.yaml"
+    for text in (kept.read_text(), "mine"):
+        kept.write_text(text)
         run("recipe.yaml", reporter=Reporter.silent())
         assert not edited(kept)
-    assert (mine / "out" / "recipe.yaml.yours-3").read_text() == first
+        assert kept.with_name("recipe.yaml.yours").exists() == (text == "mine")
 
 
 def test_fresh_does_not_follow_a_link(mine):
