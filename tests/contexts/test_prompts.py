@@ -231,8 +231,11 @@ class TestRandomTokens:
 @given(
     texts=st.lists(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
-        .map(str.strip).filter(bool),
-        min_size=1, max_size=6, unique=True,
+        .map(str.strip)
+        .filter(bool),
+        min_size=1,
+        max_size=6,
+        unique=True,
     ),  # no file of ours holds a NUL
     epoch=st.integers(0, 50),
 )

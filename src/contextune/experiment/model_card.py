@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 
 from contextune import __version__
-from contextune.core.files import digest
+from contextune.core.files import digest, signed
 
 from .accounting import accounting
 from .prepare import Prepared
 
 
 def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None = None) -> str:
-    """Markdown with the hub's metadata in front. Scores stand in it once there are `results`."""
+    """Markdown with the hub's metadata in front. Scores stand in it once there are `results`; it is `signed`."""
     recipe, stages = prepared.recipe, prepared.arms[arm]
     base = recipe.model.path
     front = {"library_name": "transformers", "tags": ["contextune", "fine-tuned"], "pipeline_tag": "text-generation"}
@@ -45,7 +45,7 @@ def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None
         "Trained and tested on the data named above and on nothing else; what it says beyond them was not checked.",
         "Benchmarks that are public may have been in the base model's own training data.", "",
     ]  # fmt: skip
-    return "\n".join(lines)
+    return signed("\n".join(lines), "<!-- {} -->")
 
 
 def _scores(arm: str, results: dict[str, Any] | None) -> list[str]:
