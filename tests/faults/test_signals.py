@@ -42,7 +42,7 @@ def long_command(how: str) -> None:
             try:
                 time.sleep(1.2 if how == "ignored" else 20)
             finally:
-                time.sleep(20 if how == "slow" else 0)
+                time.sleep({"slow": 20, "brief": 0.4}.get(how, 0))
 
     registry.commands("long")(lambda app: app.command()(work))
 
@@ -52,7 +52,7 @@ ONE = {
     "Ctrl-C": ("plain", [(0, INT)], 130, ["kept in runs/x", "interrupted", RESUME]),
     "TERM": ("plain", [(0, TERM)], 143, ["kept in runs/x", "stopped by SIGTERM", RESUME]),
     "HUP": ("plain", [(0, HUP)], 129, ["kept in runs/x", "stopped by SIGHUP", RESUME]),
-    "timeout sends two": ("plain", [(0, TERM), (0, TERM)], 143, ["kept in runs/x", "stopped by SIGTERM", RESUME]),
+    "timeout sends two": ("brief", [(0, TERM), (0.1, TERM)], 143, ["kept in runs/x", "stopped by SIGTERM", RESUME]),
     "swallowed by a library": ("swallowed", [(0, INT)], 130, ["kept in runs/x", "interrupted", RESUME]),
     "a second one": ("slow", [(0, INT), (0.9, INT)], 130, []),
     "another second one": ("slow", [(0, TERM), (0.9, INT)], 130, []),
@@ -70,10 +70,10 @@ def test_each_signal_once(light, tmp_path):
         began[name] = light.start(tmp_path / name, "work", before=[f"{__name__}:long_command", how])
     for name in ONE:
         assert wait_for(lambda name=name: "ready" in printed(tmp_path / name)), printed(tmp_path / name)
-    for late in (False, True):
-        time.sleep(0.9 if late else 0)
+    for at, wait in ((0, 0), (0.1, 0.1), (0.9, 0.8)):
+        time.sleep(wait)
         for name, (_, signals, *_) in ONE.items():
-            for number in (n for pause, n in signals if bool(pause) == late):
+            for number in (n for moment, n in signals if moment == at):
                 os.kill(began[name], number)
     found = {}
     for name, pid in began.items():

@@ -41,11 +41,7 @@ def lasting() -> None:
         try:
             os.fstat(number)
         except OSError:  # else the next file that is opened would get what is printed
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, number)
-            if null != number:
-                os.close(null)
-            os.set_inheritable(number, True)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
     sys.stdout, sys.stderr = _lasting(1, sys.stdout), _lasting(2, sys.stderr)
 
 

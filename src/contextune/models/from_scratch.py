@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from contextune.core import memory
 from contextune.core.errors import UserError
 from contextune.core.files import sync_tree
+from contextune.core.machine import refusals
 from contextune.core.memory import gib
 from contextune.core.options import LARGEST_SEED, whole
 
@@ -77,7 +80,13 @@ def make(
             eos_token_id=2,
         )
     )
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    sync_tree(Path(out))
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with refusals(out):
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+            sync_tree(part)
+            os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return out
