@@ -10,6 +10,7 @@ from contextune.augment.options import keys_of
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest, shown
 from contextune.core.options import Named, fix
+from contextune.core.reading import whole_number
 
 Root = type[BaseModel]
 """The model of a whole recipe."""
@@ -56,8 +57,8 @@ def _written_keys(path: list[str], value: Any) -> list[str]:
             if key not in value:
                 return path
             value = value[key]
-        elif key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
+        elif (place := whole_number(key)) is not None and place < len(value):
+            value = value[place]
         else:
             return path[:i]
     return path
