@@ -158,6 +158,8 @@ class _Options:
         self.each = (
             [TextTemplate(o, "options", where) for o in spec.options] if isinstance(spec.options, tuple) else None
         )
+        if self.each is not None and (twin := next((o for o in spec.options if spec.options.count(o) > 1), None)):
+            raise UserError(f"{where}: options: {shown(twin)} is there twice", "each option is another text")
         self.all = ValueTemplate(spec.options, "options", where) if isinstance(spec.options, str) else None
 
     def __call__(self, values: Mapping[str, Any], where: str) -> tuple[str, ...]:
