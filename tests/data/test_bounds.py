@@ -13,6 +13,7 @@ import pytest
 
 from contextune import data
 from contextune.core.errors import UserError
+from contextune.core.options import parse_options
 from contextune.data import paths, raw
 from contextune.data.options import Source
 
@@ -79,7 +80,9 @@ def test_deep_folders(tmp_path, write):
 
 @pytest.mark.parametrize("path", ["a" * 300, "a\0b", "\udcff.txt", "x/" * 3000, "a" * 300 + "*"])
 def test_paths_that_cannot_be(path, tmp_path):
-    assert "path: " in refused(tmp_path, path=path).message
+    with pytest.raises(UserError, match=r"(data\.x\.)?path: ") as e:
+        data.load(parse_options(lambda: Source(path=path), "data.x"), tmp_path)
+    assert e.value.hint
 
 
 def test_names_that_are_no_text_are_named(tmp_path, write):

@@ -415,7 +415,7 @@ def command_lines(b: Bench, rng: random.Random) -> None:
             case 2 if at < len(rest) and "=" in rest[at]:
                 rest[at] = rest[at].split("=")[0] + "=" + new
             case 3 if at < len(rest):
-                rest[at] = spoiled(rest[at].encode(), rng).decode("utf-8", "surrogateescape")[:2000]
+                rest[at] = spoiled(rest[at].encode(errors="replace"), rng).decode("utf-8", "surrogateescape")[:2000]
             case _:
                 rest.insert(at, rng.choice((new, "--json", "--arm", "--quick", "--row", "-5", "--nope")))
     if command == "check":

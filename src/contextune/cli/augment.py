@@ -11,7 +11,7 @@ import typer
 
 from contextune.core.errors import UserError
 
-from .common import Arms, Json, print_json, reporter
+from .common import Arms, Json, a_path, print_json, reporter
 
 if TYPE_CHECKING:
     from contextune.experiment.prepare import Prepared
@@ -55,9 +55,12 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
         column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
-        out: Annotated[Path, typer.Option(help="File to write; failures are listed beside it.")] = Path("made.jsonl"),
+        out: Annotated[Path, typer.Option(parser=a_path, help="File to write; failures are listed beside it.")] = Path(
+            "made.jsonl"
+        ),
         store: Annotated[
-            Path | None, typer.Option(help="Folder of what was asked already. Default: beside the first source.")
+            Path | None,
+            typer.Option(parser=a_path, help="Folder of what was asked already. Default: beside the first source."),
         ] = None,
         form: Annotated[str, typer.Option("--format", help="jsonl, alpaca, sharegpt, messages.")] = "jsonl",
         instruction: Annotated[str, typer.Option(help="Stands before texts without a prompt, in conversations.")] = "",

@@ -23,7 +23,7 @@ class UserError(Exception):
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says first, at most 300 characters; its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 

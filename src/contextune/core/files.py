@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import first_line
+from .reading import whole_number
 
 SEAL = "seal"
 """Key of a sealed JSON mapping: the digest of all the others."""
@@ -103,7 +104,7 @@ def sweep(folder: Path) -> None:
     """Remove what killed processes have left half-written, anywhere below a folder."""
     for part in folder.rglob(".*.part"):
         pid = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
-        if part.is_file() and pid.isdigit() and not _alive(int(pid)):
+        if part.is_file() and (number := whole_number(pid)) is not None and not _alive(number):
             part.unlink(missing_ok=True)
 
 

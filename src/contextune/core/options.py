@@ -81,6 +81,8 @@ class Options(BaseModel):
                 raise ValueError(f"{what} at position {odd.start()} of a text, which no file can hold")
         if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
             raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
+        if isinstance(value, float) and value.is_integer() and _kinds(_annotation(cls, info)).isdisjoint({float, Any}):
+            return int(value)  # 1e30, of which pydantic says no more than that it cannot parse it
         return value
 
 
@@ -177,6 +179,14 @@ def whole(value: Any, what: str, least: int = 0, most: int = MOST) -> int:
     return value
 
 
+class Refused(ValueError):
+    """A value that cannot be, with the fix of its own."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 T = TypeVar("T")
 
 
@@ -188,9 +198,9 @@ def parse_options(parse: Callable[[], T], where: str) -> T:
         problem = e.errors(include_url=False)[0]
         key = "".join(f".{p}" for p in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        raise UserError(f"{where}{key}: {message}{found(problem)}", fix(problem["type"])) from None
+        raise UserError(f"{where}{key}: {message}{found(problem)}", fix_of(problem)) from None
     except ValueError as e:
-        raise UserError(f"{where}: {e}", fix("value_error")) from None
+        raise UserError(f"{where}: {e}", getattr(e, "hint", "") or fix("value_error")) from None
 
 
 def found(problem: Mapping[str, Any]) -> str:
@@ -216,6 +226,13 @@ _FIXES = {
     "invalid": "write the key in quotes",
     "too": "give as many as that",
 }
+
+
+def fix_of(problem: Mapping[str, Any]) -> str:
+    """The fix of a problem of pydantic's: that of what was raised, else of its type."""
+    if problem["input"] is None and problem["type"].endswith("_type"):
+        return "give it a value, or leave the key out"
+    return getattr(problem.get("ctx", {}).get("error"), "hint", "") or fix(problem["type"])
 
 
 def fix(kind: str) -> str:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from .errors import UserError
+from .errors import UserError, shown
 from .files import checksum, edited, is_part, no_link, replacing
 from .progress import say_once
 
@@ -28,6 +28,7 @@ TITLE, HEAD = " · Contextune</title>".encode(), 8192
 INERT = (".DS_Store", ".gitignore", ".gitkeep", ".directory", "desktop.ini", "Thumbs.db")
 """What file managers and git leave in a folder that holds nothing."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_UNREADABLE = re.compile("[\x01-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 LONGEST = 120
 """Characters of a name that becomes part of a file's name."""
 
@@ -60,6 +61,7 @@ def claim(
     It must be new, empty, of the same kind already, or made by an `earlier` version. UserError where it holds anything
     else, a link or a device, or cannot be written to.
     """
+    refuse_unreadable(folder, what, fix)
     mark = folder / f"{MARK}{kind}"
     with _in_words(folder, what, fix):
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,8 +156,24 @@ def same(one: Path, other: Path) -> bool:
         return False
 
 
+def refuse_unreadable(path: Path, what: str, fix: str) -> None:
+    """UserError for a path to write that no line of text can show: line breaks, controls, marks of direction."""
+    if odd := _UNREADABLE.search(str(path)):
+        raise UserError(
+            f"{what} {shown(str(path), 200)}: holds the character U+{ord(odd[0]):04X}", f"{fix}, of plain characters"
+        )
+
+
+def refuse_nameless(file: Path, fix: str = "give another --out") -> None:
+    """UserError for `.` and `/`, which name no file."""
+    if not file.name:
+        raise UserError(f"output {file}: a folder, expected the name of a file", fix)
+
+
 def may_write(file: Path, fix: str = "give another --out", inputs: Iterable[Path] = ()) -> None:
     """UserError where `file` is there and not as Contextune left it, is one of `inputs`, or cannot be written."""
+    refuse_nameless(file, fix)
+    refuse_unreadable(file, "output", fix)
     with _in_words(file, "output", fix):
         if twin := next((i for i in inputs if same(file, i)), None):
             raise UserError(f"output {file}: it is an input as well ({twin})", fix)

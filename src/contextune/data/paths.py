@@ -31,6 +31,7 @@ SUFFIXES = {
 }
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """May stand behind any suffix but Parquet's, which is compressed within."""
+SYSTEM = ("/proc", "/sys", "/dev")
 HIDDEN = " (hidden)"
 MOST = 100_000
 """Files and folders that one path may lead through."""
@@ -98,6 +99,7 @@ def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
 def _found(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     path = folder / Path(entry).expanduser()
     if path.is_dir():
+        _refuse_system(path, entry)
         yield from _below(path, entry.rstrip("/"), format)
     elif path.is_file():
         yield File(path, entry, path.name, _format(path, entry, format))
@@ -112,6 +114,21 @@ def _found(entry: str, folder: Path, format: str) -> Iterator[File | str]:
         where = f"in {path.parent}" if siblings else f"and no folder {path.parent}"
         hint = nearest(path.name, siblings[:50]) if siblings else f"paths are relative to {folder.resolve()}"
         raise UserError(f"{entry}: no such file {where}", hint)
+
+
+def is_system(folder: Path) -> bool:
+    """Whether a folder is the system's own view of itself, which holds no texts and hardly ends."""
+    real = folder.resolve()
+    return any(real.is_relative_to(s) for s in SYSTEM) and not real.is_relative_to("/dev/shm")
+
+
+def _refuse_system(folder: Path, entry: str) -> None:
+    """UserError before a walk through the whole disk, or through what the system makes up."""
+    real = folder.resolve()
+    if real == Path(real.anchor):
+        raise UserError(f"{entry}: the whole file system", "name the folder that holds your texts")
+    if is_system(folder):
+        raise UserError(f"{entry}: {real} is a folder of the system", "name the folder that holds your texts")
 
 
 @dataclass(slots=True)
@@ -170,6 +187,8 @@ def _walk(base: Path, look: _Look, above: tuple[Path, ...], at: str = "") -> Ite
             target = path.resolve()
             if any(folder.is_relative_to(target) for folder in (here, *above)):
                 yield inner, "/ (a link to a folder that it is in)"
+            elif is_system(target):
+                yield inner, "/ (a folder of the system)"
             elif len(above) >= DEPTH:
                 yield inner, f"/ (deeper than {DEPTH} folders)"
             else:
@@ -207,6 +226,8 @@ def _matching(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     pattern = Path(entry).expanduser()
     fixed = next((i for i, part in enumerate(pattern.parts) if set(part) & set("*?[")), 0)
     root = PurePath(*pattern.parts[:fixed])
+    if "**" in entry or is_system(folder / root):
+        _refuse_system(folder / root, entry)
     found = sorted(set(_glob(folder, str(root) if fixed else "", pattern.parts[fixed:], _Look(entry), ())))
     files = {p for p in found if _is_text(p) and (folder / p).is_file()}
     if not files:
@@ -257,7 +278,7 @@ def _glob(folder: Path, at: str, parts: tuple[str, ...], look: _Look, above: tup
         elif not (folder / inner).is_dir():
             yield from [inner] if first == "**" and not rest else ()
         elif (target := (folder / inner).resolve()) and not any(f.is_relative_to(target) for f in way):
-            yield from _glob(folder, inner, parts if first == "**" else rest, look, way)
+            yield from [] if is_system(target) else _glob(folder, inner, parts if first == "**" else rest, look, way)
 
 
 def _suffixes(path: PurePath) -> tuple[str, str]:

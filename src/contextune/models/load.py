@@ -74,7 +74,7 @@ def _apply_dated(
     return apply(conversation, tools=tools, chat_template=chat_template, **options)
 
 
-def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
+def _unloadable(path: str, what: str, error: BaseException, fix: str) -> UserError:
     """A folder that is broken, or a hub id that cannot be reached."""
     if Path(path).is_dir():
         return UserError(f"model {path}: {what} ({first_line(error)})", fix)

@@ -10,7 +10,7 @@ tasks/mine.yaml                              a task file (keys: specs.Spec)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 BUILT_IN = Path(__file__).parent / "library"
 ORIGINS = ("path", "hub", "rows", "config", "format")
+PER_TOKEN = 64
+"""Characters of a prompt for each token that the model reads; a token of text has about four."""
+SHORT = 2**16
+"""Characters that any prompt may have."""
 OF_KIND = ("metric", "stop", "max_tokens", "graded")
 
 
@@ -63,17 +67,20 @@ def load_task(
     limit: int | None = None,
     tokenizer: Tokenizer | None = None,
     sources: Mapping[str, Source] | None = None,
+    window: int = 0,
 ) -> list[Task]:
     """The tasks of one specification, read and checked whole; paths are relative to `folder`.
 
     `limit` keeps the first N items of each. With a tokenizer every item is encoded too, so that one that cannot be
-    scored is found now and not after training. `sources` are the recipe's, from which graded tasks may draw their
+    scored is found now and not after training; `window` is how many tokens
+    the model reads. `sources` are the recipe's, from which graded tasks may draw their
     examples. Raises UserError that names file, row or key.
     """
     if isinstance(spec, Mapping) and "before" in spec:
         rest = {k: v for k, v in spec.items() if k not in ("before", "suffix")}
         alone = load_task(rest, folder, limit, None, sources)
         where = _label(spec) if "world" not in spec else f"world {spec['world']}"
+        _refuse_longest(alone, window)
         tasks = behind.placed(alone, spec["before"], spec.get("suffix", "behind"), Path(folder), tokenizer, where)
     elif isinstance(spec, Mapping) and "world" in spec:
         tasks = _of_world(dict(spec), limit)
@@ -85,6 +92,7 @@ def load_task(
         ]
     for task in tasks:
         name_part(task.name, f"task {task.name!r:.80}: its name")
+    _refuse_longest(tasks, window)
     if tokenizer is not None:
         for task in tasks:
             _refuse_unscorable(task, tokenizer)
@@ -253,6 +261,20 @@ def _asked_alone(item: Item) -> Item:
     """A world's contexts are the lines before the last one."""
     context, _, alone = item.prompt.rpartition("\n")
     return replace(item, alone=alone) if context else item
+
+
+def _refuse_longest(tasks: Iterable[Task], window: int) -> None:
+    """UserError for an item many times longer than the model reads, which would be encoded to be cut."""
+    most = max(PER_TOKEN * window, SHORT)
+    for task in tasks if window else ():
+        for item in task.items:
+            size = len(item.prompt) + sum(len(text) for _, text in item.turns)
+            if size > most:
+                raise UserError(
+                    f"task {task.name}: item {item.id}: its prompt has {size:,} characters, at most {most:,} are taken "
+                    f"for a model that reads {window:,} tokens",
+                    "shorten the prompt, or take a model that reads more",
+                )
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:
