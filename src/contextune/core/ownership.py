@@ -69,8 +69,9 @@ def claim(
         if mark.name not in there:
             _refuse(folder, there, kind, what, fix, earlier)
         refuse_links(folder, fix)
-        if keep and mark.name not in there:
-            mark.write_text(f"Contextune writes this folder ({kind}).\n", encoding="utf-8")
+        said = f"Contextune writes this folder ({kind}).\n".encode()
+        if keep and (mark.name not in there or mark.read_bytes() != said):
+            _replace(mark, said)
         with TemporaryFile(dir=folder) as probe:  # of this process alone: others of the run look at the same time
             probe.write(b"x")
 
