@@ -154,7 +154,9 @@ def added(stage: Path) -> list[str]:
         return []
     info = _json(stage / "stage.json")
     saved = info.get("files") if isinstance(info, dict) else None
-    strange = [name for name in there if isinstance(saved, list) and name not in saved]
+    if not isinstance(saved, list):  # of an earlier version
+        return []
+    strange = [name for name in there if name not in saved]
     card = stage / "model" / CARD
     return strange + [CARD] * (CARD not in strange and card.is_file() and edited(card))
 
