@@ -19,7 +19,6 @@ from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import checksums, edited, files_in, seal
 from contextune.core.items import Item, Task
-from contextune.core.ownership import set_aside
 from contextune.core.progress import Reporter
 from contextune.core.yaml_files import dump, read_yaml
 from contextune.evaluate.scoring import outcomes
