@@ -50,8 +50,7 @@ def refusal(error: BaseException, place: Path | str = "", then: str = "") -> Use
         return _missing(own, place, then)
     if own is not None and own.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR) and _name(own):
         name = getattr(own, "filename2", None) or _name(own)  # of a move: what it would replace
-        what = f"is in the way, or above it ({os.strerror(own.errno).lower()})"
-        return _refusal(f"what lies there {what}", name, "move it elsewhere", then)
+        return _refusal(f"the place is taken ({os.strerror(own.errno)})", name, "move away what is there", then)
     number = own.errno if own is not None and own.errno in FIXES else _number(error)
     if number is None:
         return None
