@@ -79,7 +79,8 @@ def _unloadable(path: str, what: str, error: BaseException, fix: str) -> UserErr
     if Path(path).is_dir():
         return UserError(f"model {path}: {what} ({first_line(error)})", fix)
     return UserError(
-        f"model {shown(path, 100)}: no folder of that name here, and not found on the hub ({readable(first_line(error), 250)})",
+        f"model {shown(path, 100)}: no folder of that name here, and not found on the hub ("
+        f"{readable(first_line(error), 250)})",
         f"give a model folder, a hub id that this machine can reach, or one of: {', '.join(registry.models.names())}",
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, first_line, readable, shown
-from contextune.core.reading import read_json
+from contextune.core.reading import read_json, refuse_path
 
 from .options import Model
 
@@ -105,7 +105,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
         return dict(AutoConfig.from_pretrained(name, revision=revision).to_dict())
     except (OSError, ValueError) as e:
         raise UserError(
-            f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ({readable(first_line(e), 250)})",
+            f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ("
+            f"{readable(first_line(e), 250)})",
             "give a model folder, 'pocket', or a hub id that this machine can reach",
         ) from None
 
