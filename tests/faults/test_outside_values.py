@@ -8,13 +8,16 @@ import pytest
 
 from contextune.cli import main
 from contextune.core import ownership
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, commonest
 from contextune.core.reading import whole_number
+from contextune.core.yaml_files import parse_yaml
 from contextune.data import paths
 from contextune.data.options import Source
 from contextune.evaluate.metrics import external
 from contextune.evaluate.tasks.load import load_task
 from contextune.experiment import recipe
+from contextune.models.options import Model
+from contextune.models.resolve import check, resolve
 
 TASK = {
     "name": "mine", "kind": "choice", "rows": [{"q": "a"}], "prompt": "{{ q }}",
@@ -154,3 +157,46 @@ def test_what_a_recipe_cannot_mean_has_the_fix_of_its_own(changes, said):
 @pytest.mark.parametrize("options", [["a", "a"], ["{{ q }}", "{{ q }}", "b"], [" yes", " no", " yes"]])
 def test_equal_options_are_no_choice(options):
     assert "is there twice" in refused({"options": options})
+
+
+@pytest.mark.parametrize(("prompt", "said"), [
+    ("{% include 'x' %}", "templates cannot include"),
+    ("{% import 'x' as y %}", "hint: write the text itself"),
+    ("{% extends 'x' %}", "templates cannot include"),
+    ("{{ self }}", "self is the template"),
+    ("{{ [self] }}", "self is the template"),
+    ("{{ range(10**9) | list }}", "shorten its loops"),
+    ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "shorten its loops"),
+    ("{% for a in [[1]] recursive %}{{ loop(a) }}{% endfor %}", "over what is no list"),
+    ("{{ q | xmlattr }}", "a filter of mappings"),
+])  # fmt: skip
+def test_what_templates_cannot_do_is_said_in_words(prompt, said):
+    found = refused({"prompt": prompt})
+    assert said in found
+    assert "TypeError" not in found
+
+
+@pytest.mark.parametrize(("text", "hint"), [
+    ("*", "in quotes"), ("*x", "in quotes"), ("&", "in quotes"), ("!x y", "tag"), ("!!python/name:os.system", "tag"),
+    ("&a [*a]", "leave the reference"), ("[" * 70 + "]" * 70, "fewer levels"), ("9" * 400, "smaller number"),
+    ('"\\0"', "remove it"), ("{a: 1, a: 2}", "keep one"), ("{[1]: 2}", "text as the key"),
+])  # fmt: skip
+def test_the_fix_of_yaml_fits(text, hint):
+    with pytest.raises(UserError) as error:
+        parse_yaml(text, "override")
+    assert hint in error.value.hint
+    assert "x00" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 3000, "\u202eb"])
+def test_a_models_name_stays_in_its_line(name, tmp_path):
+    for refuse in (lambda: resolve(Model(path=f"./{name}"), tmp_path), lambda: check(name)):
+        with pytest.raises(UserError) as error:
+            refuse()
+        assert error.value.message.isprintable()
+        assert len(error.value.message) < 500
+
+
+def test_reasons_are_short_and_grouped():
+    long = "the server said " + "x" * 4000
+    assert commonest([long, f"{long}y", "b\nc"]) == [f"2 times: {long[:90]}…", "1 times: b c"]

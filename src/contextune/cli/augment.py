@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, commonest
 
 from .common import Arms, Json, a_path, print_json, reporter
 
@@ -168,8 +167,7 @@ def _refused(message: str) -> int:
 
 def _why(lost: list[dict[str, Any]]) -> str:
     """The commonest reasons of what failed, else that filters left nothing."""
-    reasons = Counter(row["reason"] for row in lost).most_common(3)
-    return "; ".join(f"{n} times: {reason}" for reason, n in reasons) or "the filters left out every text, see above"
+    return "; ".join(commonest(row["reason"] for row in lost)) or "the filters left out every text, see above"
 
 
 def show_operations(as_json: bool) -> None:

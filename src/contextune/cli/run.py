@@ -68,9 +68,9 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             return print_json(results)
         for name, found in results["tasks"].items():
-            low, high = found["interval"] or (float("nan"),) * 2
+            interval = "–" if found["interval"] is None else "[{:.4f}, {:.4f}]".format(*found["interval"])
             floors = "".join(f"  {key} {v:.4f}" for key, v in results["floors"][name].items() if v is not None)
-            print(f"{name:32} {found['metric']} {found['value']:.4f}  [{low:.4f}, {high:.4f}]  N {found['n']}{floors}")
+            print(f"{name:32} {found['metric']} {found['value']:.4f}  {interval}  N {found['n']}{floors}")
         return None
 
     @app.command(epilog="contextune report runs/quickstart")

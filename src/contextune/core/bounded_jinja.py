@@ -20,6 +20,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes, pass_context, pass_environment
 from jinja2.filters import make_attrgetter
+from jinja2.runtime import TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -131,6 +132,8 @@ def written(value: Any) -> Any:
 
 def _refuse_chance(value: Any) -> None:
     """TemplateError for what is written otherwise in each process: an address in memory, the order of a set."""
+    if isinstance(value, TemplateReference):
+        raise TemplateError("self is the template, which no text can hold: write a column")
     if isinstance(value, set | frozenset):
         raise TemplateError("a set has no order: write | sort behind it")
     if not isinstance(value, (*_TEXTS, int, float, Mapping)) and _ADDRESS.search(repr(value)):

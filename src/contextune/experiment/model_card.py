@@ -53,10 +53,10 @@ def _scores(arm: str, results: dict[str, Any] | None) -> list[str]:
         return ["Not evaluated yet."]
     rows = ["| task | metric | value | interval | N | majority |", "| --- | --- | ---: | --- | ---: | ---: |"]
     for name, task in results["arms"].get(arm, {}).get("tasks", {}).items():
-        low, high = task["interval"] or (float("nan"),) * 2
+        interval = "–" if task["interval"] is None else "{:.4f} to {:.4f}".format(*task["interval"])
         majority = results["tasks"][name].get("majority")
         rows.append(
-            f"| {name} | {task['metric']} | {task['value']:.4f} | {low:.4f} to {high:.4f} | {task['n']} | "
+            f"| {name} | {task['metric']} | {task['value']:.4f} | {interval} | {task['n']} | "
             f"{'' if majority is None else f'{majority:.4f}'} |"
         )
     seeds = len(results["arms"].get(arm, {}).get("seeds", []))

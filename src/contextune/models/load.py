@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import clock, registry
 from contextune.core.environment import rank
-from contextune.core.errors import UserError, first_line, shown
+from contextune.core.errors import UserError, first_line, readable, shown
 
 from .configs import fix_configs
 from .resolve import base_of, is_adapter, known
@@ -79,7 +79,8 @@ def _unloadable(path: str, what: str, error: BaseException, fix: str) -> UserErr
     if Path(path).is_dir():
         return UserError(f"model {path}: {what} ({first_line(error)})", fix)
     return UserError(
-        f"model '{path}': no folder of that name here, and not found on the hub ({first_line(error)})",
+        f"model {shown(path, 100)}: no folder of that name here, and not found on the hub ("
+        f"{readable(first_line(error), 250)})",
         f"give a model folder, a hub id that this machine can reach, or one of: {', '.join(registry.models.names())}",
     )
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core import registry
-from contextune.core.errors import UserError, first_line
-from contextune.core.reading import read_json
+from contextune.core.errors import UserError, first_line, readable, shown
+from contextune.core.reading import read_json, refuse_path
 
 from .options import Model
 
@@ -23,6 +23,7 @@ def resolve(model: Model, folder: Path) -> str:
     """The folder (absolute) or hub id behind a recipe's `model`. A path is relative to the recipe's folder."""
     if model.path in registry.models:
         return known(model.path)
+    refuse_path(model.path, "model")
     for base in (folder, Path()):
         local = (base / model.path).expanduser()
         if local.is_dir():
@@ -32,7 +33,9 @@ def resolve(model: Model, folder: Path) -> str:
                 f"model: {local} is a file, expected a model folder", "give the folder that holds config.json"
             )
     if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
-        raise UserError(f"model: no folder {model.path} (looked in {folder.resolve()} and here)", "check the path")
+        raise UserError(
+            f"model: no folder {readable(model.path)} (looked in {folder.resolve()} and here)", "check the path"
+        )
     return model.path
 
 
@@ -47,6 +50,7 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
     Raises UserError where the folder lacks a configuration, safetensors weights or a tokenizer, or where a hub id
     cannot be reached.
     """
+    refuse_path(path, "model")
     folder = Path(path)
     if not folder.is_dir():
         return _check_hub(path, revision)
@@ -101,7 +105,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
         return dict(AutoConfig.from_pretrained(name, revision=revision).to_dict())
     except (OSError, ValueError) as e:
         raise UserError(
-            f"model '{name}': no folder of that name here, and not found on the hub ({first_line(e)})",
+            f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ("
+            f"{readable(first_line(e), 250)})",
             "give a model folder, 'pocket', or a hub id that this machine can reach",
         ) from None
 
