@@ -19,7 +19,6 @@ from tempfile import TemporaryFile
 
 from .errors import UserError, shown
 from .files import checksum, edited, is_part, no_link, replacing
-from .progress import say_once
 
 MARK = ".contextune-"
 WRITTEN = f"{MARK}files"
@@ -108,6 +107,8 @@ def set_aside(file: Path) -> None:
         names = (file.with_name(f"{file.name}.yours{end}") for end in ("", *(f"-{i}" for i in range(2, 10**6))))
         kept = next(name for name in names if not os.path.lexists(name))
         os.rename(file, kept)
+        from .progress import say_once  # rich, which a report does without
+
         say_once(f"{file} was edited or damaged: kept as {kept.name}, and written anew")
 
 
