@@ -67,8 +67,9 @@ class Budget:
     """What one rendering may still use."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self.steps, self.most, self.end = STEPS, SIZE + SHARE * length(values), time.monotonic() + SECONDS
-        self.size = self.most
+        self.steps, self.end = STEPS, time.monotonic() + SECONDS
+        self.values: Mapping[str, Any] | None = values  # until their length is needed, which most rows never need
+        self.most = self.size = SIZE
 
     def step(self) -> None:
         self.steps -= 1
@@ -82,6 +83,9 @@ class Budget:
 
     def spend(self, size: int) -> None:
         self.size -= size
+        if self.size < 0 and self.values is not None:
+            more, self.values = SHARE * length(self.values), None
+            self.most, self.size = self.most + more, self.size + more
         if self.size < 0:
             raise LimitError(f"more than {self.most:,} characters")
 
