@@ -1,4 +1,4 @@
-"""The newest checkpoint that holds what was written is the one that training goes on from."""
+"""The newest checkpoint that holds what was written is the one that training resumes from."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_damaged_one_is_passed_over(tmp_path, said, way, name):
     assert not new.exists()
     if (way, name) != (gone, WHOLE):  # that is a leftover of a kill
         (line,) = said()
-        assert f"damaged or gone: checkpoint-8/{name}; training goes on from an earlier update" in line
+        assert f"damaged or gone: checkpoint-8/{name}; training resumes from an earlier update" in line
 
 
 def test_both_are_damaged(tmp_path, said):
@@ -110,21 +110,21 @@ def finished(folder: Path) -> Path:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_finished_stage_is_looked_through(tmp_path, said, way):
-    stage.mend(finished(tmp_path / "whole"), "i")
+    stage.repair(finished(tmp_path / "whole"), "i")
     for name in ("losses.json", "stage.json"):
         folder = finished(tmp_path / name)
         before = (folder / name).read_text()
         way(folder / name)
-        stage.mend(folder, "i")
+        stage.repair(folder, "i")
         assert (folder / name).read_text() == before
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         folder = finished(tmp_path / name)
         way(folder / "model" / name)
-        stage.mend(folder, "i")
+        stage.repair(folder, "i")
         assert not (folder / "model").exists()
     folder = finished(tmp_path / "card")
     way(folder / "model" / "README.md")
-    stage.mend(folder, "i")
+    stage.repair(folder, "i")
     assert (folder / "model").exists(), "the card is written again in any case"
     assert sum("written anew from a copy" in line for line in said()) == 2
     assert sum("the stage is trained again" in line for line in said()) == 3
@@ -134,12 +134,12 @@ def test_a_finished_stage_is_looked_through(tmp_path, said, way):
 def test_without_its_checksums_it_is_taken_and_that_is_said(tmp_path, said, way):
     folder = finished(tmp_path / "a")
     way(folder / WHOLE)
-    stage.mend(folder, "i")
+    stage.repair(folder, "i")
     assert "taken as it is, unchecked" in said()[0]
-    stage.mend(folder, "i")
+    stage.repair(folder, "i")
     assert len(said()) == 1
     flipped(folder / "model" / "model.safetensors")
-    stage.mend(folder, "i")
+    stage.repair(folder, "i")
     assert not (folder / "model").exists()
 
 

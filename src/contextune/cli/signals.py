@@ -1,7 +1,8 @@
 """Signals that ask a command to end: it says what is kept, and ends with 128 + the signal's number.
 
-Ctrl-C (SIGINT), SIGTERM and SIGHUP are one thing: a KeyboardInterrupt, once. Those that whoever started the command has
-it ignore (nohup; & in a script) stay ignored. SIGKILL and SIGQUIT end it at once, which harms nothing either.
+Ctrl-C (SIGINT), SIGTERM and SIGHUP are treated alike: each raises one KeyboardInterrupt. Signals that the parent
+process set to be ignored (nohup; & in a script) stay ignored. SIGKILL and SIGQUIT end the command at once, without
+harm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs that a task names and code that a model brings: none is run unless whoever gives the command says so."""
+"""Programs that a task names and code that comes with a model: run only where the command line allows it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def begun(
     except Damaged:
         old = {}
     if not old:
-        return _mended(folder, parts, name)
+        return _repaired(folder, parts, name)
     old.pop(NOTES, None)
     differ = changed(old, json.loads(json.dumps({**parts, "format": FORMAT}, default=str)))
     if differ and refuse is not None and set(differ) <= set(may_change):
@@ -86,7 +86,7 @@ def begun(
     return "same"
 
 
-def _mended(folder: Path, parts: Parts, name: str) -> Literal["", "same"]:
+def _repaired(folder: Path, parts: Parts, name: str) -> Literal["", "same"]:
     """Of a folder whose identity is damaged or gone: the checksums of what was trained know the stage too."""
     identities = set()
     for place in (folder, *folder.glob("checkpoint-*")):

@@ -14,15 +14,13 @@ from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import digest, no_link, sweep
+from contextune.core.files import WHOLE, digest, no_link, sweep
 from contextune.core.progress import say_once
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
 
 RESUMES = "the same command resumes"
-WHOLE = "whole.json"
-"""As train/checkpoints.py has it; said anew so that an interrupt need not import torch."""
 
 
 def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:

@@ -30,7 +30,7 @@ PAUSE = 0.2
 
 def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
     """Every arm at every seed; what is finished is passed over, what was begun is resumed."""
-    from contextune.train.stage import mend  # imports torch
+    from contextune.train.stage import repair  # imports torch
 
     pairs = [(arm, seed) for seed in prepared.recipe.seeds for arm in prepared.arms]  # one of each arm first
     jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]
@@ -48,7 +48,7 @@ def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = 
         if found == "changed" and rank() == 0
     ]
     for f, p in zip(folders, parts, strict=True):
-        mend(f, fingerprint.key(p))
+        repair(f, fingerprint.key(p))
     whole = [(f / "model").is_dir() for f in folders]
     if any(begun):
         reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")

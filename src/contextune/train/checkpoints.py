@@ -1,6 +1,6 @@
 """Checkpoints that are either whole or not there, and progress.
 
-Two are kept: where the newest is damaged, training goes on from the one before.
+Two are kept: where the newest is damaged, training resumes from the one before.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import WHOLE as WHOLE
-from contextune.core.files import Damaged, checksums, faults, files_in, seal, sealed, sync, sync_tree
+from contextune.core.files import WHOLE, Damaged, checksums, faults, files_in, seal, sealed, sync, sync_tree
 from contextune.core.progress import say_once
 
 from .callback import SCORES
@@ -69,7 +68,7 @@ def last_good(folder: Path) -> Path | None:
                 (folder / name).unlink(missing_ok=True)
             return checkpoint
         shutil.rmtree(checkpoint, ignore_errors=True)
-        say(f"{folder}: damaged or gone: {', '.join(wrong)}; training goes on from an earlier update")
+        say(f"{folder}: damaged or gone: {', '.join(wrong)}; training resumes from an earlier update")
     for name in looks(folder):
         (folder / name).unlink(missing_ok=True)
     return None

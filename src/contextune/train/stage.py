@@ -124,7 +124,7 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
     return target
 
 
-def mend(folder: Path, identity: str = "") -> None:
+def repair(folder: Path, identity: str = "") -> None:
     """Look whether a finished stage is what was written: small files are written anew from their copies; where others
     are damaged the model is removed, so that it is trained again. Both are said.
     """

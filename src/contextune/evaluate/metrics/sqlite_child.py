@@ -79,7 +79,7 @@ def _plain(value: object) -> object:
 
 
 def serve() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends it
     out = sys.stdout.buffer
     out.write(b"+")
     out.flush()

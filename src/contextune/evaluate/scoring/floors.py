@@ -1,4 +1,4 @@
-"""What a task gives to who has learned nothing: a copier, and whoever always gives the one answer that is best.
+"""What a task scores without any learning: a copier, and the best constant answer.
 
 copier     looks for the longest run of words before the prompt's end that stands earlier in the prompt, the last time
            where there are several, and continues as the text did there; of options it takes the one that stood there,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, read_checked, write_checked
-from contextune.core.progress import say_once
 from contextune.core.sequence import IGNORED, DrawKey
+from contextune.train.state_file import load_state, save_state
 
 from . import corpus, heads
 from .corpus import PocketDocument
@@ -159,13 +157,7 @@ def pretrain(
     model = fresh(tokenizer, seed)
     optimizer, checkpoint = optimizer_of(model), folder / "building.pt"
     start, seconds, log = 0, 0.0, list[dict[str, float]]()
-    try:
-        kept = read_checked(checkpoint)
-    except Damaged as e:
-        say_once(f"{e}: training begins anew")
-        kept = None
-    if kept is not None:
-        state = torch.load(BytesIO(kept), weights_only=True)
+    if (state := load_state(checkpoint)) is not None:
         if (state["seed"], state["steps"]) != (seed, steps):
             raise UserError(
                 f"{checkpoint} was begun with seed {state['seed']} and {state['steps']} steps, not {seed} and {steps}",
@@ -195,6 +187,5 @@ def pretrain(
         if (step + 1) % CHECKPOINT == 0 and step + 1 < steps:
             made = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "log": json.dumps(log)}
             where = {"seed": seed, "steps": steps, "step": step + 1, "seconds": seconds}
-            torch.save({**made, **where}, content := BytesIO())
-            write_checked(checkpoint, content.getvalue())
+            save_state(checkpoint, {**made, **where})
     return model.eval(), log

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from contextune.core.files import Damaged, read_checked, write_checked
-from contextune.core.progress import say_once
+from contextune.train.state_file import load_state, save_state
 
 
 def train(
@@ -34,19 +32,15 @@ def train(
     seen: list[dict[str, Any]] = []
     first = 0
     place = folder / "checkpoint.pt"
-    try:
-        kept = read_checked(place)
-    except Damaged as e:
-        say_once(f"{e}: training begins anew")
-        kept = None
-    if kept is not None:
-        state = torch.load(BytesIO(kept), weights_only=True)
+    if (state := load_state(place)) is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first, seen = state["step"], state["seen"]
     for step in range(first, steps + 1):
         if step % save_every == 0 and step > first:
-            _save(place, {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "seen": seen})
+            save_state(
+                place, {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "seen": seen}
+            )
         if (found := watch(step)) is not None:
             seen.append({"step": step, **found})
         if step == steps:
@@ -60,13 +54,6 @@ def train(
         optimiser.step()
         tell(step)
     return seen
-
-
-def _save(place: Path, state: dict[str, Any]) -> None:
-    """Whole or absent: written beside its place, then moved there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, content := BytesIO())
-    write_checked(place, content.getvalue())
 
 
 def forget(folder: Path) -> None:
