@@ -101,7 +101,7 @@ def augment(job: AugmentJob) -> Augmented:
 def passages(records: Iterable[Record], split: Split) -> Iterator[Passage]:
     """Each record whole, or its sentences where it is to be split and is a text."""
     for r in records:
-        text = "".join(s.text for s in r.segments)
+        text = r.text
         found = sentences(text) if split != "none" and is_text(r) else [text]
         for i, said in enumerate(found):
             name = f"{r.id}/{i}" if len(found) > 1 else r.id

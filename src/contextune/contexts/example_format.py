@@ -67,7 +67,7 @@ def _segments(example: Record, form: ExampleFormat, before: str, after: str) -> 
     if form.loss == "all":
         first, *rest = example.segments
         return [replace(first, text=before + first.text), *rest, Segment(after, "context")]
-    said = "".join(s.text for s in example.segments) if form.template is None else _rendered(form.template, example)
+    said = example.text if form.template is None else _rendered(form.template, example)
     return [Segment(before + said + after, "context")]
 
 

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from .files import Damaged, read_sealed
 
 
 def human(seconds: float) -> str:
@@ -31,6 +34,15 @@ def plain_console(stderr: bool = False, **more: Any) -> Console:
 def say_once(text: str) -> None:
     """A warning, once a process; workers pass theirs to the process that started them."""
     logging.getLogger("contextune").warning("%s", text)
+
+
+def read_or_say(file: Path, then: str, older: bool = False) -> dict[str, Any] | None:
+    """A sealed mapping; None where there is no file, and where it is damaged, which is said with what follows."""
+    try:
+        return read_sealed(file, older)
+    except Damaged as e:
+        say_once(f"{e}: {then}")
+        return None
 
 
 @contextmanager

@@ -57,6 +57,11 @@ class Record:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def text(self) -> str:
+        """All of it, contexts too."""
+        return "".join(s.text for s in self.segments)
+
+    @property
     def target(self) -> str:
         return "".join(s.text for s in self.segments if s.role == "target")
 

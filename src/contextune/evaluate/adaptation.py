@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, read_sealed, write_sealed
+from contextune.core.files import write_sealed
 from contextune.core.items import Item, Task
-from contextune.core.progress import say_once
+from contextune.core.progress import read_or_say
 from contextune.core.sequence import DrawKey
 
 from .tasks.examples import Example
@@ -121,11 +121,7 @@ def _mean(values: Seq[float]) -> float | None:
 
 
 def _kept(file: Path) -> dict[str, Any] | None:
-    try:
-        return read_sealed(file)
-    except Damaged as e:
-        say_once(f"{e}: asked again")
-        return None
+    return read_or_say(file, "asked again")
 
 
 def figure(made: dict[str, Any]) -> str:

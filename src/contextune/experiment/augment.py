@@ -69,7 +69,7 @@ def store_of(sources: list[str], out: Path) -> Path:
 
 def refuse_foreign(prepared: Prepared) -> None:
     """UserError where the pocket model was not asked for by name and the texts are not in its language."""
-    texts = ["".join(s.text for s in r.segments) for found in prepared.records.values() for r in found.records]
+    texts = [r.text for found in prepared.records.values() for r in found.records]
     words = [w for text in texts for w in re.findall(r"\b[^\W\d_A-Z]+\b", text)][:2000]
     pieces = [[t for t in prepared.tokenizer.tokenize(w) if t.strip("\ue000 ")] for w in words]
     known = sum(len(p) == 1 for p in pieces)
@@ -171,6 +171,6 @@ def trace(prepared: Prepared, id: str) -> dict[str, Any]:
     """A made text with its source, and the request that it answers: prompt, answer, model, sampling."""
     row = files.find(prepared.out, id, next(iter(prepared.arms)))
     source = next((r for found in prepared.records.values() for r in found.records if r.id == row["source"]), None)
-    said = "".join(s.text for s in source.segments) if source is not None else None
+    said = source.text if source is not None else None
     request = looking.trace(prepared.out / "generated.sqlite", row["request"]) if row["request"] else None
     return {**row, "source_text": said, "asked": request}

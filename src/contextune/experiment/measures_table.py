@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FLOORS = ("chance", "constant", "copier", "deaf")
-"""Of results.json's `floors`; an untrained model stands among the arms."""
+from contextune.evaluate.analysis.summary import FLOORS
+
+SHOWN = [name for name in FLOORS if name != "untrained"]
+"""Of results.json's `floors`; an untrained model is one of the arms."""
 
 
 def measures_table(results: Mapping[str, Any]) -> Any:
@@ -16,11 +18,11 @@ def measures_table(results: Mapping[str, Any]) -> Any:
     table = Table(
         box=None, pad_edge=False, padding=(0, 0, 0, 1), title="measures", title_justify="left", header_style="dim"
     )
-    for i, title in enumerate(("measure", *results["arms"], *FLOORS)):
+    for i, title in enumerate(("measure", *results["arms"], *SHOWN)):
         table.add_column(title, justify="right" if i else "left", min_width=5 if i else 10, overflow="fold")
     for measure, floors in results["floors"]["measures"].items():
         values = [arm["measures"][measure]["value"] for arm in results["arms"].values()]
-        table.add_row(measure, *map(_share, (*values, *(floors[name] for name in FLOORS))))
+        table.add_row(measure, *map(_share, (*values, *(floors[name] for name in SHOWN))))
     return table
 
 

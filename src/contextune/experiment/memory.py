@@ -12,9 +12,9 @@ from typing import Any
 
 from contextune.core import memory
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, read_sealed, write_sealed
+from contextune.core.files import write_sealed
 from contextune.core.memory import gib
-from contextune.core.progress import say_once
+from contextune.core.progress import read_or_say
 from contextune.train.options import AT_ONCE
 
 from . import fingerprint
@@ -61,11 +61,8 @@ def read(out: Path) -> dict[str, int]:
 
 
 def _kept(out: Path) -> dict[str, Any]:
-    try:
-        return read_sealed(out / FILE, older=True) or {}
-    except Damaged as e:
-        say_once(f"{e}: tokens at once are those that the stages were begun with, or chosen anew")
-        return {}
+    then = "tokens at once are those that the stages were begun with, or chosen anew"
+    return read_or_say(out / FILE, then, older=True) or {}
 
 
 def write(prepared: Prepared, chosen: dict[str, Chosen]) -> None:

@@ -110,7 +110,7 @@ def refuse_overlap(prepared: Prepared) -> Overlap:
 
 def overlaps(prepared: Prepared) -> Overlap:
     """Test items that occur in the training texts. What is asked as it was taught (`learn`) is meant to."""
-    texts = ((r.id, "".join(s.text for s in r.segments)) for found in prepared.records.values() for r in found.records)
+    texts = ((r.id, r.text) for found in prepared.records.values() for r in found.records)
     items = (
         (f"{task.name}:{item.id}", wording)
         for task in prepared.tasks

@@ -6,14 +6,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from contextune.core import ownership, registry
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, edited, is_part, sealed
+from contextune.core.files import WHOLE, Damaged, edited, is_part, sealed
 
 from .recipe import Recipe, folder_of
 
@@ -112,7 +113,7 @@ def patterns() -> re.Pattern[str]:
 
 def foreign(out: Path, folders: tuple[str, ...] = (".",)) -> Iterator[str]:
     """Files, and links to folders, in a run's folder that no run writes, relative to it."""
-    known = patterns()
+    known, saved, listed = patterns(), cache(added), cache(_sealed)  # read once a folder
     for start in folders:
         if (out / start).is_symlink():
             yield f"{start} (a link)"
@@ -121,27 +122,37 @@ def foreign(out: Path, folders: tuple[str, ...] = (".",)) -> Iterator[str]:
             links = [f for f in inner if Path(at, f).is_symlink()]
             for path in (Path(at, name).relative_to(out) for name in (*links, *files)):
                 mark = path.name in ownership.INERT or path.name.startswith(ownership.MARK) or is_part(path.name)
-                if not (mark or known.fullmatch(path.as_posix()) or _of_model(out, path) or _of_checkpoint(out, path)):
+                if not (
+                    mark
+                    or known.fullmatch(path.as_posix())
+                    or _of_model(out, path, saved)
+                    or _of_checkpoint(out, path, listed)
+                ):
                     yield path.as_posix()
 
 
-def _of_model(out: Path, path: Path) -> bool:
+def _of_model(out: Path, path: Path, added: Callable[[Path], list[str]]) -> bool:
     """Whether a path is in a finished model's folder, and of what was saved there."""
     if len(path.parts) < 6 or (path.parts[0], path.parts[4]) != ("arms", "model"):
         return False
     return path.parts[5] not in added(out / Path(*path.parts[:4]))
 
 
-def _of_checkpoint(out: Path, path: Path) -> bool:
+def _of_checkpoint(out: Path, path: Path, listed: Callable[[Path], dict[str, Any] | None]) -> bool:
     """Whether a path is one that a whole checkpoint lists; of an unfinished one, of those that trainers write."""
     if len(path.parts) < 6 or path.parts[0] != "arms" or not CHECKPOINT.fullmatch(path.parts[4]):
         return False
     folder, name = out / Path(*path.parts[:5]), Path(*path.parts[5:]).as_posix()
+    made = listed(folder)
+    return name in (*made.get("sums", ()), WHOLE) if made else TRAINER.fullmatch(name) is not None
+
+
+def _sealed(folder: Path) -> dict[str, Any] | None:
+    """What a checkpoint's list of files says; None where it has none, or a damaged one."""
     try:
-        made = sealed(folder) if (folder / "whole.json").is_file() else None
+        return sealed(folder) if (folder / WHOLE).is_file() else None
     except Damaged:
-        made = None
-    return name in (*made.get("sums", ()), "whole.json") if made else TRAINER.fullmatch(name) is not None
+        return None
 
 
 def added(stage: Path) -> list[str]:

@@ -14,11 +14,11 @@ from contextune.core.asking import window
 from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
-from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
+from contextune.core.files import checksum, digest, write_json, write_sealed, write_text
 from contextune.core.items import Task
 from contextune.core.machine import refusals
 from contextune.core.ownership import claim
-from contextune.core.progress import Reporter, keeping, say_once
+from contextune.core.progress import Reporter, keeping, read_or_say, say_once
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
@@ -153,7 +153,7 @@ def _beginnings(prepared: Prepared) -> Iterator[tuple[str, str]]:
             elif document.completion:
                 yield document.prompt, prepared.recipe.data[name].separator + document.completion
             for record in document.records[:1]:
-                text = "".join(s.text for s in record.segments).split(" ")
+                text = record.text.split(" ")
                 half = max(1, len(text) // 2)
                 yield " ".join(text[:half]), " " + " ".join(text[half:])
 
@@ -190,11 +190,7 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
 
 
 def _index(folder: Path) -> dict[str, str]:
-    try:
-        return read_sealed(folder / "index.json", older=True) or {}
-    except Damaged as e:
-        say_once(f"{e}: what it lists is scored again")
-        return {}
+    return read_or_say(folder / "index.json", "what it lists is scored again", older=True) or {}
 
 
 def evaluate_model(

@@ -22,8 +22,13 @@ TITLES = {
 }
 """Names of metrics as a table's head has them; others are written as they come."""
 
-FLOORS = ("chance", "constant", "copier", "deaf")
-"""What stands beside the arms: what needs no training (results.json's `floors`)."""
+FLOORS = {
+    "chance": "a guess",
+    "constant": "the best single answer, place or form of answer",
+    "copier": "continues as the context does after the same words",
+    "deaf": "the trained arm that does best without the context",
+}
+"""Shown beside every value where known (results.json's `floors`); an untrained model is one of the arms."""
 
 OF_TASK = ("n", "chance", "majority")
 """Said once for a task where all arms share them."""

@@ -69,18 +69,9 @@ def _facts(task: dict[str, Any], refs: dict[str, Any]) -> tuple[str, ...]:
     return tuple(s for s in (*said, f"measures: {measure}" if measure and measure != "task" else "") if s)
 
 
-FLOORS = {
-    "chance": "a guess",
-    "constant": "the best single answer, place or form of answer",
-    "copier": "continues as the context does after the same words",
-    "deaf": "the trained arm that does best without the context",
-}
-"""What stands beside every value, where it is known; an untrained model is one of the arms."""
-
-
 def told() -> str:
     """What the floors are, in a sentence."""
-    return "Lines: " + "; ".join(f"{name}, {meaning}" for name, meaning in FLOORS.items()) + "."
+    return "Lines: " + "; ".join(f"{name}, {meaning}" for name, meaning in tables.FLOORS.items()) + "."
 
 
 def floors(results: dict[str, Any], *place: str | dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +83,7 @@ def floors(results: dict[str, Any], *place: str | dict[str, Any]) -> dict[str, A
         if isinstance(name, str) and isinstance(found, dict):
             found = found.get(name) or {}
     if found:
-        return {key: found.get(key) for key in FLOORS}
+        return {key: found.get(key) for key in tables.FLOORS}
     last = place[-1]
     return {key: last.get(key) for key in ("chance", "majority")} if isinstance(last, dict) else {}
 

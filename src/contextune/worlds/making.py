@@ -52,7 +52,7 @@ def pair(id: str, prompt: str, answer: str, **fields: Any) -> Record:
 
 
 def said(record: Record) -> str:
-    return "".join(s.text for s in record.segments)
+    return record.text
 
 
 def others(rng: random.Random, pool: Iterable[T], n: int, without: Iterable[T]) -> list[T]:

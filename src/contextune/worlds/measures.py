@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from contextune.core.items import Item, Task, question
+from contextune.core.items import Task, question
 
 from . import language
 from .grammar import SIDES, Told, draw, like, tell
-from .making import shuffled, spread, writing
+from .making import shuffled, spread, writing, written
 
 HELD_OUT = 3
 """Openings that no training text uses: the last ones of a world's list."""
@@ -28,7 +28,7 @@ def listen_fresh(
     for i in range(n):
         told = draw(rng, relations, facts, taken)
         prompt, answer = told[rng.randrange(facts)].reversed.cut()
-        items.append(_item(f"fresh-{i}", f"{tell(told)}\n{prompt}", answer))
+        items.append(written(f"fresh-{i}", f"{tell(told)}\n{prompt}", answer))
     return writing("listen_fresh", items, "listen", f"{facts} fresh facts in context, one asked in reverse")
 
 
@@ -51,7 +51,7 @@ def listen_edited(rng: random.Random, trained: Sequence[Told], n: int, facts: in
             used.add(edited[-1].last)
         prompt, answer = edited[0].cut()
         context = tell(shuffled(rng, edited))
-        items.append(_item(f"edited-{i}", f"{context}\n{prompt}", answer, asked.fact.key, weights=asked.last))
+        items.append(written(f"edited-{i}", f"{context}\n{prompt}", answer, asked.fact.key, weights=asked.last))
     return writing("listen_edited", items, "listen", f"{facts} trained facts, edited in context; the context decides")
 
 
@@ -63,7 +63,7 @@ def resist_lure(rng: random.Random, trained: Sequence[Told], n: int, facts: int,
         lures = [Told(t.fact, asked.side, asked.variant) for t in lures]
         prompt, answer = asked.cut()
         items.append(
-            _item(f"lure-{i}", f"{tell(lures)}\n{prompt}", answer, asked.fact.key, lures=[t.last for t in lures])
+            written(f"lure-{i}", f"{tell(lures)}\n{prompt}", answer, asked.fact.key, lures=[t.last for t in lures])
         )
     return writing("resist_lure", items, "resist", f"a trained fact asked for after {facts} facts about others")
 
@@ -76,7 +76,7 @@ def resist_common(rng: random.Random, relations: Sequence[language.Relation], fa
 def common(context: Callable[[], str]) -> Task:
     """Each common fact, which needs no context, after one that `context` draws."""
     items = [
-        _item(f"common-{i}", f"{context()}\n{prompt}", answer, question(prompt, answer))
+        written(f"common-{i}", f"{context()}\n{prompt}", answer, question(prompt, answer))
         for i, (prompt, answer) in enumerate(language.common_facts())
     ]
     return writing("resist_common", items, "resist", "a common fact asked for after things of the world's sort")
@@ -88,12 +88,8 @@ def retain(rng: random.Random, n: int, taken: set[str]) -> Task:
     for i in range(n):
         skill = SKILLS[i % len(SKILLS)]
         prompt, answer = skill(rng, taken)
-        items.append(_item(f"{skill.__name__.lstrip('_')}-{i}", prompt, answer, skill=skill.__name__.lstrip("_")))
+        items.append(written(f"{skill.__name__.lstrip('_')}-{i}", prompt, answer, skill=skill.__name__.lstrip("_")))
     return writing("retain_skills", items, "retain", "operations of the language on fresh names", 40)
-
-
-def _item(id: str, prompt: str, answer: str, cluster: str = "", **fields: object) -> Item:
-    return Item(id, prompt, answer.strip().removesuffix("."), (), fields, cluster=cluster)
 
 
 def _operation(rng: random.Random, taken: Iterable[str], operation: str) -> tuple[str, str]:

@@ -58,7 +58,7 @@ class Duplicate(Filter):
 def _originals(records: Iterable[Record]) -> Iterator[str]:
     """Each record whole, and each of its sentences."""
     for record in records:
-        text = "".join(s.text for s in record.segments)
+        text = record.text
         yield text
         if len(parts := sentences(text)) > 1:
             yield from parts

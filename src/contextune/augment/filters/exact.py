@@ -38,7 +38,7 @@ class Exact(Filter):
     given: Literal["corpus", "source"] = Field("corpus", description="what a text must follow from")
 
     def bind(self, context: BindContext) -> Judge:
-        knowledge = known(_said(r) for r in context.records)
+        knowledge = known(r.text for r in context.records)
 
         def judge(made: Seq[Inferred]) -> list[str]:
             own = (known([m.passage.text]) if self.given == "source" else knowledge for m in made)
@@ -53,8 +53,8 @@ def measure(made: Seq[Inferred], records: Seq[Record], wanted: Iterable[Record] 
     A statement is wanted from its side: "Kalo is brighter than Mido" is no answer to what begins with Mido. Recall
     counts those that a right text states. Precision is right by made; recall is None where nothing is wanted.
     """
-    knowledge = known(map(_said, records))
-    sought = {s for r in wanted for s in statements(_said(r))}
+    knowledge = known(r.text for r in records)
+    sought = {s for r in wanted for s in statements(r.text)}
     judged = [(m, verdict(whole(m), knowledge)) for m in made]
     labels = dict.fromkeys(m.operation for m in made)
     groups = {**{o: [x for x in judged if x[0].operation == o] for o in labels}, "all": judged}
@@ -123,7 +123,3 @@ def _judge(knowledge: KnowledgeBase, fact: FactLike) -> bool | None:
         return knowledge.judge(fact)
     except ValueError:  # too many linked terms to check, or premises that contradict each other
         return None
-
-
-def _said(record: Record) -> str:
-    return "".join(s.text for s in record.segments)

@@ -27,7 +27,7 @@ class UnsupportedEntities(Filter):
     allowed: int = Field(0, ge=0, le=1000, description="unsupported names and numbers that a text may have")
 
     def bind(self, context: BindContext) -> Judge:
-        said = ("".join(s.text for s in r.segments) for r in context.records)
+        said = (r.text for r in context.records)
         common = {t for text in said for t in tokens(text) if t.islower()}
 
         def judge(made: Seq[Inferred]) -> list[str]:

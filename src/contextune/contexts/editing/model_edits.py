@@ -58,7 +58,7 @@ class ModelEdits(Editor):
         asked = replace(record, segments=(*record.segments[:-1], Segment(framed(new, record.target), "target")))
 
         def rewrite(other: Record) -> Record | None:
-            return None if says("".join(s.text for s in other.segments), old) else other
+            return None if says(other.text, old) else other
 
         return Edit(asked, (telling,), rewrite, {"editor": "model", "from": old, "to": new})
 

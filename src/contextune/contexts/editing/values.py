@@ -89,7 +89,7 @@ class Values(DistractorEditor):
         self.having: dict[str, list[int]] = {}
         donors: dict[Kind, set[str]] = {}
         for place, record in enumerate(pool.records):
-            for name in {n for n, _ in names(_text(record))}:
+            for name in {n for n, _ in names(record.text)}:
                 self.having.setdefault(name, []).append(place)
             for value in [*self.copied(record), *self.told(record)]:
                 donors.setdefault(value.kind, set()).add(value.text)
@@ -256,7 +256,7 @@ class Values(DistractorEditor):
 
     def _others(self, record: Record, value: TypedValue, rng: random.Random) -> list[str]:
         """What could stand in a value's place, in random order: of its type, and not in the record yet."""
-        here = _text(record).casefold()
+        here = record.text.casefold()
         able = [d for d in self.donors.get(value.kind, ()) if d.casefold() not in here]
         return rng.sample(able, min(TRIES, len(able)))
 
@@ -306,7 +306,3 @@ def renamed(record: Record, old: str, new: str) -> Record | None:
             return None
         segments.append(replace(s, text=splice(s.text, at, old, new)))
     return replace(record, segments=tuple(segments))
-
-
-def _text(record: Record) -> str:
-    return "".join(s.text for s in record.segments)

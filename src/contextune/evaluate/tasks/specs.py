@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from contextune.core.errors import UserError, nearest, shown
+from contextune.core.errors import UserError, nearest
 from contextune.core.items import Measure
-from contextune.core.options import LONGEST, MOST, Name, Options, Seed, fix
+from contextune.core.options import LONGEST, MOST, Name, Options, Seed, fix_of, found
 from contextune.data import paths
 from contextune.data.options import Source
 from contextune.retrieval import SimilarityOption, WordOverlap
@@ -249,8 +249,7 @@ def _explain(error: ValidationError, where: str) -> UserError:
     if problem["type"] == "missing":
         return UserError(
             f"{where}: the key '{key}' is missing",
-            "the built-in tasks are complete examples: contextune/evaluate/tasks/*.yaml",
+            "the built-in tasks are complete examples: contextune/evaluate/tasks/library/*.yaml",
         )
     message = problem["msg"].removeprefix("Value error, ")
-    found = "" if problem["type"] == "value_error" else f", found {shown(problem['input'])}"
-    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}", fix(problem["type"]))
+    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found(problem)}", fix_of(problem))

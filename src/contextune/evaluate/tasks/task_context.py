@@ -18,7 +18,7 @@ from contextune.contexts import BoundPolicy, Policy, bind_policy, parse
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.items import Task
-from contextune.core.options import fix, found
+from contextune.core.options import fix_of, found
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 
 
@@ -72,7 +72,7 @@ def _policy(before: Any, where: str) -> Policy:
         problem = e.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         message = f"{problem['msg'].removeprefix('Value error, ')}{found(problem)}"
-        raise UserError(f"{where}: before.{key}: {message}", fix(problem["type"])) from None
+        raise UserError(f"{where}: before.{key}: {message}", fix_of(problem)) from None
     except ValueError:
         raise UserError(
             f"{where}: before: expected a context policy, found {before!r:.40}", "{policy: prompts}"

@@ -19,8 +19,8 @@ from contextune import models
 from contextune.core import clock
 from contextune.core.commands import refuse_code
 from contextune.core.errors import UserError, nearest, together
-from contextune.core.files import Damaged, digest, read_sealed
-from contextune.core.progress import say_once
+from contextune.core.files import digest
+from contextune.core.progress import read_or_say
 from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
 from contextune.data.paths import HIDDEN
@@ -138,12 +138,9 @@ DATE = "%Y-%m-%d %H:%M:%S"
 
 def began(out: Path) -> datetime:
     """When the run in that folder began; now where none has."""
-    try:
-        found = [read_sealed(out / "run.json", older=True) or {}]
-    except Damaged as e:
-        say_once(f"{e}: written anew; the run began when its stages say, else now")
-        found = []
-    for said in (*found, *fingerprint.notes(out).values()):
+    then = "written anew; the run began when its stages say, else now"
+    found = read_or_say(out / "run.json", then, older=True) or {}
+    for said in (found, *fingerprint.notes(out).values()):
         with suppress(ValueError, LookupError, TypeError):
             return datetime.strptime(said["began"], DATE)
     return datetime.now().replace(microsecond=0)

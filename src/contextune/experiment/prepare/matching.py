@@ -32,7 +32,7 @@ Arms = Mapping[str, tuple[PreparedStage, ...]]
 
 def matched(data: Data, arms: Arms) -> Arms:
     """The arms with their updates matched. UserError where the arm that they follow from is left out of the run."""
-    name, found = held_against(data.recipe), dict(arms)
+    name, found, learned = held_against(data.recipe), dict(arms), _Learned(data)
     for arm, stages in arms.items():
         match = match_of(data.recipe, arm)
         if match is None or name is None or arm == name or not stages:
@@ -41,7 +41,7 @@ def matched(data: Data, arms: Arms) -> Arms:
             what = f"match: {match}: the updates of '{arm}' follow from those of '{name}'"
             raise UserError(f"{what}, which is left out", f"add --arm {name}")
         of = arms[name]
-        found[arm] = (*map(_Matching(data, match).as_many, stages, of), *stages[len(of) :])
+        found[arm] = (*map(_Matching(learned, match).as_many, stages, of), *stages[len(of) :])
     return found
 
 
@@ -57,9 +57,24 @@ def held_against(recipe: Recipe) -> str | None:
     return baseline if baseline in trained else next(iter(trained), None)
 
 
+class _Learned:
+    """Tokens that are trained on, by row, with the contexts of the first epoch; drawn once a stage."""
+
+    def __init__(self, data: Data) -> None:
+        self.seed, self.tokenizer = data.recipe.seeds[0], data.tokenizer
+        self._known: dict[int, tuple[PreparedStage, Seq[int]]] = {}
+
+    def of(self, stage: PreparedStage) -> Seq[int]:
+        if id(stage) not in self._known:
+            key = DrawKey(self.seed, 0)
+            found = [render(compose(r, stage.context, key), self.tokenizer).trained for r in stage.records]
+            self._known[id(stage)] = stage, found
+        return self._known[id(stage)][1]
+
+
 class _Matching:
-    def __init__(self, data: Data, match: str) -> None:
-        self.data, self.match, self.seed = data, match, data.recipe.seeds[0]
+    def __init__(self, learned: _Learned, match: str) -> None:
+        self.learned, self.match, self.seed = learned, match, learned.seed
 
     def as_many(self, stage: PreparedStage, like: PreparedStage) -> PreparedStage:
         """The stage with its updates matched to those of `like`."""
@@ -77,19 +92,14 @@ class _Matching:
     def _learned(self, stage: PreparedStage) -> int:
         """Target tokens over all updates."""
         times = stage.plan(self.seed).times()
-        return sum(n * m for n, m in zip(times, self._targets(stage), strict=True))
+        return sum(n * m for n, m in zip(times, self.learned.of(stage), strict=True))
 
     def _draws(self, stage: PreparedStage, tokens: int) -> int:
         """Rows, in the order of training, that have so many target tokens."""
-        targets = self._targets(stage)
+        targets = self.learned.of(stage)
         whole, rest = divmod(tokens, sum(targets))
         seen = accumulate(targets[row] for row in order(self.seed, whole, len(targets)))
         return whole * len(targets) + sum(n <= rest for n in seen)
-
-    def _targets(self, stage: PreparedStage) -> Seq[int]:
-        """Tokens that are trained on, by row, with the contexts of the first epoch."""
-        key = DrawKey(self.seed, 0)
-        return [render(compose(r, stage.context, key), self.data.tokenizer).trained for r in stage.records]
 
 
 def _trained(stage: PreparedStage, **options: float | None) -> PreparedStage:

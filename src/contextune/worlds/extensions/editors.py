@@ -23,10 +23,6 @@ from .. import language, solve
 from ..grammar import SIDES, Told
 
 
-def _said(record: Record) -> str:
-    return "".join(s.text for s in record.segments)
-
-
 @registry.editors("facts")
 class Facts(DistractorEditor):
     """Statements of the language: "note that Kalo is brighter than Mido." """
@@ -43,7 +39,7 @@ class Facts(DistractorEditor):
 
     def read(self, record: Record) -> tuple[Told, ...]:
         """The facts of a record as it tells them."""
-        text = _said(record)
+        text = record.text
         return tuple(_told(fact, text) for fact in solve.read(text))
 
     def edit(self, record: Record, rng: random.Random) -> Edit | None:

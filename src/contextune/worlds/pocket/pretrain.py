@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, DrawKey
-from contextune.train.state_file import load_state, save_state
+from contextune.models.state_file import load_state, save_state
 
 from . import corpus, heads
 from .corpus import PocketDocument

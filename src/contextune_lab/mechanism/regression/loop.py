@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contextune.train.state_file import load_state, save_state
+from contextune.models.state_file import load_state, save_state
 
 
 def train(
