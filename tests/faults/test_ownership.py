@@ -16,6 +16,7 @@ import yaml
 
 from contextune.cli import main
 from contextune.core import ownership
+from contextune.core.commands import ALLOWED
 from contextune.core.errors import UserError
 from contextune.core.files import checksums, edited, files_in, seal
 from contextune.core.items import Item, Task
@@ -518,6 +519,19 @@ def test_code_of_a_model_is_not_run_unasked(tmp_path, tiny, capsys):
         assert status == 2
         assert "--allow-commands" in said
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("command", [("check", "--quick"), ("preview",), ("run", "--dry-run")])
+def test_the_flag_allows_code_of_a_model(mine, monkeypatch, capsys, command):
+    asked = []
+    monkeypatch.setattr(
+        "contextune.experiment.prepare.data.refuse_code", lambda model: asked.append(os.environ[ALLOWED])
+    )
+    recipe = yaml.safe_load((mine / "recipe.yaml").read_text())
+    recipe["model"] = {"path": recipe["model"], "trust_remote_code": True}
+    (mine / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    call(capsys, command[0], "recipe.yaml", *command[1:], "output=other", "--allow-commands")
+    assert asked == ["1"]
 
 
 def test_a_folder_that_only_looks_like_a_checkpoint_stays(tmp_path):

@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
         epochs: Annotated[int, typer.Option(min=1, max=100, help="How many epochs, side by side.")] = 2,
         ids: Annotated[bool, typer.Option("--ids", help="Also a table of ids, labels and positions.")] = False,
         html: Annotated[bool, typer.Option("--html", help="Write preview.html into the run's folder.")] = False,
+        allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Show the exact tokens trained on: context dim, target bright, special tokens marked."""
@@ -35,7 +36,8 @@ def add_to(app: typer.Typer) -> None:
         from contextune.experiment.context_shares import context_line, context_shares
         from contextune.experiment.preflight import augment_line, pending
 
-        prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
+        with allowing(allow_commands):
+            prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
         for stage in pending(prepared):
             if stage["requests"]:
                 print(f"augment  {augment_line(stage)}", file=sys.stderr)
@@ -71,8 +73,8 @@ def add_to(app: typer.Typer) -> None:
         from contextune.experiment.preflight import check as examine
         from contextune.experiment.preflight import show
 
-        prepared = _prepare(file, overrides, arm, quiet=as_json)
         with allowing(allow_commands):
+            prepared = _prepare(file, overrides, arm, quiet=as_json)
             found = examine(prepared, measure=not quick)
         if as_json:
             return print_json(found)

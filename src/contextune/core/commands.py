@@ -18,6 +18,9 @@ ALLOWED = "CONTEXTUNE_ALLOW_COMMANDS"
 """Set to 1 in the environment, it allows them, in the processes of a run as well."""
 
 
+FIX = f"if you trust it, give --allow-commands, or set {ALLOWED}=1 in the environment"
+
+
 @contextmanager
 def allowing(wanted: bool) -> Iterator[None]:
     """Within, and in processes that are started there, commands may be run, if `wanted`."""
@@ -39,7 +42,7 @@ def refuse_commands(tasks: Iterable[Task]) -> None:
         if "command" in task.fields and os.environ.get(ALLOWED) != "1":
             raise UserError(
                 f"task {task.name}: it would run the command {task.fields['command']!r:.200}",
-                f"if you trust it, give --allow-commands (in Python: {ALLOWED}=1 in the environment)",
+                FIX,
             )
 
 
@@ -48,7 +51,7 @@ def refuse_code(model: str) -> None:
     if os.environ.get(ALLOWED) != "1":
         raise UserError(
             f"model {model}: trust_remote_code would run code that comes with it",
-            f"if you trust it, give --allow-commands (in Python: {ALLOWED}=1 in the environment)",
+            FIX,
         )
 
 
