@@ -3,6 +3,7 @@ import signal
 import pytest
 
 from tests.faults.small_run import served
+from tests.faults.users_folder import mine, users_run  # noqa: F401
 
 
 @pytest.fixture(scope="session")

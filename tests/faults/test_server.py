@@ -22,6 +22,7 @@ from contextune.generation import Failure, Request, Store, ask
 from contextune.generation.server import Server
 from contextune.generation.transport import MOST
 
+from . import hostile_lines  # noqa: F401  (its ways)
 from .hostile import HANGS, KEY, WAYS, Hostile
 
 LETTERS = re.sub(r"[^a-z0-9]", "", KEY.lower())
