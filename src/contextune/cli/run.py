@@ -104,9 +104,6 @@ def _run(
     workers: int,
     evaluate: bool,
 ) -> None:
-    from contextune.experiment import recipe as recipes
-
-    made = recipes.load(file, overrides or [])
     if dry:
         from contextune.experiment.preflight import check, show
 
@@ -114,10 +111,11 @@ def _run(
 
         found = check(_prepare(file, overrides, arm, quiet=as_json))
         return print_json(found) if as_json else show(found)
+    from contextune.experiment import recipe as recipes
     from contextune.experiment.run import run
 
     results = run(
-        made,
+        recipes.load(file, overrides or []),
         base=file.parent,
         only=arm or (),
         fresh=fresh,

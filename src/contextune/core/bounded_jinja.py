@@ -136,11 +136,13 @@ def written(value: Any) -> Any:
 
 def _refuse_chance(value: Any) -> None:
     """TemplateError for what is written otherwise in each process: an address in memory, the order of a set."""
+    if isinstance(value, (*_TEXTS, int, float)):
+        return
     if isinstance(value, TemplateReference):
         raise TemplateError("self is the template, which no text can hold: write a column")
     if isinstance(value, set | frozenset):
         raise TemplateError("a set has no order: write | sort behind it")
-    if not isinstance(value, (*_TEXTS, int, float, Mapping)) and _ADDRESS.search(repr(value)):
+    if not isinstance(value, Mapping) and _ADDRESS.search(repr(value)):
         what = type(value).__name__.removeprefix("async_")
         raise TemplateError(
             f"a {what} would write its address in memory, another one each time: write | list behind it"

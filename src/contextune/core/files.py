@@ -86,9 +86,14 @@ def no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
-def write_text(file: Path, text: str) -> None:
+def write_bytes(file: Path, content: bytes) -> None:
+    """Put a new file in the place of an old one, or of a link, not of what the link points to."""
     with replacing(file) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content)
+
+
+def write_text(file: Path, text: str) -> None:
+    write_bytes(file, text.encode("utf-8"))
 
 
 def write_json(file: Path, value: object) -> None:
@@ -168,8 +173,7 @@ def _signature(content: bytes) -> str:
 
 def write_checked(file: Path, content: bytes) -> None:
     """Write bytes with their checksum in front."""
-    with replacing(file) as part:
-        part.write_bytes(hashlib.sha256(content).digest() + content)
+    write_bytes(file, hashlib.sha256(content).digest() + content)
 
 
 def read_checked(file: Path) -> bytes | None:

@@ -41,7 +41,7 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 def _samples(temperature: float) -> float:
     if 0 < temperature < 1e-3:
-        raise ValueError(f"temperature is {temperature:g}; 0 is greedy, to sample takes at least 0.001")
+        raise ValueError(f"temperature is {temperature:g}; use 0 for greedy decoding, or at least 0.001 to sample")
     return temperature
 
 
@@ -80,7 +80,7 @@ class Options(BaseModel):
                 what = "a NUL character" if odd[0] == "\0" else "half of a surrogate pair"
                 raise ValueError(f"{what} at position {odd.start()} of a text, which no file can hold")
         if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
-            raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
+            raise ValueError("expected a number, found a boolean (YAML reads yes, no, on and off as booleans)")
         if isinstance(value, float) and value.is_integer() and _kinds(_annotation(cls, info)).isdisjoint({float, Any}):
             return int(value)  # 1e30, of which pydantic says no more than that it cannot parse it
         return value
@@ -210,7 +210,7 @@ def found(problem: Mapping[str, Any]) -> str:
 
 
 _FIXES = {
-    "string": "write one text, in quotes where YAML would read a number or a truth",
+    "string": "write one text, in quotes where YAML would read it as a number or a boolean",
     "dict": "write a mapping: {KEY: VALUE}",
     "model": "write a mapping: {KEY: VALUE}",
     "mapping": "write a mapping: {KEY: VALUE}",
@@ -224,7 +224,7 @@ _FIXES = {
     "greater": "give a number in that range",
     "less": "give a number in that range",
     "invalid": "write the key in quotes",
-    "too": "give as many as that",
+    "too": "give as many entries as that",
 }
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from .errors import UserError, shown
-from .files import checksum, edited, is_part, no_link, replacing
+from .files import checksum, edited, is_part, no_link, write_bytes
+from .reading import KINDS
 
 MARK = ".contextune-"
 WRITTEN = f"{MARK}files"
@@ -70,7 +71,7 @@ def claim(
         refuse_links(folder, fix)
         said = f"Contextune writes this folder ({kind}).\n".encode()
         if keep and (mark.name not in there or mark.read_bytes() != said):
-            _replace(mark, said)
+            write_bytes(mark, said)
         with TemporaryFile(dir=folder) as probe:  # of this process alone: others of the run look at the same time
             probe.write(b"x")
 
@@ -78,7 +79,7 @@ def claim(
 def refuse_links(folder: Path, fix: str = "give another output=FOLDER") -> None:
     """UserError where anything in a folder of ours is no file or folder: a link leads out of it, a pipe never ends."""
     odd = sorted(
-        f"{path.relative_to(folder)} ({_KINDS.get(kind, 'a device')})"
+        f"{path.relative_to(folder)} ({KINDS.get(kind, 'a device')})"
         for at, inner, files in os.walk(folder)
         for path in (Path(at, name) for name in (*inner, *files))
         if (kind := _kind(path)) not in (0, stat.S_IFREG, stat.S_IFDIR)
@@ -88,9 +89,6 @@ def refuse_links(folder: Path, fix: str = "give another output=FOLDER") -> None:
             f"{folder}: neither files nor folders: {listed(odd)}",
             f"Contextune makes no links or devices: move them elsewhere first, or {fix}",
         )
-
-
-_KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def _kind(path: Path) -> int:
@@ -203,7 +201,7 @@ def write(file: Path, text: str, fix: str = "give another --out") -> Path:
         with open(file.parent / WRITTEN, "a", encoding="ascii", opener=no_link) as log:
             # first: after a kill the old and the new are ours
             log.write(f"{hashlib.sha256(data).hexdigest()} {json.dumps(file.name)}\n")
-        _replace(file, data)
+        write_bytes(file, data)
     return file
 
 
@@ -220,14 +218,8 @@ def save_page(file: Path, html: str) -> Path:
             raise UserError(
                 f"page {file}: the file exists, and Contextune did not write it", "move it, or give another"
             )
-        _replace(file, html.encode("utf-8"))
+        write_bytes(file, html.encode("utf-8"))
     return file
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Put a new file in the place of an old one, or of a link, not of what the link points to."""
-    with replacing(file) as part:
-        part.write_bytes(data)
 
 
 def _written(file: Path) -> set[str]:

@@ -15,12 +15,18 @@ DEPTH = 64
 """Levels of lists and mappings in each other."""
 DIGITS = 18
 """Digits of a whole number within a text."""
-_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def kind_of(path: Path) -> str:
     """What a path is that is neither a file nor a folder: a pipe, a socket, a device."""
-    return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "neither a file nor a folder")
+    return KINDS.get(stat.S_IFMT(path.stat().st_mode), "neither a file nor a folder")
 
 
 def refuse_path(text: str, where: str) -> None:

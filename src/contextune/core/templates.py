@@ -114,6 +114,8 @@ def fault(error: Exception) -> str:
 
 def is_null(value: object) -> bool:
     """None, a number that is none or is infinite, or pandas' NA and NaT."""
+    if isinstance(value, str):  # most values are: no exception is raised for them
+        return False
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     try:

@@ -72,7 +72,7 @@ def lines(file: File) -> Iterator[tuple[int, str]]:
 def whole(file: File, limit: int) -> str:
     """The file's text; UserError where it has more than `limit` bytes."""
     with opened(file, file.shown) as handle:
-        raw = handle.read(min(limit, FREE) + 1)
+        raw = bytearray(handle.read(min(limit, FREE) + 1))
         while len(raw) <= limit and (more := handle.read(FREE)):
             raw += more
             _refuse_bomb(file, len(raw))
@@ -80,7 +80,7 @@ def whole(file: File, limit: int) -> str:
         hint = "cut it into several files, or use JSON Lines (.jsonl)"
         raise UserError(f"{file.shown}: more than {limit:,} bytes at once", hint)
     skip = len(_BOM) if raw.startswith(_BOM) else 0
-    return _decode(raw[skip:], file.shown, skip)
+    return _decode(bytes(raw[skip:]), file.shown, skip)
 
 
 def _refuse_bomb(file: File, size: int) -> None:

@@ -107,9 +107,10 @@ class Store:
         new.unlink(missing_ok=True)
         saved = 0
         with Store(new) as store:
+            columns = store._columns()
             for row in store_repair.rows(path):
                 if row.get("sum") in (None, "", _sum(row["key"], row["text"], row["reason"])):
-                    names = [name for name in row if name in store._columns()]
+                    names = [name for name in row if name in columns]
                     with suppress(sqlite3.Error):
                         store._db.execute(
                             f"INSERT INTO answers ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
@@ -159,11 +160,11 @@ class Store:
     def get(self, keys: Iterable[str]) -> dict[str, str | Failure]:
         """What is kept under those of `keys` that were asked before."""
         rows = list(self._rows("SELECT key, text, reason, sum FROM answers", keys))
-        damaged = [key for key, text, reason, said in rows if said not in ("", _sum(key, text, reason))]
+        damaged = {key for key, text, reason, said in rows if said not in ("", _sum(key, text, reason))}
         if damaged:
             say_once(f"{self.path}: {len(damaged)} answers are damaged, and asked again")
             self._db.executemany("DELETE FROM answers WHERE key = ?", ((key,) for key in damaged))
-        kept = (row for row in rows if row[0] not in {*damaged})
+        kept = (row for row in rows if row[0] not in damaged)
         return {key: text if text is not None else Failure(reason) for key, text, reason, _ in kept}
 
     def settled(self, keys: Iterable[str], began: float) -> set[str]:

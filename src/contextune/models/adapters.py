@@ -56,7 +56,7 @@ def _refuse_rank(model: Any, adapter: Adapter, targets: str | list[str]) -> None
     if sides and adapter.rank > max(sides):
         raise UserError(
             f"train.adapter.rank is {adapter.rank:,}, the largest side of an adapted layer is {max(sides):,}",
-            "usual are 8 to 64",
+            "typical ranks are 8 to 64",
         )
 
 
