@@ -112,10 +112,12 @@ def _run(
         found = check(_prepare(file, overrides, arm, quiet=as_json))
         return print_json(found) if as_json else show(found)
     from contextune.experiment import recipe as recipes
+
+    made = recipes.load(file, overrides or [])  # before torch is imported: a mistyped recipe is answered at once
     from contextune.experiment.run import run
 
     results = run(
-        recipes.load(file, overrides or []),
+        made,
         base=file.parent,
         only=arm or (),
         fresh=fresh,
