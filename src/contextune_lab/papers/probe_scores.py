@@ -21,6 +21,8 @@ SCORES: dict[str, tuple[str, Callable[[ScoreRow], float]]] = {
     "in_weights": ("random", lambda r: float(r["score"])),
     "in_weights_alone": ("none", lambda r: float(r["score"])),
     "in_context": ("edited", lambda r: float(r["score"])),
+    "fresh": ("fresh", lambda r: float(r["score"])),
+    "high": ("similar", lambda r: float(r["score"])),
     "copy": ("random", lambda r: max(0.0, float(r["near"]) - float(r["gold_near"]))),
     "copied": ("random", lambda r: float(r["copied"]) - float(r["gold_copied"])),
     "drawn": ("lure", lambda r: max(0.0, _nearer(r))),
