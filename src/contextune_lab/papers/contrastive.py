@@ -18,6 +18,7 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
+from contextune.worlds.slots import SIZES
 
 from . import figures as drawing
 from .claims import Figure, Study, StudyOptions, register
@@ -202,7 +203,8 @@ def _point(c: Comparison, arm: str, task: str, x: int) -> tuple[float, float, fl
 
 
 def notes(wanted: StudyOptions) -> tuple[str, ...]:
-    n, seed = steps(wanted), world(wanted)["seed"]
+    n, made = steps(wanted), world(wanted)
+    seed, once = made["seed"], SIZES[made["size"]]["templates"] * made["groups"] * made["examples"] // BATCH
     return (
         f"Every arm: {n} updates of {BATCH} rows at a constant rate, loss on the answer only, model {wanted.model}; "
         f"{len(wanted.seeds)} seeds, {SEVERAL} for settings (p, reading, eps, loss), {FEW} for controls and ablations; "
@@ -211,7 +213,8 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
         "constant rate without warm-up the first third is what a run of that length would have been.",
         "The world slots with three orders a template: the usual one for three of five owners (the first value of a "
         "command), two others for the rest. An example with the same template and owner decides; what a new owner's is "
-        "cannot be known from the weights. The pairs are so many that no arm is trained on one twice.",
+        f"cannot be known from the weights. No pair is trained on twice before update {once}. The nearest example of a "
+        "pair is always of grade high, so that no grade can be left out of training.",
         f"Everything was developed on the world of seed {DEVELOPED}; that of seed {seed} is shown"
         + (", which no development used." if seed == JUDGED else "."),
         "Primary are fresh and the in-context score, which the weights alone answer with nothing. The mean of the "

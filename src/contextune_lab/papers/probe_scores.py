@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class Probed:
         return points
 
 
-def probed(out: Path, task: str, arms: Seq[str], seeds: Seq[int]) -> dict[str, Probed]:
+def probed(out: Path, task: str, arms: Iterable[str], seeds: Seq[int]) -> dict[str, Probed]:
     """What was asked of each arm while it trained, from the raw rows on disk."""
     return {arm: Probed(_of(out, task, arm, seeds)) for arm in arms}
 
