@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.options import LARGEST_SEED
 from contextune.core.progress import Reporter
 from contextune.worlds.slots import SIZES
 
@@ -62,6 +63,7 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates an arm), ablations (false: no controls either), world (its seed)."""
     if unknown := set(wanted.options) - set(OPTIONS):
         raise UserError(f"reproduce contrastive: unknown option '{min(unknown)}'", ", ".join(OPTIONS))
+    extra = wanted.flag("ablations", True)
     several, few = wanted.seeds[:SEVERAL], wanted.seeds[:FEW]
 
     def run(name: str, arms: Mapping[str, Any], seeds: tuple[int, ...], looks: int = 1) -> Comparison:
@@ -73,7 +75,7 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
     probes = probed(strategies.folder, "slots", MAIN, wanted.seeds)
     paired = probed(strategies.folder, "slots", MAIN, several) | probed(settings.folder, "slots", changed, several)
     controls = ablations = None
-    if wanted.options.get("ablations", True):
+    if extra:
         controls = run("controls", {a: _context(a) for a in CONTROLS}, few)
         ablations = run("ablations", {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}, few)
         probes |= probed(controls.folder, "slots", CONTROLS, few)
@@ -99,12 +101,12 @@ def _context(policy: str, **options: Any) -> dict[str, Any]:
 
 def world(wanted: StudyOptions) -> dict[str, Any]:
     """Options of the world; of size "paper" it has more templates and items."""
-    seed = int(wanted.options.get("world", JUDGED))
+    seed = wanted.whole("world", JUDGED, 0, LARGEST_SEED)
     return {**WORLD, "seed": seed, "size": "paper" if wanted.scale == "paper" else "small"}
 
 
 def steps(wanted: StudyOptions) -> int:
-    return int(wanted.options.get("steps", STEPS))
+    return wanted.whole("steps", STEPS)
 
 
 def recipe(

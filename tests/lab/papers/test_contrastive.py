@@ -11,6 +11,8 @@ import pytest
 
 from contextune import worlds
 from contextune.contexts.contrastive import Contrastive
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
 from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune_lab.papers import contrastive, contrastive_claims
@@ -158,3 +160,18 @@ def test_the_draw_that_is_judged_is_another_than_that_of_development(tmp_path):
     assert not rows[0] & rows[1]
     assert min(map(len, rows)) > contrastive.STEPS * contrastive.BATCH, "no pair is trained on twice"
     assert "which no development used" in " ".join(contrastive.notes(wanted))
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ({"steps": "abc"}, "--set steps is 'abc', expected a whole number from 1"),
+        ({"steps": True}, "--set steps is True, expected a whole number"),
+        ({"world": -1}, "--set world is -1, expected a whole number from 0"),
+        ({"ablations": "maybe"}, "--set ablations is 'maybe', expected true or false"),
+    ],
+)
+def test_a_bad_value_of_an_option_is_named(option, found, tmp_path):
+    with pytest.raises(UserError, match=found):
+        contrastive.contrastive(StudyOptions(tmp_path, options=option), Reporter.silent())
+    assert not list(tmp_path.iterdir())
