@@ -38,6 +38,9 @@ class FakeComparison:
     def of(self, arm: str, task: str) -> Estimate:
         return estimate(f"{arm} {task}", self.values.get((arm, task), self.usual))
 
+    def value(self, arm: str, task: str) -> tuple[float, None]:
+        return self.of(arm, task).value, None
+
 
 def probed(arm: str, last: dict[str, float], first: float = 0.8, **at: dict[int, float]) -> Probed:
     """Scores after each length: `last`, but for those given in `at` by score and step."""
@@ -133,6 +136,18 @@ def test_a_rival_as_good_is_not_below():
     judged = contrastive_claims.above(estimate("a", 0.9), estimate("b", 0.9))
     assert judged.verdict == "not shown"
     assert judged.why.startswith("above: +0.000")
+
+
+def test_figures_show_the_primary_outcomes_first(monkeypatch):
+    for name in ("lines", "bars"):
+        monkeypatch.setattr(contrastive.drawing, name, lambda panels, *_, **__: str([p[:2] for p in panels]))
+    made = contrastive.figures(GOOD())
+    assert [f.title for f in made] == [
+        "Who still listens", "How often a near example is shown", "Along the axis of similarity",
+        "Controls and ablations",
+    ]  # fmt: skip
+    assert all(name in made[0].svg for name in (*contrastive.SHOWN, *MAIN))
+    assert all(name in made[1].svg for name in ("random", *SETTINGS))
 
 
 def test_settings_have_three_p_in_two_readings():
