@@ -34,14 +34,12 @@ ABOUT = {
     "similar": "the nearest examples",
     "contrastive": "one paraphrase, neighbour or random example; the rest random",
     "batch_mix": "all random or all near, by a coin",
-    "raft": "the nearest among distractors, or distractors only",
     "neighbour_only": "the nearest among random ones, always",
     "paraphrase_only": "a paraphrase among random ones, always",
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
     "eps0": {"eps": 0.0},
     "p0": {"p": 0.0},
-    "k1": {"k": 1},
 }
 """Contrastive contexts with one thing changed."""
 STEPS, BATCH, ITEMS = 120, 8, 32
@@ -210,7 +208,7 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
     return (
         f"Every arm: {n} updates of {BATCH} rows at a constant rate, loss on the answer only, model {wanted.model}; "
         f"{len(wanted.seeds)} seeds, {SEVERAL} for settings (p, reading, eps, loss), {FEW} for controls and ablations; "
-        "four examples a context (RAFT: up to five); exact word overlap as similarity.",
+        "four examples a context; exact word overlap as similarity.",
         "Probes look at the untrained model and after each third of the updates: three lengths of training. At a "
         "constant rate without warm-up the first third is what a run of that length would have been.",
         "The world slots with three orders a template: the usual one for three of five owners (the first value of a "

@@ -128,7 +128,8 @@ def test_ids_and_seeds():
     measures = ("low", "medium", "high", "copy", "iwl", "icl", "fresh", "mean", "icl40", "fresh80")
     assert {f"{g}.{a}" for g in measures for a in MAIN} | {"fresh.base", "icl.base", "high.base"} <= made.keys()
     assert {f"{id}.{a}" for id in ("fresh", "icl", "iwl") for a in SETTINGS} <= made.keys()
-    assert [made[i].n_seeds for i in ("icl.zero", "copy.raft", "fresh.k1", "icl.A90", "p90.icl")] == [5, 1, 1, 3, 3]
+    seeds = [made[i].n_seeds for i in ("icl.zero", "copy.neighbour_only", "fresh.eps0", "icl.A90", "p90.icl")]
+    assert seeds == [5, 1, 1, 3, 3]
     assert {c.whose for i, c in made.items() if i.startswith(("fresh", "p90", "all_labels"))} == {"ours"}
 
 
