@@ -219,7 +219,8 @@ KINDS = (  # in an annotation, in words; the first that fits
 
 def _bounds(info: Any) -> str:
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    found = [f"{signs[k]} {getattr(m, k):g}" for m in info.metadata for k in signs if hasattr(m, k)]
+    bounds = [(sign, getattr(m, k)) for m in info.metadata for k, sign in signs.items() if hasattr(m, k)]
+    found = [f"{sign} {n:,}" if isinstance(n, int) else f"{sign} {n:g}" for sign, n in bounds]
     return f" {' and '.join(found)}" if found else ""
 
 

@@ -61,7 +61,7 @@ def grid(cells: dict[tuple[str, ...], Claim]) -> list[str]:
 
 
 def verdict(claim: Claim) -> str:
-    tested = claim.verdict in ("holds", "fails") and re.match(r"[+-]\d", claim.why)
+    tested = claim.verdict in ("holds", "fails", "not shown") and re.search(r"[+-]?\d", claim.why)
     return f"{claim.verdict}: {claim.why}" if tested else claim.verdict
 
 

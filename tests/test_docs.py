@@ -166,3 +166,11 @@ def test_pages_that_the_source_names_are_there():
     for path in (root / "src").rglob("*.py"):
         for page in re.findall(r"\b(?:docs|spec)/[\w/-]+\.md", path.read_text(encoding="utf-8")):
             assert (root / page).exists(), f"{path}: {page}"
+
+
+def test_each_statement_on_security_has_its_test():
+    rows = re.findall(r"^\| (?!---|\| test).+ \| (.+) \|$", PAGES["docs/security.md"], re.MULTILINE)
+    assert len(rows) > 30
+    for row in rows:
+        file, name = re.fullmatch(r"`([\w/]+\.py)::(test_\w+)`", row).groups()
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), row

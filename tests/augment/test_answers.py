@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from contextune.augment import replies as reading
 from contextune.augment.entity_names import apart, names
+from contextune.augment.filters.malformed import MARKUP, RESIDUE
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,17 @@ def test_pairs_that_no_sentence_holds():
     assert apart(["all Ka are Mu.", "no Mu are Bo.", "all Xa are Ya."]) == [("Ka", "Bo")]
     assert apart(["all Ka are Mu.", "no Mu are Bo.", "all Ka are Bo."]) == []
     assert len(apart(premises, linked=False)) > len(apart(premises))
+
+
+@pytest.mark.parametrize(
+    ("before", "unit"),
+    [("q", " "), ("Question: a", " "), ("", "q "), ("Question: x\n", "answer "), ("", "\n"), ("", "["), ("", "[name "),
+     ("<a", " "), ("", "- "), ("", "| ")],
+)  # fmt: skip
+def test_time_is_linear_in_an_answer(before, unit):
+    answer, began = before + unit * (60_000 // len(unit)) + "x", time.process_time()
+    reading.lines(answer)
+    reading.questions(answer)
+    for pattern in (RESIDUE, *MARKUP.values()):
+        pattern.search(answer)
+    assert time.process_time() - began < 3

@@ -113,8 +113,10 @@ def test_entities(tokenizer):
         pair("c", "The river that runs past Oslo is ", "the Akerselva."),
         pair("d", "We saw Quito and Lima and found ", "that Quito is high."),
         pair("e", "Something else stands here: ", "nothing."),
+        pair("f", "The capital of Cuba is ", "the city Havana."),  # of the type of a's name
+        pair("g", "We saw Bergen and Pisa and found ", "that Bergen is flat."),  # of the type of d's
     ]
-    context = bound(tokenizer, records, similarity="overlap", max_random_similarity=None)
+    context = bound(tokenizer, records, similarity="overlap", max_random_similarity=None, min_edited=0.4)
     drawn = [context.draw(records[0], DrawKey(0, e)) for e in range(6)]
     for d in drawn:
         new = d.provenance["edit"]["to"]

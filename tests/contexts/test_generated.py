@@ -158,6 +158,12 @@ class TestClean:
     def test_nothing_fits(self):
         assert cut("word", lambda text: len(text) + 9, 9) == ""
 
+    def test_a_long_answer_is_not_counted_at_each_of_its_ends(self):
+        counted: list[int] = []
+        long = "So it is. " * 6000
+        assert cut(long, lambda text: counted.append(1) or len(text), 100) == "So it is. " * 9 + "So it is."
+        assert len(counted) < 20
+
 
 @settings(max_examples=60, deadline=None)
 @given(answer=st.text(max_size=300).filter(lambda a: clean(a, len, 1000) != ""), most=st.integers(16, 64))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextune.core.asking import pair, with_specials
+from contextune.core.asking import asked_ids, pair, with_specials
 from contextune.core.encoding import count, decode, encode, encode_all, joins, token_texts
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Segment, Sequence, lay_out, render
@@ -116,6 +116,28 @@ def test_training_and_scoring_take_the_same_ids(tokenizer):
         given, scored = pair(prompt, answer, tokenizer)
         assert list(row.ids) == given + scored
         assert tokens(tokenizer, scored)[-len(learned) :] == tokens(tokenizer, learned)
+
+
+@pytest.mark.parametrize("prompt", ["Answer:", "Q: when?\n", "Q: é\n\n", "東京の", "It is 1", "(", "a\t"])
+@pytest.mark.parametrize("answer", ["At noon", " At noon", "東京", "12", " 12", "\nAt", "'s", "é"])
+def test_no_seam_loses_a_token(tokenizer, prompt, answer):
+    """Training, scoring and generation see the same ids, also where running text would join the two into one token."""
+    row = render(Sequence((Segment(prompt, "context"), Segment(answer, "target")), ends=False), tokenizer)
+    learned = sum(label != IGNORED for label in row.labels)
+    given, scored = pair(prompt, answer, tokenizer)
+    assert list(row.ids[: len(row) - learned]) == asked_ids(prompt, tokenizer)
+    assert decode(given + scored, tokenizer, follows=False).strip() == (prompt + answer).strip()
+    if prompt == prompt.rstrip():  # line ends go to the answer, as lm-evaluation-harness has it
+        assert list(row.ids) == given + scored
+
+
+@pytest.mark.parametrize("name", ["llama2", "tinyllama", "roberta"])
+def test_a_space_that_ends_a_prompt_is_left_to_be_written(name):
+    """As in training, where it is the answer's."""
+    tokenizer = family(name)
+    row = render(Sequence((Segment("Answer: ", "context"), Segment("Noon", "target")), ends=False), tokenizer)
+    learned = sum(label != IGNORED for label in row.labels)
+    assert list(row.ids[: len(row) - learned]) == asked_ids("Answer: ", tokenizer) == asked_ids("Answer:", tokenizer)
 
 
 @pytest.mark.parametrize("name", ["llama2", "tinyllama", "roberta"])

@@ -28,6 +28,7 @@ def tables(model, byte_level):
 
 def test_columns_are_those_of_the_architecture(tables):
     names = "arm seed task item measure kind prompt_hash gold predicted correct options sums tokens bytes output fields"
+    names += " cluster deaf"
     for table in tables.values():
         assert table.schema.names == names.split()
         assert table.schema.remove_metadata() == outcomes.schema()
@@ -59,6 +60,7 @@ def test_the_file_says_what_the_task_is(tables):
         "about": "x",
         "prompt": "Which?",
         "prompt_hash": outcomes.prompt_hash("Which?"),
+        "floors": {"constant": 1.0},
     }
     assert outcomes.prompt_hash("Which?") == "ae380de59e526764"
 
@@ -95,6 +97,36 @@ def test_files_that_are_not_outcomes(tables, tmp_path):
     for name, why in {"a": "not readable", "b": "no column seed", "c": "no word of its task", "d": "no rows"}.items():
         with pytest.raises(UserError, match=rf"{name}\.parquet: .*{why}"):
             outcomes.read(tmp_path / f"{name}.parquet")
+
+
+def test_flipped_bytes_are_told(tables, tmp_path):
+    file = outcomes.write(tmp_path / "a.parquet", tables["letters"])
+    whole, told = file.read_bytes(), 0
+    for place in range(0, len(whole), 61):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
+        if why := outcomes.fault(file):
+            assert "damaged" in why or "not" in why or "no " in why
+            told += 1
+        else:
+            assert outcomes.read(file).to_pydict() == tables["letters"].to_pydict()
+            assert outcomes.about(outcomes.read(file)) == outcomes.about(tables["letters"])
+    assert told > 10
+    for content in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        file.write_bytes(content)
+        assert "not readable" in outcomes.fault(file)
+    file.unlink()
+    assert outcomes.fault(file) == "gone"
+
+
+def test_an_answer_that_changed_in_place(tables, tmp_path):
+    """A file that reads well and says something else."""
+    file = outcomes.write(tmp_path / "a.parquet", tables["letters"])
+    found = pq.read_table(file)
+    other = found.set_column(found.schema.get_field_index("gold"), "gold", pa.array(["other"] * found.num_rows))
+    pq.write_table(other, file)
+    assert outcomes.fault(file) == "damaged (its checksum is another)"
+    pq.write_table(other.replace_schema_metadata(tables["letters"].schema.metadata), file)
+    assert outcomes.fault(file) == "", "an earlier version wrote no checksum"
 
 
 def test_scoring_refuses_what_makes_no_sense(model, byte_level):

@@ -137,7 +137,7 @@ def test_the_baseline_may_be_named_and_may_win(tmp_path):
     assert found["verdict"]["baseline"] == "cft"
     assert found["arms"]["cpt"]["difference"]["value"] == pytest.approx(26 / 40)
     won = run(tmp_path, ["cpt", "cft"])["verdict"]
-    assert (won["winner"], won["baseline"], won["clear"]) == ("cpt", "cpt", True)
+    assert (won["winner"], won["baseline"], won["clear"]) == ("cpt", "cpt", False), "on one seed nothing is clear"
     assert won["sentence"].startswith("cpt is ahead of cft by 65.0 points")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 
 import pytest
@@ -56,12 +57,12 @@ def test_an_unusable_proxy_is_named(monkeypatch, name, proxy, why):
         http_client("https://h.org/v1")
     assert "hidden" not in str(e.value)
     monkeypatch.setenv("NO_PROXY", "h.org")
-    http_client("https://h.org/v1").close()
+    http_client("https://h.org/v1")
 
 
 def test_a_proxy_of_no_matter_is_none(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "ftp://h")
-    http_client("https://h.org/v1").close()
+    http_client("https://h.org/v1")
     assert proxy_of("https://h.org/v1") == ""
     assert proxy_of("http://h.org/v1") == "HTTP_PROXY"
 
@@ -70,3 +71,16 @@ def test_a_dead_proxy_is_named(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"nothing answers there .*through the proxy in HTTP_PROXY"):
         list(Server("http://h.org/v1", "m", retries=0).complete([Request("?")]))
+
+
+@pytest.mark.parametrize("password", ["hidden", "hidden-and-long"])
+@pytest.mark.parametrize("echo", [str, lambda text: base64.b64encode(text.encode()).decode()], ids=["plain", "base64"])
+def test_what_a_proxy_says_of_its_password_is_not_kept(monkeypatch, password, echo):
+    secret = f"somebody:{password}"
+    with Stub(lambda n, body: Reply(f"no: Basic {echo(secret)}", 407)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", f"//{secret}@"))
+        found = dict(Server("http://h.invalid/v1", "m", retries=0).complete([Request("?")]))[0]
+    assert found.reason.startswith("407: no: Basic ")
+    assert not {password, echo(secret)[:12]} & {*found.reason.split()}
+    assert "(key)" in found.reason
+    assert password not in found.reason

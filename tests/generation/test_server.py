@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 
+import anyio
 import pytest
 
 from contextune.core.errors import UserError
@@ -14,6 +14,7 @@ from tests.generation.stub import Reply, Stub, said
 
 pytest.importorskip("openai")
 
+from contextune.generation.key import key_for
 from contextune.generation.options import Writer
 from contextune.generation.server import Server
 
@@ -24,7 +25,11 @@ SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}},
 def naps(monkeypatch):
     """What was waited between tries; nothing really waits."""
     taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
+
+    async def sleep(seconds):
+        taken.append(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", sleep)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("CONTEXTUNE_API_KEY", raising=False)
     return taken
@@ -171,6 +176,14 @@ def test_parameters_are_checked():
             Writer.model_validate({**given, "parameters": bad})
 
 
+@pytest.mark.parametrize(
+    "bad", [{"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": 1e9}, {"retries": 10**9}, {"timeout": 0}]
+)
+def test_no_request_may_be_without_end(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Writer.model_validate({"server": "http://h/v1", "name": "m", **bad})
+
+
 def test_cut_answers_where_they_are_allowed(naps):
     with Stub(lambda n, body: Reply("one two. thr", finish="length")) as stub:
         assert answers(stub, asks(1, cut=True)) == ["one two. thr"]
@@ -247,7 +260,9 @@ class TestSchema:
             assert answers(stub, asks(3, schema=SCHEMA), concurrency=1) == ['{"n": 4}'] * 3
             assert ["response_format" in body for _, _, body in stub.seen] == [True, False, False, False]
 
-    @pytest.mark.parametrize("bad", ["no JSON at all", '{"n": "four"}', '{"n": 4', "[1]", '{"m": 4}'])
+    @pytest.mark.parametrize(
+        "bad", ["no JSON at all", '{"n": "four"}', '{"n": 4', "[1]", '{"m": 4}', '{"n": NaN}', '{"n": 4, "n": 5}']
+    )
     def test_asked_once_more(self, naps, bad):
         with Stub(first(Reply(bad), Reply('{"n": 4}'))) as stub:
             found = answers(stub, asks(1, schema=SCHEMA))
@@ -332,8 +347,8 @@ class TestKey:
         with Stub(echo) as stub:
             answers(stub, asks(1))
             assert "sk-mine" not in str(stub.seen[0][1])
-        assert Server("https://api.openai.com/v1", "m")._key == "sk-mine"
-        assert Server("https://api.openai.com.evil.org/v1", "m")._key == ""
+        assert key_for("https://api.openai.com/v1") == ("sk-mine", "OPENAI_API_KEY")
+        assert key_for("https://api.openai.com.evil.org/v1")[0] == ""
 
 
 def test_identity():

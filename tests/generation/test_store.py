@@ -226,7 +226,7 @@ def test_not_a_store(tmp_path):
     db = sqlite3.connect(tmp_path / "newer")
     db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(UserError, match="a store of version 9, expected 2"):
+    with pytest.raises(UserError, match="a store of version 9, expected 3"):
         Store(tmp_path / "newer")
 
 

@@ -48,6 +48,9 @@ def test_no_claim_on_what_is_answered_or_has_just_failed(path):
         ("{node}|{pid}|1.0|x", True),  # its number is used again
         ("{node}|4194999|{born}|x", True),
         ("elsewhere|1|1.0|x", False),
+        ("elsewhere|1|1.0|x|damaged", True),
+        ("{node}{pid}|{born}|x", True),
+        ("{node}|1x|{born}|x", True),
     ],
 )
 def test_owners_that_are_gone(path, owner, gone):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from contextune.generation import Answer, Failure, Request
@@ -82,3 +84,22 @@ def test_control_characters_are_no_text(text):
     assert found.reason.startswith("the answer holds the control character U+")
     assert found.reason.isprintable()
     assert answer("a\tb\r\nc", Request("?"), False, Cost()) == Answer("a\tb\r\nc", Cost())
+
+
+BOMBS = [
+    "<think>", "\n<think>", "\n[THINK]", "<think></think>", "</think>", "</think>\n", "<answer> ", "<|channel|>final",
+    "analysis", "assistantfinal", " ", "\n", "<think>\n</think>x\n", "◁think▷", "<|start|>assistant",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", ["", "<think></think><answer>"])
+@pytest.mark.parametrize("unit", BOMBS)
+def test_its_time_is_linear(unit, before):
+    began = time.process_time()
+    without_thoughts(before + unit * (60_000 // len(unit)) + "x")
+    assert time.process_time() - began < 2
+
+
+def test_four_hundred_thousand_marks():
+    assert without_thoughts("<think>" * 400_000) == ("", "<think>")
+    assert without_thoughts("<think></think>" * 20_000 + "four") == ("four", "")

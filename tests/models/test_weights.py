@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from contextune import models
 from contextune.core.errors import UserError
+from contextune.models.load import load_full
 from contextune.models.weights import refuse_bidirectional, refuse_values
 
 
@@ -146,3 +147,23 @@ def test_bidirectional_by_behaviour(kind):
         refuse_bidirectional("m", model.eval())
     if hasattr(model.config, "is_decoder"):
         refuse_bidirectional("m", cls(cls.config_class(**options, intermediate_size=16, is_decoder=True)).eval())
+
+
+def test_pickles_are_refused_unopened(tiny, tmp_path):
+    """A pickle that would run code when it is read, under each name that transformers looks for."""
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    for name in ("pytorch_model.bin", "model.pt", "weights.pth"):
+        folder = tmp_path / name
+        shutil.copytree(tiny, folder)
+        (folder / "model.safetensors").unlink()
+        (folder / name).write_bytes(pickle.dumps(Evil()))
+        with pytest.raises(UserError, match="pickles"):
+            models.check(str(folder))
+        with pytest.raises(UserError):
+            load_full(str(folder))
+    assert not (tmp_path / "ran").exists()

@@ -95,6 +95,37 @@ def test_every_number_is_that_of_the_results(page: Node) -> None:
             assert f"chance {task['chance']:.3f}" in article.one("p", "refs").text
 
 
+def test_what_needs_no_training_stands_beside_every_value(tmp_path: Path) -> None:
+    """In the table of all tasks, and as lines in the figures of the score, of each measure and of each task."""
+    folder = made.make(tmp_path / "run")
+    results = made.results()
+    floor = {"chance": 0.25, "constant": 0.31, "copier": 0.42, "deaf": 0.53, "untrained": 0.34}
+    results["floors"] = {
+        "tasks": {name: floor | ({"copier": None} if name == "notes" else {}) for name in results["tasks"]},
+        "measures": {spec["measure"]: floor for spec in results["tasks"].values()},
+        "score": floor,
+    }
+    made.dump(folder / "results.json", results)
+    page = read(write(folder).read_text(encoding="utf-8"))
+    lines = ("chance 0.250", "constant 0.310", "copier 0.420", "deaf 0.530")
+    charts = [page.by_id("arms").all("div", "chart")[0], *page.by_id("measures").all("div", "mini")]
+    charts += page.by_id("tasks").all("article", "task")[:-1]
+    for chart in charts:
+        assert all(line in " ".join(chart.one("p", "refs").text.split()) for line in lines)
+    overview, *_ = page.by_id("tasks").all("table")
+    assert all(word in overview.text for word in ("Chance", "Constant", "Copier", "Deaf"))
+    assert overview.values()[-3:] == [0.25, 0.31, 0.53]
+    assert "the trained arm that does best without the context" in page.by_id("measures").text
+
+
+def test_too_few_seeds_are_no_clear_difference(tmp_path: Path) -> None:
+    folder = made.make(tmp_path / "run")
+    results = made.results()
+    results["verdict"] |= {"clear": False, "enough_seeds": False}
+    made.dump(folder / "results.json", results)
+    assert "too few seeds to tell" in read(write(folder).read_text(encoding="utf-8")).one("p", "margin").text
+
+
 def flat(score: dict) -> list[float]:
     """A table's row: value, lower end, then all other metrics in their order."""
     rest = [v for k, v in score["metrics"].items() if k != score["metric"] and not isinstance(v, dict)]
@@ -214,7 +245,7 @@ def test_what_is_broken_is_named(tmp_path: Path) -> None:
         ("results.json", '{"schema": 1', "results.json: not valid JSON"),
         ("results.json", '{"schema": 2}', "schema is 2, this version reads 1"),
         ("results.json", "[]", "expected a JSON dict, found list"),
-        ("recipe.yaml", "a: [", "recipe.yaml: not valid YAML"),
+        ("recipe.yaml", "a: [", "recipe.yaml:1: not valid YAML"),
     ):
         bad = tmp_path / f"{len(found)}"
         bad.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contextune import worlds
+from contextune.worlds import syllogisms
 from contextune.worlds.solve import Knowledge, read, sentence
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "reversal_curse" / "name_description"
@@ -200,10 +201,26 @@ def test_syllogisms_in_context_decide():
             assert "weights" not in item.fields or known.judge(stated("", item.fields["weights"]))
 
 
-def test_all_forms_are_taught_equally():
+def test_all_quantifiers_are_taught_equally():
+    """And by each of their forms: one for all, three for some, four for no."""
     forms = [r.fields["form"] for r in worlds.build("syllogisms").records["train"]]
     assert len(forms) == 69
-    assert {forms.count(f) for f in range(8)} == {8, 9}
+    assert [sum(map(forms.count, of)) for of in syllogisms.FORMS.values()] == [23, 23, 23]
+    for of in syllogisms.FORMS.values():
+        assert max(map(forms.count, of)) - min(map(forms.count, of)) <= 1
+
+
+@pytest.mark.parametrize("examples", [32, 33, 40, 69])
+@pytest.mark.parametrize("task", ["conclusion", "conclusion_meaning", "conclusion_in_context"])
+def test_no_constant_conclusion_scores_above_chance(task, examples):
+    """Whatever form of answer is always given, its terms in the prompt's order."""
+    asked = worlds.build("syllogisms", size="small", examples=examples).tasks[task]
+    forms = []
+    for item in asked.items:
+        first, second = re.search(r"about (\w+) and (\w+):", item.prompt).groups()
+        forms.append(item.gold.replace(first, "FIRST").replace(second, "SECOND"))
+    assert len(set(forms)) == 3
+    assert max(map(forms.count, forms)) / len(forms) <= asked.chance == 1 / 3
 
 
 def test_evidence_and_hardness_of_semantic_items():

@@ -63,7 +63,7 @@ class Operation(Named):
     version: ClassVar[int] = 1
     reads: ClassVar[Literal["sentence", "document"]] = "sentence"
 
-    samples: int = Field(1, ge=1, description="texts asked for each passage")
+    samples: int = Field(1, ge=1, le=1000, description="texts asked for each passage")
 
     @property
     def label(self) -> str:

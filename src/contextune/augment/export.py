@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from contextune.core import ownership
 from contextune.core.errors import UserError, first_line, nearest
 
 Format = Literal["jsonl", "alpaca", "sharegpt", "messages"]
@@ -33,22 +34,22 @@ def rows(made: Iterable[ExportRow], format: str, instruction: str = "") -> list[
 
 
 def write(made: list[ExportRow], file: Path) -> None:
-    part = file.with_name(file.name + ".part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made), encoding="utf-8")
-        part.replace(file)
-    except OSError as e:
-        raise UserError(f"{file}: cannot be written ({e.strerror})", "give another --out") from None
+    """UserError where `file` is there and is not as Contextune wrote it, or cannot be written."""
+    ownership.write(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made))
+
+
+def failures_of(file: Path) -> Path:
+    """Where what failed is listed."""
+    return file.with_name(f"{file.stem}.failures.jsonl") if file.name else file
 
 
 def write_failures(failed: list[ExportRow], file: Path) -> Path | None:
     """Lists what failed beside `file`, and says where; an older list is removed where nothing did."""
-    beside = file.with_name(f"{file.stem}.failures.jsonl")
+    beside = failures_of(file)
     if failed:
         write(failed, beside)
         return beside
-    beside.unlink(missing_ok=True)
+    ownership.remove(beside)
     return None
 
 

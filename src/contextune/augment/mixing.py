@@ -10,39 +10,41 @@ part is at least what it holds therefore never loses a record.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from itertools import accumulate
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from contextune.core.errors import UserError, nearest
+from contextune.core.options import Options
 from contextune.core.sequence import DrawKey, Record
 
 ORIGINAL, AUGMENTED, REPLAY = "original", "augmented", "replay"
+REPEATS = 1000
+"""How often a group is repeated at most."""
 
 
-class Replay(BaseModel):
+class Replay(Options):
     """General text among what is learned, against forgetting."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str = Field(description="a source of the recipe")
     share: float = Field(0.1, gt=0, lt=1, description="of all tokens, where neither shares nor weights name replay")
 
 
-class Mix(BaseModel):
+class Mix(Options):
     """Options of a mixture; by default everything once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weights: dict[str, float] = Field({}, description="how often each group is repeated, 1 where none is given")
-    shares: dict[str, float] = Field({}, description="the part of the tokens that each group gets; they sum to 1")
-    total: int | Literal["original"] | None = Field(
+    weights: dict[str, Annotated[float, Field(le=REPEATS)]] = Field(
+        {}, description="how often each group is repeated, 1 where none is given"
+    )
+    shares: dict[str, Annotated[float, Field(le=1)]] = Field(
+        {}, description="the part of the tokens that each group gets; they sum to 1"
+    )
+    total: Annotated[int, Field(le=10**15)] | Literal["original"] | None = Field(
         None, description="tokens in all: a number, or as many as the originals have; by default as many as there are"
     )
     replay: Replay | None = None
@@ -51,11 +53,11 @@ class Mix(BaseModel):
     def _sound(self) -> Mix:
         if self.weights and self.shares:
             raise ValueError("mix: weights and shares exclude each other")
-        if any(not 0 <= v < math.inf for v in (*self.weights.values(), *self.shares.values())):
+        if any(v < 0 for v in (*self.weights.values(), *self.shares.values())):
             raise ValueError("mix: weights and shares are finite numbers, 0 or more")
         if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
             raise ValueError(f"mix.shares sum to {sum(self.shares.values()):g}, expected 1")
-        if self.total is not None and self.total != "original" and self.total < 1:
+        if isinstance(self.total, int) and self.total < 1:
             raise ValueError("mix.total is a number of tokens from 1 up, or 'original'")
         if REPLAY in {**self.weights, **self.shares} and self.replay is None:
             raise ValueError("mix names replay but no text for it; add replay: {data: SOURCE}")
@@ -88,7 +90,14 @@ def portions(
 ) -> dict[str, list[Record]]:
     """What each group gives to the mixture."""
     sizes = {name: [tokens(r) for r in records] for name, records in groups.items()}
-    wanted = targets({name: sum(s) for name, s in sizes.items()}, options)
+    have = {name: sum(s) for name, s in sizes.items()}
+    wanted = targets(have, options)
+    for name, tokens_ in wanted.items():
+        if have[name] and tokens_ > REPEATS * have[name]:
+            raise UserError(
+                f"mix: '{name}' has {have[name]:,} tokens and is to give {tokens_:,.0f}: {REPEATS} repeats at most",
+                "lower mix.total, or its share or weight",
+            )
     return {
         name: _portion(records, sizes[name], wanted[name], DrawKey(seed, 0).rng("mix", name))
         for name, records in groups.items()

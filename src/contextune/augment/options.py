@@ -46,7 +46,9 @@ class Augment(Options):
         "auto", description="how the writer is asked; auto: pocket where the pocket model writes, else plain"
     )
     data: tuple[str, ...] = Field((), description="sources of the stage that are augmented; default: all")
-    atleast: int = Field(0, ge=0, description="texts that each record should have; more are asked for, then it is said")
+    atleast: int = Field(
+        0, ge=0, le=1000, description="texts that each record should have; more are asked for, then it is said"
+    )
     retries: int | None = Field(
         None,
         ge=0,

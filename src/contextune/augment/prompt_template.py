@@ -20,8 +20,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from contextune.core.errors import UserError, nearest
+from contextune.core.options import LONGEST, MOST, Options
 from contextune.prompts import templates as jinja
-from contextune.prompts.sets import Strict
 from contextune.prompts.yaml_models import Problem, digest, find, read
 
 BUILT_IN = Path(__file__).parent / "prompts"
@@ -31,22 +31,22 @@ KNOWN = ("text", "before", "corpus", "demonstrations", "first", "second", "names
 """What a prompt may name."""
 
 
-class Demonstration(Strict):
+class Demonstration(Options):
     """A worked case: a text and what should be made of it."""
 
     text: str = Field(min_length=1)
     made: tuple[str, ...] = Field(min_length=1)
 
 
-class Demonstrations(Strict):
+class Demonstrations(Options):
     demonstrations: tuple[Demonstration, ...] = Field(min_length=1)
 
 
-class PromptTemplate(Strict):
+class PromptTemplate(Options):
     """How a writer is asked, and how its answer is read."""
 
     id: str = Field(min_length=1)
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MOST)
     about: str = ""
     prompt: str | tuple[str, ...] = Field(description="jinja2; several are asked one after the other")
     answer: Literal["text", "lines", "questions"] = "text"
@@ -55,8 +55,10 @@ class PromptTemplate(Strict):
         "", description="regular expression of sentences that count, where sentences or pairs are asked for"
     )
     asked: str = Field("", description="jinja2; what may precede the answer when it is trained on")
-    max_tokens: int = Field(256, ge=1, description="tokens of an answer at most, unless the recipe says otherwise")
-    budget: int | None = Field(None, ge=1, description="tokens of the corpus at most; default: what fits")
+    max_tokens: int = Field(
+        256, ge=1, le=LONGEST, description="tokens of an answer at most, unless the recipe says otherwise"
+    )
+    budget: int | None = Field(None, ge=1, le=LONGEST, description="tokens of the corpus at most; default: what fits")
     stop: tuple[str, ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
 
@@ -109,17 +111,10 @@ def fill(template: str, **values: Any) -> str:
 
 
 def _checked(template: str) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        for name in sorted(jinja.variables(template) - {*KNOWN}):
-            raise Problem(f"unknown variable '{name}' in the prompt", nearest(name, KNOWN))
-        shown = (Demonstration(text="x", made=("x",)),)
-        fill(template, **{**dict.fromkeys(KNOWN, "x"), "demonstrations": shown})
-    except TemplateError as e:
-        raise Problem(f"not a jinja2 template ({e})", "check that every brace is closed") from None
-    except (TypeError, ArithmeticError, LookupError) as e:
-        raise Problem(f"the prompt fails on a text ({e})") from None
+    for name in sorted(jinja.names(template) - {*KNOWN}):
+        raise Problem(f"unknown variable '{name}' in the prompt", nearest(name, KNOWN))
+    shown = (Demonstration(text="x", made=("x",)),)
+    jinja.attempt(template, {**dict.fromkeys(KNOWN, "x"), "demonstrations": shown}, "prompt")
     return template
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from contextune.core.binding import BindContext
 from contextune.core.encoding import count, encode
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST, Seed, Temperature
 from contextune.data.chunking import chunk
 from contextune.generation.protocol import Failure, Request
 
@@ -42,9 +43,11 @@ class Prompted(Operation):
 
     prompt: str | None = Field(None, description="a .yaml file with your own template; default: the package's")
     demonstrations: str | None = Field(None, description="a .yaml file with your own worked cases")
-    max_tokens: int | None = Field(None, ge=1, description="tokens of an answer at most; default: as the template says")
-    temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
-    seed: int = Field(0, ge=0, description="of the sampling")
+    max_tokens: int | None = Field(
+        None, ge=1, le=LONGEST, description="tokens of an answer at most; default: as the template says"
+    )
+    temperature: Temperature = Field(0.0, description="0 is greedy")
+    seed: Seed = Field(0, description="of the sampling")
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Prompted:
@@ -128,7 +131,9 @@ class Global(Prompted):
 
     reads: ClassVar[Literal["sentence", "document"]] = "document"
     context: CorpusForm = Field("auto", description="what of the corpus precedes the document")
-    budget: int | None = Field(None, ge=1, description="tokens of it at most; default: what the writer has room for")
+    budget: int | None = Field(
+        None, ge=1, le=LONGEST, description="tokens of it at most; default: what the writer has room for"
+    )
 
     def asks(self, passages: Seq[Passage], context: BindContext, template: PromptTemplate) -> Iterable[PromptRequest]:
         around = CorpusContext(context.corpus, self.context, lambda t: count(t, context.tokenizer), context.seed)

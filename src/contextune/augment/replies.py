@@ -7,8 +7,8 @@ import re
 from contextune.generation.thoughts import without_thoughts
 
 _MARK = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+")
-_QUESTION = re.compile(r"^\W*(?:question|q)\s*\d*\s*[:.)]\W*\s*", re.IGNORECASE)
-_ANSWER = re.compile(r"^\W*(?:answer|a)\s*\d*\s*[:.)]\W*\s*", re.IGNORECASE)
+_QUESTION = re.compile(r"^\W*+(?:question|q)\s*+\d*+\s*+[:.)]\W*", re.IGNORECASE)
+_ANSWER = re.compile(r"^\W*+(?:answer|a)\s*+\d*+\s*+[:.)]\W*", re.IGNORECASE)
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("`", "`"), ("**", "**"))
 
 
@@ -67,5 +67,5 @@ def questions(answer: str) -> list[tuple[str, str]]:
 
 def _inline(question: str) -> tuple[str, str, str]:
     """A question and its answer on one line: "Who? Answer: Kalo."."""
-    found = re.search(r"\s+(?:answer|a)\s*:\s*", question, re.IGNORECASE)
+    found = re.search(r"(?<!\s)\s+(?:answer|a)\s*:\s*", question, re.IGNORECASE)
     return (question[: found.start()], found[0], question[found.end() :]) if found else (question, "", "")

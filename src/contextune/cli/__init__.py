@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
+import signal
 import sys
 from functools import cache
 
@@ -14,8 +17,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from contextune.core import registry
 from contextune.core.errors import UserError
+from contextune.core.machine import refusal
 
-from . import adapt, augment, inspect, models, recipes, run
+from . import adapt, augment, inspect, models, recipes, run, signals, streams
 
 app = typer.Typer(
     name="contextune",
@@ -27,8 +31,9 @@ app = typer.Typer(
 )
 
 
+FAULT = "hint: this is a fault in Contextune; --debug shows where"
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The status that typer makes of an interrupt."""
 
 
 def _version(wanted: bool) -> None:
@@ -59,36 +64,55 @@ def add_commands() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits 0 if all is well, 1 on a fault of ours, 2 on what the user can fix, 130 on Ctrl-C."""
+    """Run the command line.
+
+    Exits 0 if all is well, 1 on a fault of ours, 2 on what the user can fix, 128 + N on signal N (130: Ctrl-C). As the
+    process's own command line (no `arguments`) it also sees to signals and to streams that are closed, full or gone.
+    """
+    own = arguments is None
+    if own:
+        streams.lasting()
+        signals.listen()
+        atexit.register(gc.freeze)  # an exit need not look through all that torch has made, which takes a second
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if debug:  # accepted anywhere, not just before the command
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    status = _run(arguments, debug)
+    if own:
+        signals.ignore()
+        if status == 0 and (error := streams.lost()):
+            what = f"error: standard output: {error.strerror}; what was printed is not whole"
+            status = _say(what, "hint: the work itself is done; make room, or print elsewhere", 2)
+    sys.exit(status)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    """The exit status; with `debug` errors are raised."""
     try:
         add_commands()
         status = app(arguments, standalone_mode=False)
-        if status == INTERRUPTED:  # typer makes it of Ctrl-C
+        if status == INTERRUPTED:
             raise KeyboardInterrupt
-    except typer.Abort:
-        status = _say("stopped", "", INTERRUPTED)
+        return status if isinstance(status, int) else 0
+    except (KeyboardInterrupt, typer.Abort) as e:
+        if isinstance(e.__cause__, EOFError):  # of a file that ends too early, not of a person who stops
+            return _say(f"error: EOFError: {e.__cause__}", FAULT, 1)
+        number = signals.caught()
+        what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        return _say(what, "give the same command again: what was kept is not done again", 128 + number)
     except TyperException as e:
         shown = getattr(e, "show", None)
         shown() if shown else print(e, file=sys.stderr)
-        status = 2
-    except UserError as e:
-        if debug:
-            raise
-        status = _say(f"error: {e.message}", f"hint: {e.hint}" if e.hint else "", 2)
-    except KeyboardInterrupt:
-        status = _say("interrupted", "give the same command again: what was kept is not done again", INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        return 2
     except Exception as e:
         if debug:
             raise
-        status = _say(f"error: {type(e).__name__}: {e}", "hint: this is a fault in Contextune; --debug shows where", 1)
-    sys.exit(status if isinstance(status, int) else 0)
+        known = e if isinstance(e, UserError) else refusal(e)
+        if known is None:
+            what = f"error: {type(e).__name__}: {e}"
+            return _say(what, FAULT, 1)
+        return _say(f"error: {known.message}", f"hint: {known.hint}" if known.hint else "", 2)
 
 
 def _say(first: str, second: str, status: int) -> int:

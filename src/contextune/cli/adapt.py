@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from contextune.core.errors import UserError
-from contextune.core.files import digest, write_json
+from contextune.core.files import digest, write_json, write_text
 
-from .common import Json, print_json, reporter
+from .common import MOST, Json, Seed, print_json, reporter
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,13 +19,15 @@ def add_to(app: typer.Typer) -> None:
         model: Annotated[str, typer.Argument(help="Model folder, 'pocket' or hub id.")],
         task: Annotated[str, typer.Option("--task", help="Built-in name, name=PATH to local data, or a task file.")],
         pool: Annotated[str, typer.Option(help="File of solved rows, read as the task's own; default: its pool.")] = "",
-        k: Annotated[int, typer.Option(min=1, help="Examples in a context.")] = 4,
+        k: Annotated[int, typer.Option(min=1, max=64, help="Examples in a context.")] = 4,
         similarity: Annotated[str, typer.Option(help="overlap or lexical.")] = "overlap",
-        near: Annotated[float, typer.Option(help="From this similarity on an example is a neighbour.")] = 2 / 3,
+        near: Annotated[
+            float, typer.Option(min=0, max=1, help="From this similarity on an example is a neighbour.")
+        ] = 2 / 3,
         sizes: Annotated[str, typer.Option(help="Readings, e.g. 0,16,64; default: by fours up to the pool.")] = "",
-        limit: Annotated[int | None, typer.Option(min=1, help="The first N items.")] = None,
-        feedback: Annotated[int | None, typer.Option(min=1, help="The first N examples of the pool.")] = None,
-        seed: Annotated[int, typer.Option(min=0)] = 0,
+        limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items.")] = None,
+        feedback: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N examples of the pool.")] = None,
+        seed: Seed = 0,
         out: Annotated[Path, typer.Option(help="Folder for what comes of it.")] = Path("runs/adapt"),
         as_json: Json = False,
     ) -> None:
@@ -58,15 +60,15 @@ def _adapt(
 
     from contextune import models
     from contextune.core.environment import quiet_libraries
+    from contextune.core.ownership import claim
     from contextune.core.progress import keeping
     from contextune.evaluate import adaptation
     from contextune.evaluate.tasks.load import benches
-    from contextune.experiment.run_dir import writable
     from contextune.experiment.scoring import open_for_scoring
     from contextune.models.options import Model
 
     quiet_libraries()
-    writable(out)
+    claim(out, "adaptation", "--out", "give another --out")
     name, _, path = task.partition("=")
     spec = {"task": name, "graded": graded, **({"path": path} if path else {})}
     found = benches(spec, Path(), limit)
@@ -92,7 +94,7 @@ def _adapt(
         ask = adaptation.scorer(ready, tokenizer)
         made = adaptation.run(streamed, readings, ask, kept, lambda n: line.advance("adapting", f"{n} examples"))
     picture = out / f"{bench.task.name}.svg"
-    picture.write_text(adaptation.figure(made), encoding="utf-8")
+    write_text(picture, adaptation.figure(made))
     made |= {"model": where, "figure": str(picture)}
     write_json(out / f"{bench.task.name}.json", made)
     return made

@@ -100,7 +100,8 @@ def add_to(app: typer.Typer) -> None:
         looking = bool(dry_run or status or trace)
         say = reporter(as_json or looking)
         implied = not (model or server) and not _is_recipe(sources or []) and not (status or trace)
-        prepared = standalone.run(recipe, base, arm or (), say.say, plan=looking, implied=implied)
+        file = None if status or trace else out
+        prepared = standalone.run(recipe, base, arm or (), say.say, looking, implied, file)
         if trace:
             return show_trace(standalone.trace(prepared, trace), as_json)
         if status:
@@ -123,8 +124,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recipe, Path]:
     """The recipe that is named, or one made of files and options; with the folder that its paths are relative to."""
-    import yaml
-
+    from contextune.core.yaml_files import parse_yaml
     from contextune.experiment import recipe as recipes
 
     if not sources:
@@ -143,10 +143,10 @@ def _recipe(sources: list[str], out: Path, given: dict[str, Any]) -> tuple[Recip
         raise UserError(f"--column {bad[0]}: expected our name=your column", "--column text=body")
     served = {k: v for k, v in (("server", given["server"]), ("name", given["name"])) if v}
     options = {
-        "operations": [yaml.safe_load(o) for o in given["operations"]],
+        "operations": [parse_yaml(o, "--operation")[1] for o in given["operations"]],
         "split": given["split"],
         "prompt_style": given["prompt_style"],
-        "filters": given["filters"] and [yaml.safe_load(v) for v in given["filters"] if v != "none"],
+        "filters": given["filters"] and [parse_yaml(v, "--filter")[1] for v in given["filters"] if v != "none"],
         "retries": given["retries"],
         "failures": 1.0 if given["failures"] is None else given["failures"],
     }

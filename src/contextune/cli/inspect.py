@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Arms, Json, Overrides, RecipeFile, print_json
+from contextune.core.commands import allowing
+
+from .common import MOST, AllowCommands, Arms, Json, Overrides, RecipeFile, print_json
 
 if TYPE_CHECKING:
     from contextune.experiment.prepare import Prepared
@@ -20,9 +22,9 @@ def add_to(app: typer.Typer) -> None:
         file: RecipeFile,
         overrides: Overrides = None,
         arm: Arms = None,
-        row: Annotated[int, typer.Option(min=0, help="First record shown.")] = 0,
-        rows: Annotated[int, typer.Option(min=1, help="How many records.")] = 1,
-        epochs: Annotated[int, typer.Option(min=1, help="How many epochs, side by side.")] = 2,
+        row: Annotated[int, typer.Option(min=0, max=MOST, help="First record shown.")] = 0,
+        rows: Annotated[int, typer.Option(min=1, max=10_000, help="How many records.")] = 1,
+        epochs: Annotated[int, typer.Option(min=1, max=100, help="How many epochs, side by side.")] = 2,
         ids: Annotated[bool, typer.Option("--ids", help="Also a table of ids, labels and positions.")] = False,
         html: Annotated[bool, typer.Option("--html", help="Write preview.html into the run's folder.")] = False,
         as_json: Json = False,
@@ -30,24 +32,26 @@ def add_to(app: typer.Typer) -> None:
         """Show the exact tokens trained on: context dim, target bright, special tokens marked."""
         from contextune.evaluate.options import Compare, Evaluate
         from contextune.experiment import preview as previewing
+        from contextune.experiment.context_shares import context_line, context_shares
         from contextune.experiment.preflight import augment_line, pending
 
         prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
         for stage in pending(prepared):
             if stage["requests"]:
                 print(f"augment  {augment_line(stage)}", file=sys.stderr)
+        for row_ in context_shares(prepared):
+            print(f"contexts {context_line(row_)}", file=sys.stderr)
         shown = list(previewing.preview(prepared, row, rows, epochs))
         if as_json:
             return print_json(shown)
         from contextune.report import preview as pages
 
         if html:
-            from contextune.experiment.run_dir import writable
+            from contextune.experiment.run_files import claim
+            from contextune.report.render import save
 
-            writable(prepared.out)
-            page = prepared.out / "preview.html"
-            page.write_text(pages.preview_html(shown), encoding="utf-8")
-            return print(page)
+            claim(prepared.out)
+            return print(save(prepared.out / "preview.html", pages.preview_html(shown)))
         from rich.console import Console
 
         return pages.preview_text(shown, Console(), ids=ids)
@@ -60,6 +64,7 @@ def add_to(app: typer.Typer) -> None:
         quick: Annotated[
             bool, typer.Option("--quick", help="Without the few real steps that the estimate takes.")
         ] = False,
+        allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Account for every token, look for test items in the data, estimate time and memory. Trains nothing."""
@@ -67,7 +72,8 @@ def add_to(app: typer.Typer) -> None:
         from contextune.experiment.preflight import show
 
         prepared = _prepare(file, overrides, arm, quiet=as_json)
-        found = examine(prepared, measure=not quick)
+        with allowing(allow_commands):
+            found = examine(prepared, measure=not quick)
         if as_json:
             return print_json(found)
         return show(found)
@@ -80,9 +86,11 @@ def _prepare(file: Path, overrides: list[str] | None, arm: list[str] | None, qui
     from contextune.core.environment import quiet_libraries
     from contextune.experiment.prepare import prepare
     from contextune.experiment.run_dir import folder_of
+    from contextune.experiment.run_files import look
 
     from .common import reporter
 
     quiet_libraries()
+    look(folder_of(made))
     say = reporter(quiet)
     return prepare(made, file.parent, folder_of(made), arm or (), say.say, plan=True)

@@ -9,7 +9,7 @@ import typer
 
 from contextune.core.errors import UserError
 
-from .common import Json, print_json
+from .common import Json, Seed, print_json
 
 if TYPE_CHECKING:
     from contextune.worlds.base import World
@@ -23,10 +23,10 @@ def add_to(app: typer.Typer) -> None:
             list[str], typer.Option("--text", help="File, folder or glob whose text the tokenizer learns.")
         ],
         column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
-        vocabulary: Annotated[int, typer.Option(help="Tokens.")] = 4096,
-        width: Annotated[int, typer.Option(help="Hidden size, a multiple of 64.")] = 256,
-        layers: Annotated[int, typer.Option(min=1)] = 4,
-        seed: Annotated[int, typer.Option(min=0)] = 0,
+        vocabulary: Annotated[int, typer.Option(min=300, max=1_000_000, help="Tokens.")] = 4096,
+        width: Annotated[int, typer.Option(min=64, max=65_536, help="Hidden size, a multiple of 64.")] = 256,
+        layers: Annotated[int, typer.Option(min=1, max=1000)] = 4,
+        seed: Seed = 0,
     ) -> None:
         """Make a small untrained model, its tokenizer trained on your text, where no weights are at hand."""
         from contextune.core.environment import quiet_libraries
@@ -85,7 +85,7 @@ def add_to(app: typer.Typer) -> None:
     @pocket.command(epilog="contextune pocket build my-pocket --seed 1")
     def build(
         out: Annotated[Path, typer.Argument(help="Folder to write the model into; given again, it resumes.")],
-        seed: Annotated[int, typer.Option(min=0)] = 0,
+        seed: Seed = 0,
     ) -> None:
         """Train the pocket model anew from its generated data."""
         from contextune.core.environment import quiet_libraries

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from contextune.core.errors import UserError, nearest
+from contextune.core.files import write_text
 
 from .common import Json, print_json
 
@@ -38,9 +39,9 @@ def add_to(app: typer.Typer) -> None:
         if target.exists() and not force:
             raise UserError(f"{target} exists already", "give another name, or --force to overwrite it")
         try:
-            target.write_text(ready[name].read_text(encoding="utf-8"), encoding="utf-8")
+            write_text(target, ready[name].read_text(encoding="utf-8"))
         except OSError as e:
-            raise UserError(f"{target}: cannot be written ({e.strerror})") from None
+            raise UserError(f"{target}: cannot be written ({e.strerror})", "name another file") from None
         print(f"{target} is written; contextune check {target}")
 
     @app.command("recipes")

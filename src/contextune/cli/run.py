@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from contextune.core.commands import allowing
 from contextune.core.errors import UserError
 
-from .common import Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
+from .common import MOST, AllowCommands, Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
 
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Trainings side by side; 0: one a core for small models.")
+    int, typer.Option("--workers", min=0, max=512, help="Trainings side by side; 0: one a core for small models.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run left in the folder.")]
 
@@ -26,10 +27,12 @@ def add_to(app: typer.Typer) -> None:
         fresh: Fresh = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; train nothing.")] = False,
         workers: WorkersOption = 0,
+        allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Check, train all arms at all seeds, evaluate, report. Give the same command again to resume."""
-        _run(file, overrides, arm, fresh, dry_run, as_json, workers, evaluate=True)
+        with allowing(allow_commands):
+            _run(file, overrides, arm, fresh, dry_run, as_json, workers, evaluate=True)
 
     @app.command(epilog="torchrun --nproc-per-node 2 -m contextune train recipe.yaml --arm cft")
     def train(
@@ -38,10 +41,12 @@ def add_to(app: typer.Typer) -> None:
         arm: Arms = None,
         fresh: Fresh = False,
         workers: WorkersOption = 0,
+        allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Train only; contextune run later evaluates what is there."""
-        _run(file, overrides, arm, fresh, False, as_json, workers, evaluate=False)
+        with allowing(allow_commands):
+            _run(file, overrides, arm, fresh, False, as_json, workers, evaluate=False)
 
     @app.command(epilog="contextune evaluate runs/my/arms/cft/seed-0/stage-0/model --task mmlu_medical=data/mmlu")
     def evaluate(
@@ -49,20 +54,23 @@ def add_to(app: typer.Typer) -> None:
         task: Annotated[
             list[str], typer.Option("--task", help="Built-in name, name=PATH to local data, or a task file.")
         ],
-        limit: Annotated[int | None, typer.Option(min=1, help="The first N items of each task.")] = None,
+        limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items of each task.")] = None,
         out: Annotated[Path, typer.Option(help="Folder for the outcomes.")] = Path("runs/evaluate"),
         chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
+        allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Score any model on tasks."""
         from contextune.experiment.scoring import evaluate_model
 
-        results = evaluate_model(model, task, out, limit, reporter(as_json), chat)
+        with allowing(allow_commands):
+            results = evaluate_model(model, task, out, limit, reporter(as_json), chat)
         if as_json:
             return print_json(results)
         for name, found in results["tasks"].items():
             low, high = found["interval"] or (float("nan"),) * 2
-            print(f"{name:32} {found['metric']} {found['value']:.4f}  [{low:.4f}, {high:.4f}]  N {found['n']}")
+            floors = "".join(f"  {key} {v:.4f}" for key, v in results["floors"][name].items() if v is not None)
+            print(f"{name:32} {found['metric']} {found['value']:.4f}  [{low:.4f}, {high:.4f}]  N {found['n']}{floors}")
         return None
 
     @app.command(epilog="contextune report runs/quickstart")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,7 +17,7 @@ from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 
-from .policy import BoundPolicy, ContextDraw, Policy, PolicyOption
+from .policy import BoundPolicy, ContextDraw, Policy, PolicyOption, Share
 
 
 class _Several(Policy):
@@ -63,6 +63,9 @@ class Joined(BoundPolicy):
     def draws_alone(self, record: Record, key: DrawKey) -> bool:
         return any(c.draws_alone(record, key) for c in self.contexts)
 
+    def shares(self) -> tuple[Share, ...]:
+        return tuple(share for c in self.contexts for share in c.shares())
+
     @staticmethod
     def _joined(drawn: Seq[ContextDraw], record: Record) -> ContextDraw:
         replaced = [d.record for d in drawn if d.record is not None]
@@ -77,7 +80,9 @@ class Joined(BoundPolicy):
 class Mixture(_Several):
     """One of several policies, drawn for each record and epoch."""
 
-    weights: tuple[float, ...] = Field((), description="how often each is drawn; default: all equally often")
+    weights: tuple[Annotated[float, Field(ge=0, le=1_000_000)], ...] = Field(
+        (), description="how often each is drawn; default: all equally often"
+    )
 
     @model_validator(mode="after")
     def _weighed(self) -> Mixture:
@@ -107,3 +112,8 @@ class Mixed(BoundPolicy):
         drawn = self.contexts[place].draw(record, key)
         source: dict[str, Any] = {"mixture": self.policy.policies[place].name, **drawn.provenance}
         return replace(drawn, provenance=source)
+
+    def shares(self) -> tuple[Share, ...]:
+        weights = self.policy.weights or (1.0,) * len(self.contexts)
+        parts = [w / sum(weights) for w in weights]
+        return tuple(s.of(part) for part, c in zip(parts, self.contexts, strict=True) for s in c.shares() if part)

@@ -19,11 +19,12 @@ from contextune.core import registry
 from contextune.core.binding import BindContext
 from contextune.retrieval import Pool
 
-from .examples import Examples, SlotKind, slots
+from .examples import SlotKind, slots
 from .paraphrases import Paraphraser, paraphraser
+from .with_editor import WithEditor
 
 
-class WithParaphrases(Examples):
+class WithParaphrases(WithEditor):
     """Options of policies that show paraphrases."""
 
     paraphrases: str | dict[str, Any] = Field(
@@ -46,7 +47,17 @@ class WithParaphrases(Examples):
 
     def paraphraser(self, context: BindContext, pool: Pool) -> Paraphraser | None:
         rows = [r for r in context.records if self.is_target(r)]
-        return paraphraser(self.paraphrases, self.answers, rows, pool, context)
+        return paraphraser(self.paraphrases, self.answers, rows, pool, context, self.database_path)
+
+    def wanted(self) -> dict[SlotKind, float]:
+        """With `paraphrases: none` the nearest example is wanted in their place."""
+        return _without(super().wanted()) if self.paraphrases == "none" else super().wanted()
+
+
+def _without(wanted: dict[SlotKind, float]) -> dict[SlotKind, float]:
+    """Similar examples for paraphrases."""
+    similar = wanted.get("similar", 0.0) + wanted.get("paraphrase", 0.0)
+    return {**{k: p for k, p in wanted.items() if k != "paraphrase"}, "similar": similar}
 
 
 @registry.policies("contrastive")
@@ -66,6 +77,9 @@ class Contrastive(WithParaphrases):
         else:
             h, m = self.p * self.eps, self.p * (1 - self.eps)
         return {"paraphrase": h, "similar": m, "random": 1 - h - m}
+
+    def wanted(self) -> dict[SlotKind, float]:
+        return _without(self.probabilities) if self.paraphrases == "none" else self.probabilities
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         chances = self.probabilities

@@ -19,14 +19,15 @@ from contextune.core.binding import BindContext
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 from contextune.retrieval import Pool, given
 
-from .editing.base import Edit, Editor, EditorName, open_editor
-from .examples import Examples, Pick, Showing, SlotKind
+from .editing.base import Edit, Editor, EditorName, open_editor, refuse_few
+from .examples import Pick, Showing, SlotKind
 from .none import NoContext
-from .policy import BoundPolicy, ContextDraw, PolicyOption
+from .policy import BoundPolicy, ContextDraw, PolicyOption, Share
+from .with_editor import WithEditor
 
 
 @registry.policies("counterfactual")
-class Counterfactual(Examples):
+class Counterfactual(WithEditor):
     """Edited examples before an edited record."""
 
     draws_as: ClassVar[str] = "edited"
@@ -34,8 +35,12 @@ class Counterfactual(Examples):
     otherwise: PolicyOption = Field(default_factory=NoContext, description="the policy of the other rows")
     editor: EditorName = Field(
         "auto",
-        description="what is edited: facts, slots, cipher (worlds), labels, entities; model: another answer that the "
+        description="what is edited: facts, slots, cipher (worlds), labels, values; model: another answer that the "
         "writer makes up",
+    )
+
+    min_edited: float = Field(
+        0.5, ge=0, le=1, description="smallest share of the rows that can be edited; fewer are refused"
     )
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
@@ -48,15 +53,21 @@ class Counterfactual(Examples):
     def bind(self, context: BindContext) -> BoundPolicy:
         showing = self.showing(context)
         rows = [r for r in context.records if self.is_target(r)]
-        editor = open_editor(self.editor, showing.pool, context, rows)
-        sample = rows[:: max(1, len(rows) // 200)]
-        can = sum(editor.edit(r, random.Random(0)) is not None for r in sample) / len(sample)
+        editor = open_editor(self.editor, showing.pool, context, rows, self.database_path)
+        can = refuse_few(
+            rows,
+            lambda r: editor.edit(r, random.Random(0)) is not None,
+            self.min_edited,
+            f"context {self.name}: the editor {editor.name}",
+            f"lower min_edited to train the others with the policy {self.otherwise.name}, let a writer edit (editor: "
+            "model), name another editor, or leave this policy out",
+        )
         if can < 0.9:
             context.warn(
-                f"context counterfactual: the editor {editor.name} can edit about {can:.0%} of the rows; "
+                f"context {self.name}: the editor {editor.name} can edit about {can:.0%} of the rows; "
                 f"the policy {self.otherwise.name} takes the others"
             )
-        return Editing(self, showing, editor, self.otherwise.bind(context))
+        return Editing(self, showing, editor, self.otherwise.bind(context), can)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,14 @@ class Editing(BoundPolicy):
     showing: Showing
     editor: Editor
     otherwise: BoundPolicy
+    can: float
+    """Share of the rows that can be edited."""
+
+    def shares(self) -> tuple[Share, ...]:
+        """`min_edited` has refused too few edits; the other policy has the other rows."""
+        rest = 1 - self.policy.share * self.can
+        edited = Share("edited", self.policy.share, self.policy.share * self.can)
+        return (edited, *(share.of(rest) for share in self.otherwise.shares()))
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:
         rng = key.rng("edited", record.id)

@@ -21,21 +21,25 @@ from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.sequence import DrawKey, Record
 
-from .editing.base import DistractorEditor, open_editor
-from .examples import Examples, Pick, Showing, SlotKind
-from .policy import BoundPolicy, ContextDraw
+from .editing.base import DistractorEditor, open_editor, refuse_few
+from .examples import Pick, Showing, SlotKind
+from .policy import BoundPolicy, ContextDraw, Share
+from .with_editor import WithEditor
 
 
 @registry.policies("distractors")
-class Distractors(Examples):
+class Distractors(WithEditor):
     """The same said of others, and random examples, before the record as it is."""
 
     draws_as: ClassVar[str] = "lures"
     share: float = Field(
         0.5, ge=0, le=1, description="of slots that say the same of others; the rest are random examples"
     )
-    editor: Literal["auto", "facts", "entities"] = Field(
-        "auto", description="who says it: facts (worlds), entities (other names in real text)"
+    editor: Literal["auto", "facts", "values"] = Field(
+        "auto", description="who says it: facts (worlds), values (other names and values in real text)"
+    )
+    min_edited: float = Field(
+        0.5, ge=0, le=1, description="smallest share of the rows that can be said of others; fewer are refused"
     )
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
@@ -43,12 +47,24 @@ class Distractors(Examples):
 
     def bind(self, context: BindContext) -> BoundPolicy:
         showing = self.showing(context)
-        editor = open_editor(self.editor, showing.pool, context)
+        editor = open_editor(self.editor, showing.pool, context, (), self.database_path)
         if not isinstance(editor, DistractorEditor):
             raise UserError(
-                f"context distractors: the editor {editor.name} cannot say the same of others", "editor: entities"
+                f"context distractors: the editor {editor.name} cannot say the same of others", "editor: values"
             )
-        return Distracting(self, showing, editor)
+        can = refuse_few(
+            showing.rows,
+            lambda r: editor.other(r, random.Random(0)) is not None,
+            self.min_edited,
+            f"context {self.name}: the editor {editor.name}",
+            "lower min_edited to show the others random examples, or use the policy random",
+        )
+        if can < 0.9:
+            context.warn(
+                f"context {self.name}: the editor {editor.name} can say about {can:.0%} of the rows of others; "
+                "the other rows have random examples alone"
+            )
+        return Distracting(self, showing, editor, can)
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,11 @@ class Distracting(BoundPolicy):
     policy: Distractors
     showing: Showing
     editor: DistractorEditor
+    can: float
+    """Share of the rows that can be said of others."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share("distractors", self.policy.share, self.policy.share * self.can),)
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:
         rng, policy, pool = key.rng("lures", record.id), self.policy, self.showing.pool

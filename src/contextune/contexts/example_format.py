@@ -10,6 +10,7 @@ from typing import Protocol
 from contextune.core.encoding import count
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Segment, Tokenizer
+from contextune.core.templates import fault
 from contextune.retrieval import answer, given
 
 
@@ -71,23 +72,23 @@ def _segments(example: Record, form: ExampleFormat, before: str, after: str) -> 
 
 
 def _rendered(template: str, example: Record) -> str:
-    from jinja2 import TemplateError
-
     values = {**example.fields, "input": given(example), "answer": answer(example) or example.target}
     try:
         return str(_template(template).render(values))
-    except TemplateError as e:
+    except Exception as e:  # a user's expression on a user's record
         raise UserError(
-            f"template of an example: {e}", f"it may use {', '.join(sorted(map(str, values)))}, e.g. {{{{ input }}}}"
+            f"template of an example: {example.origin or example.id}: {fault(e)}",
+            f"it may use {', '.join(sorted(map(str, values)))}, e.g. {{{{ input }}}}",
         ) from None
 
 
 @lru_cache(maxsize=16)
 def _template(text: str):  # type: ignore[no-untyped-def]  # jinja2 is imported when it is needed
     from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
 
-    return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
+    from contextune.core.bounded_jinja import BoundedEnvironment
+
+    return BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
 
 
 @lru_cache(maxsize=65536)

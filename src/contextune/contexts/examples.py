@@ -20,17 +20,20 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST, Seed
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 from contextune.retrieval import Lexical, Pool, SimilarityOption, given, grade, open_pool
 
+from .editing.base import editable
 from .example_format import largest, lay, sizes
-from .policy import BoundPolicy, ContextDraw, Policy
+from .policy import BoundPolicy, ContextDraw, Policy, Share
 from .shared_examples import for_all
 
 if TYPE_CHECKING:
@@ -43,6 +46,13 @@ def slots(first: SlotKind, n: int) -> Seq[SlotKind]:
     """One of a kind, the rest random."""
     rest: list[SlotKind] = ["random"] * (n - 1)
     return [first, *rest][:n]
+
+
+WAYS_OUT = {
+    "paraphrase": "let a writer make them (paraphrases: rephrase, or model), take them from a source (paraphrases: "
+    "{source: NAME}), or do without: paraphrases: none shows the nearest example in their place",
+    "similar": "allow other grades, name a larger pool or another similarity, or use the policy random",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +81,15 @@ class Examples(Policy):
     }
 
     k: int = Field(4, ge=1, le=64, description="examples")
-    min_k: int | None = Field(None, ge=0, description="draw the number of examples anew each time, from this to k")
+    min_k: int | None = Field(
+        None, ge=0, le=64, description="draw the number of examples anew each time, from this to k"
+    )
     order: Literal["shuffled", "similar_last"] = Field("shuffled", description="of the examples")
     pool: float | str | tuple[str, ...] = Field(
         "self",
         description="where examples come from: self, sources by name, or a share of the rows, then not trained on",
     )
-    pool_seed: int = Field(0, ge=0, description="which rows that share is")
+    pool_seed: Seed = Field(0, description="which rows that share is")
     loss: Literal["target", "all"] = Field("target", description="all: the answers of the examples are trained on too")
     max_random_similarity: float | None = Field(
         1 / 3, ge=0, le=1, description="maximum similarity of random examples; null: no limit"
@@ -107,6 +119,7 @@ class Examples(Policy):
     max_tokens: int | None = Field(
         None,
         gt=0,
+        le=LONGEST,
         description="all examples together; what does not fit is left out. Needed where texts are cut into chunks",
     )
 
@@ -175,6 +188,10 @@ class Examples(Policy):
     def paraphraser(self, context: BindContext, pool: Pool) -> Paraphraser | None:
         return None
 
+    def wanted(self) -> dict[SlotKind, float]:
+        """Of what kind slot one shall be, and how often."""
+        return {self.first: 1.0}
+
     def bind(self, context: BindContext) -> BoundPolicy:
         return self.showing(context)
 
@@ -182,7 +199,8 @@ class Examples(Policy):
         rows = [r for r in context.records if self.is_target(r)]
         pool = self.open(context, rows)
         paraphraser = self.paraphraser(context, pool)
-        return Showing(self, pool, paraphraser, context.tokenizer, self.limit(pool.records, context.tokenizer))
+        most = self.limit(pool.records, context.tokenizer)
+        return Showing(self, pool, paraphraser, context.tokenizer, most, tuple(rows))
 
     def limit(self, candidates: Seq[Record], tokenizer: Tokenizer) -> int:
         """Tokens of a context at most: as asked, else k times the longest example (with room for one that is made)."""
@@ -201,6 +219,29 @@ class Showing(BoundPolicy):
     paraphraser: Paraphraser | None
     tokenizer: Tokenizer
     most: int
+    rows: Seq[Record] = ()
+    """The records that are learned."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return self._shares
+
+    @cached_property
+    def _shares(self) -> tuple[Share, ...]:
+        """Paraphrases need somebody who can make them, similar examples a neighbour of an allowed grade."""
+        able = {"paraphrase": self._paraphrased, "similar": self._has_neighbour}
+        found = []
+        for kind, wanted in self.policy.wanted().items():
+            if kind in able and wanted and self.rows:
+                count, tried = editable(self.rows, able[kind])
+                found.append(Share(kind, wanted, wanted * count / tried, WAYS_OUT[kind]))
+        return tuple(found)
+
+    def _paraphrased(self, record: Record) -> bool:
+        return self.paraphraser is not None and self.paraphraser.of(record, random.Random(0)) is not None
+
+    def _has_neighbour(self, record: Record) -> bool:
+        scores = self.pool.neighbours.scores[self.pool.row(record)].tolist()
+        return any(s >= 0 and grade(s) in self.policy.grades for s in scores)
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:
         rng = key.rng("examples", self.policy.drawn_as, record.id)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from contextune.core import registry
 from contextune.core.binding import BindContext, TextWriter
 from contextune.core.encoding import count
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST, Seed, Temperature
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 from contextune.generation import Request
 from contextune.prompts import MetaPrompt, load_meta
@@ -35,9 +37,11 @@ class Generated(Policy):
     """One prompt a text, written by the recipe's writer."""
 
     meta: str | None = Field(None, description="a .yaml file with your own meta-prompt; default: the package's")
-    max_tokens: int = Field(64, ge=8, description="tokens before a text at most; what is longer is cut at a sentence")
-    temperature: float = Field(0.0, ge=0.0, description="of the writer; 0 is greedy")
-    seed: int = Field(0, ge=0, description="of the writer's sampling")
+    max_tokens: int = Field(
+        64, ge=8, le=LONGEST, description="tokens before a text at most; what is longer is cut at a sentence"
+    )
+    temperature: Temperature = Field(0.0, description="of the writer; 0 is greedy")
+    seed: Seed = Field(0, description="of the writer's sampling")
 
     def located(self, folder: Path) -> Self:
         return self.model_copy(update={"meta": self.meta and str((folder / Path(self.meta).expanduser()).absolute())})
@@ -145,9 +149,9 @@ def cut(text: str, size: Callable[[str], int], most: int) -> str:
     if size(text) <= most:
         return text
     for end in (r"[.!?](?=\s)", r"\S(?=\s)", r"\S"):
-        for match in reversed(list(re.finditer(end, text))):
-            if size(text[: match.end()]) <= most:
-                return text[: match.end()]
+        ends = [match.end() for match in re.finditer(end, text)]
+        if within := bisect_right(ends, most, key=lambda end: size(text[:end])):
+            return text[: ends[within - 1]]
     return ""
 
 

@@ -2,9 +2,9 @@
 
 auto, grammar      one part replaced in input and answer (`editing.base.Editor.vary`), anew at each draw
 {source: NAME}     rows of another source whose `source` field names the record
-model              one name of the input replaced, and the answer that the writer infers from the row itself
+model              one value of the input replaced, and the answer that the writer infers from the row itself
 rephrase, …        an augment operation on the input, asked through the writer and its store before training
-none               nothing: the nearest example takes the place
+none               nobody: the nearest example takes the place
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from contextune.augment.base import Passage, parse_operation
@@ -27,7 +28,8 @@ from contextune.retrieval import Pool, answer, given
 from contextune.retrieval.guard import SOURCES, stem
 
 from .editing.base import Editor, open_editor
-from .editing.entities import Entities, renamed
+from .editing.spans import spots
+from .editing.values import Values
 
 Answers = Literal["auto", "same", "edited"]
 ParaphraseSource = str | Mapping[str, Any]
@@ -40,13 +42,18 @@ class Paraphraser(Protocol):
 
 
 def paraphraser(
-    source: ParaphraseSource, answers: Answers, rows: Seq[Record], pool: Pool, context: BindContext
+    source: ParaphraseSource,
+    answers: Answers,
+    rows: Seq[Record],
+    pool: Pool,
+    context: BindContext,
+    database: Path | None = None,
 ) -> Paraphraser | None:
-    """Who paraphrases. Raises UserError where the grammar that was asked for does not know the records."""
+    """Who paraphrases; edited queries run in `database`. UserError where the grammar asked for knows no record."""
     if source == "none":
         return None
     if source in ("auto", "grammar"):
-        return _by_grammar(str(source), answers, pool, context)
+        return _by_grammar(str(source), answers, pool, context, database)
     if isinstance(source, Mapping) and "source" in source:
         return _by_source(context.source(str(source["source"])) if context.source is not None else ())
     if source == "model":
@@ -55,7 +62,7 @@ def paraphraser(
     if answers == "same":
         return Known(made)
     try:
-        return Known(made, open_editor("auto", pool, context), needed=answers == "edited")
+        return Known(made, open_editor("auto", pool, context, database=database), needed=answers == "edited")
     except UserError:
         if answers == "edited":
             raise
@@ -89,11 +96,13 @@ class Known:
         return edited if edited is not None or self.needed else chosen
 
 
-def _by_grammar(source: str, answers: Answers, pool: Pool, context: BindContext) -> Paraphraser | None:
+def _by_grammar(
+    source: str, answers: Answers, pool: Pool, context: BindContext, database: Path | None
+) -> Paraphraser | None:
     if answers == "same":
         raise UserError("paraphrases: the grammar edits answers", "use answers: edited, or paraphrases: rephrase")
     try:
-        return Varied(open_editor("auto", pool, context))
+        return Varied(open_editor("auto", pool, context, database=database))
     except UserError:
         if source == "auto":
             return None
@@ -114,14 +123,14 @@ def _by_source(records: Seq[Record]) -> Known:
 
 
 def _by_inference(rows: Seq[Record], pool: Pool, context: BindContext) -> dict[str, list[Record]]:
-    """Each row with another name in its input, and what the writer answers to that when it is shown the row.
+    """Each row with another value in its input, and what the writer answers to that when it is shown the row.
 
-    An answer counts where it has the new name for the old one and as many words as the row's; else there is none.
+    An answer counts where it has the new value for the old one and as many words as the row's; else there is none.
     """
     writer = context.writer_for("paraphrases: model")
-    known = Entities(pool)
-    able = [(r, names) for r in rows if answer(r) and (names := known.exchange(r)) is not None]
-    changed = [renamed(r, *names) for r, names in able]
+    known = Values(pool)
+    able = [(r, found) for r in rows if (found := known.exchange(r)) is not None]
+    changed = [record for _, (_, _, record) in able]
     most = max((count(r.target, context.tokenizer) for r in rows), default=0) + 16
     requests = [
         Request(
@@ -131,7 +140,7 @@ def _by_inference(rows: Seq[Record], pool: Pool, context: BindContext) -> dict[s
     ]
     said = writer(requests)
     made: dict[str, list[Record]] = {}
-    for (row, (old, new)), record, text in zip(able, changed, said, strict=True):
+    for (row, (old, new, record)), text in zip(able, said, strict=True):
         if not isinstance(text, Failure) and fits(text, row.target, old, new):
             target = Segment(row.target[: len(row.target) - len(row.target.lstrip())] + text.strip(), "target")
             segments = (*record.segments[:-1], target)
@@ -140,9 +149,9 @@ def _by_inference(rows: Seq[Record], pool: Pool, context: BindContext) -> dict[s
 
 
 def fits(text: str, shown: str, old: str, new: str) -> bool:
-    """Whether an answer has the form of the one that was shown, with the one name in the place of the other."""
-    words = [re.findall(r"\w+", t) for t in (text, shown)]
-    return new in words[0] and old not in words[0] and len(words[0]) == len(words[1])
+    """Whether an answer has the form of the one that was shown, with the one value in the place of the other."""
+    words = [len(re.findall(r"\w+", t)) for t in (text, shown, new, old)]
+    return bool(spots(text, new)) and not spots(text, old) and words[0] - words[2] == words[1] - words[3]
 
 
 def _by_operation(source: ParaphraseSource, rows: Seq[Record], context: BindContext) -> dict[str, list[Record]]:

@@ -32,6 +32,30 @@ class ContextDraw:
     """Tokens that the policy promised at most; `render` refuses a draw that is longer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A kind of context that a policy wants in a share of its draws, and the share that the rows allow."""
+
+    kind: str
+    wanted: float
+    possible: float
+    ways_out: str = ""
+    """What to do where that is less than half; "": any share is taken."""
+
+    def of(self, part: float) -> Share:
+        """The same of a part of the draws."""
+        return replace(self, wanted=part * self.wanted, possible=part * self.possible)
+
+    def refuse(self, policy: str) -> None:
+        """UserError where less than half of what is wanted can be had, unless the policy has its own say in that."""
+        if self.ways_out and self.possible < self.wanted / 2:
+            raise UserError(
+                f"context {policy}: {self.kind} is wanted in {self.wanted:.1%} of the contexts and can be made for "
+                f"{self.possible:.1%} of them, less than half; the nearest or random examples would take the place",
+                self.ways_out,
+            )
+
+
 class BoundPolicy(ABC):
     """A policy with all that it draws from."""
 
@@ -49,6 +73,10 @@ class BoundPolicy(ABC):
     def draws_alone(self, record: Record, key: DrawKey) -> bool:
         """Whether this draw belongs to the record alone, where the policy shares others."""
         return False
+
+    def shares(self) -> tuple[Share, ...]:
+        """What the policy wants in a share of its draws and cannot make for every row."""
+        return ()
 
 
 class Policy(Named, ABC):
@@ -118,12 +146,15 @@ def parse(value: object) -> Policy:
 def bind_policy(policy: Policy, context: BindContext) -> BoundPolicy:
     """The bound policy, each of whose draws carries the policy's promise of its length.
 
-    Relative paths in options begin at `context.folder`. Options are refused before a writer is asked.
+    Relative paths in options begin at `context.folder`. Options are refused before a writer is asked. UserError
+    where less than half of what the options want can be had from these records.
     """
     if context.folder is not None:
         policy = policy.located(context.folder)
     limit = policy.max_context_tokens(context.tokenizer)
     bound = policy.bind(context)
+    for share in bound.shares():
+        share.refuse(policy.name)
     return bound if limit is None else Promised(bound, limit)
 
 
@@ -142,6 +173,9 @@ class Promised(BoundPolicy):
 
     def draws_alone(self, record: Record, key: DrawKey) -> bool:
         return self.policy.draws_alone(record, key)
+
+    def shares(self) -> tuple[Share, ...]:
+        return self.policy.shares()
 
 
 def compose(record: Record, context: BoundPolicy, key: DrawKey) -> Sequence:

@@ -36,6 +36,9 @@ class Similar(Examples):
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return ["similar"] * n
 
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": 1.0}
+
 
 @registry.policies("batch_mix")
 class BatchMix(Examples):
@@ -47,13 +50,16 @@ class BatchMix(Examples):
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return ["similar" if rng.random() < self.share else "random"] * n
 
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": self.share, "random": 1 - self.share}
+
 
 @registry.policies("mixed_shot")
 class MixedShot(Examples):
     """Random examples, a different number of them each time."""
 
     k: int = Field(5, ge=1, le=64, description="examples at most")
-    min_k: int | None = Field(0, ge=0, description="examples at least")
+    min_k: int | None = Field(0, ge=0, le=64, description="examples at least")
 
 
 @registry.policies("raft")
@@ -66,6 +72,9 @@ class Raft(Examples):
 
     def kinds(self, n: int, rng: random.Random) -> Seq[SlotKind]:
         return slots("similar" if rng.random() < self.share else "random", n)
+
+    def wanted(self) -> dict[SlotKind, float]:
+        return {"similar": self.share, "random": 1 - self.share}
 
 
 @registry.policies("neighbour_only")

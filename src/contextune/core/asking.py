@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from .encoding import Markup, encode, encode_markup, restarts
+from .encoding import Markup, encode, encode_markup, joins, restarts
 from .errors import UserError
 from .items import Prompt, Turns
+from .sequence import Segment, encode_segments
 from .special_tokens import MARK, Tokenizer, begins, opens, spelled, write_chat
 
 DEFAULT_WINDOW = 2048
@@ -17,7 +18,7 @@ UNSET = int(1e30)
 
 
 def window(model: Any, tokenizer: Tokenizer) -> int:
-    """Tokens the model reads at once at most."""
+    """Tokens the model reads at once at most; `model` may be a skeleton."""
     config = getattr(model.config, "text_config", None) or model.config
     for key in ("n_positions", "max_position_embeddings", "n_ctx"):
         if getattr(config, key, None) is not None:
@@ -36,21 +37,30 @@ def prefix_token(tokenizer: Tokenizer) -> int:
 
 def with_specials(text: str, tokenizer: Tokenizer, markup: Markup = False) -> list[int]:
     """Ids of a row's beginning: with the tokenizer's BOS, unless a template has written it, or a chat template none."""
-    ids, bos = encode(text, tokenizer, markup=markup), list(begins(tokenizer))
+    return _opened(encode(text, tokenizer, markup=markup), tokenizer, markup)
+
+
+def _opened(ids: list[int], tokenizer: Tokenizer, markup: Markup) -> list[int]:
+    bos = list(begins(tokenizer))
     return ids if markup is True or (markup and bos and ids[: len(bos)] == bos) else [*bos, *ids]
 
 
 def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: Markup = False) -> tuple[list[int], list[int]]:
-    """Ids of a prompt and of what follows it, as lm-evaluation-harness takes them.
+    """Ids of a prompt and of what follows it, as lm-evaluation-harness takes them where no token straddles the two.
 
     Spaces that end the prompt go to the continuation, and the continuation is what the whole text's ids have beyond
     the prompt's: word-boundary tokens then come out as they would in running text. Unlike the harness, an end of
-    text that the tokenizer appends is left out: options would be scored from their second token otherwise.
+    text that the tokenizer appends is left out: options would be scored from their second token otherwise. Where a
+    token would straddle the two (":M"), the ids are those of training, which encodes them apart.
     """
     if prompt == "":
         return list(opens(tokenizer)) or [prefix_token(tokenizer)], encode(continuation, tokenizer)
-    given = _given(prompt.rstrip(), tokenizer, markup)
-    return list(given), with_specials(prompt + continuation, tokenizer, markup)[len(given) :]
+    given, whole = _given(prompt.rstrip(), tokenizer, markup), with_specials(prompt + continuation, tokenizer, markup)
+    if tuple(whole[: len(given)]) == given:
+        return list(given), whole[len(given) :]
+    segments = Segment(prompt, "context", markup=markup), Segment(continuation, "target")
+    (_, before), (_, follows) = encode_segments(segments, tokenizer)
+    return _opened(before, tokenizer, markup), follows
 
 
 @lru_cache(maxsize=8)
@@ -104,10 +114,15 @@ def asked_pair(asked: str | Turns, answer: str, tokenizer: Tokenizer) -> tuple[l
 
 
 def asked_ids(asked: str | Turns, tokenizer: Tokenizer) -> list[int]:
-    """Ids of what an item asks, behind which the model is to write."""
+    """Ids of what an item asks, behind which the model is to write.
+
+    Where a tokenizer writes a word and the space before it as one token, a space that ends a prompt is left to be
+    written, as it was in training.
+    """
     if not isinstance(asked, str):
         return chat_ids(asked, tokenizer)
-    return with_specials(asked, tokenizer, _of_template(asked, tokenizer))
+    text = asked[:-1] if asked.endswith(" ") and asked.strip() and joins(tokenizer) else asked
+    return with_specials(text, tokenizer, _of_template(asked, tokenizer))
 
 
 def _of_template(asked: str, tokenizer: Tokenizer) -> Markup:

@@ -28,6 +28,15 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def shown(value: object, most: int = 60) -> str:
+    """A value as errors show it: at most so many characters, also where Python would not write it."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 MOST = 20
 """Faults that one report lists; more are counted."""
 

@@ -1,21 +1,194 @@
-"""Files that are either whole or unchanged, and hashes of plain values."""
+"""Files that are whole or unchanged, through kills, full disks and power losses, and checksums that tell damaged ones.
+
+Whatever a run writes goes through `replacing`. What it reads back carries a checksum: a JSON mapping its own (`seal`),
+a folder's files theirs in `whole.json`.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from .errors import first_line
+
+SEAL = "seal"
+"""Key of a sealed JSON mapping: the digest of all the others."""
+WHOLE = "whole.json"
+"""Of a folder, written after everything else: the checksums of what belongs to it."""
+UNSYNCABLE = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EISDIR}
+"""What file systems that cannot sync a folder answer."""
+
+
+class Damaged(ValueError):
+    """A file does not hold what was written into it."""
 
 
 def digest(value: object) -> str:
     """Hex hash (blake2b, 128 bits) of any JSON-like value; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+# --------------------------------------------------------------------------------------------- writing
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to; on leaving it is on the disk, and then takes the place of `file`.
+
+    A kill, an error or a power loss leaves the old file or the new one; an error leaves nothing beside it.
+    """
+    part = file.with_name(f".{digest(file.name)[:12]}.{os.getpid()}.part")
+    try:
+        yield part
+        sync(part)
+        os.replace(part, file)
+        sync(file.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file's name is one that `replacing` gives to what is half-written."""
+    return re.fullmatch(r"\.[0-9a-f]{12}\.\d+\.part", name) is not None
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names."""
+    try:
+        place = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+    except OSError as e:
+        if not (path.is_dir() and e.errno in UNSYNCABLE):
+            raise
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` for all that lies in a folder, and the folder."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
+def write_text(file: Path, text: str) -> None:
+    with replacing(file) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_json(file: Path, value: object) -> None:
-    """Write a value beside its place and move it there, so that a kill leaves the old file or the new one."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str), encoding="utf-8")
-    os.replace(part, file)
+    write_text(file, json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def write_lines(file: Path, rows: Iterable[object]) -> None:
+    """JSON lines."""
+    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes have left half-written, anywhere below a folder."""
+    for part in folder.rglob(".*.part"):
+        pid = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
+        if part.is_file() and pid.isdigit() and not _alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# ------------------------------------------------------------------------------------------- checksums
+
+
+def write_sealed(file: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON mapping with its own checksum."""
+    plain = json.loads(json.dumps(value, default=str))
+    write_json(file, {**plain, SEAL: digest(plain)})
+
+
+def read_sealed(file: Path, older: bool = False) -> dict[str, Any] | None:
+    """What `write_sealed` wrote, without the seal; None where there is no file. Raises Damaged.
+
+    With `older` a mapping without a seal, as earlier versions wrote it, is taken too.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as e:
+        raise Damaged(f"{file} is damaged ({first_line(e)})") from None
+    if isinstance(value, dict) and older and SEAL not in value:
+        return value
+    if not isinstance(value, dict) or value.pop(SEAL, None) != digest(value):
+        raise Damaged(f"{file} is damaged (its checksum is another)")
+    return value
+
+
+def write_checked(file: Path, content: bytes) -> None:
+    """Write bytes with their checksum in front."""
+    with replacing(file) as part:
+        part.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def read_checked(file: Path) -> bytes | None:
+    """What `write_checked` wrote; None where there is no file. Raises Damaged."""
+    try:
+        whole = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+        raise Damaged(f"{file} is damaged (its checksum is another)")
+    return whole[32:]
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file's content (`sha256sum` gives the same); "" where it cannot be read."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Of several files, read side by side."""
+    names = list(names)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(names, pool.map(checksum, [folder / name for name in names]), strict=True))
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names, relative to the folder, of all files below it but `whole.json`, sorted."""
+    found = (str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    return sorted(name for name in found if name != WHOLE)
+
+
+def seal(folder: Path, sums: Mapping[str, str], **more: Any) -> None:
+    """Write a folder's `whole.json`: the checksums of its files, which the disk holds by now, and what else is told."""
+    write_sealed(folder / WHOLE, {**more, "sums": sums})
+
+
+def sealed(folder: Path) -> dict[str, Any] | None:
+    """A folder's `whole.json`; None where there is none. Raises Damaged."""
+    return read_sealed(folder / WHOLE)
+
+
+def faults(folder: Path, sums: Mapping[str, str]) -> list[str]:
+    """Those of a folder's files that are gone or hold something else than these checksums say."""
+    found = checksums(folder, sums)
+    return [name for name, value in sums.items() if found[name] != value]

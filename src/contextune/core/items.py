@@ -41,10 +41,26 @@ class Item:
     fields: Mapping[str, Any] = field(default_factory=dict)
     turns: Turns = ()
     """Of a chat task: what precedes the user's turn, which is `prompt`."""
+    alone: str | None = None
+    """The prompt without its context, where it has one; asked too, to see what an answer owes to the context."""
+    cluster: str = ""
+    """The fact that it asks about: items of one cluster, in whatever tasks, are resampled together."""
 
     @property
     def gold(self) -> str:
         return self.options[self.answer] if isinstance(self.answer, int) else self.answer
+
+    @property
+    def resampled_with(self) -> str:
+        """Its cluster; where it names none, what it asks with the right answer, so that an item that stands in two
+        tasks is one.
+        """
+        return self.cluster or "\n".join([*(text for _, text in self.turns), question(self.prompt, self.gold)])
+
+
+def question(prompt: str, gold: str) -> str:
+    """The cluster of items that ask this and name no other, as choices or written."""
+    return f"{prompt.strip()}\n{gold.strip().removesuffix('.')}"
 
 
 @dataclass(frozen=True, slots=True)

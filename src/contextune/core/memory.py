@@ -7,6 +7,7 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 V2 = ("memory.max", "memory.current", "inactive_file")
+_NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "failed to map segment")
 V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
@@ -83,6 +84,4 @@ def steady() -> None:
 
 def exhausted(error: BaseException) -> bool:
     """Whether an error says that there is no memory left, on a CPU or a GPU."""
-    return isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("allocate memory", "out of memory", "not enough memory")
-    )
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,15 +14,36 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
-from .errors import UserError
+from .errors import UserError, shown
+from .ownership import NAME
 from .registry import Registry
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", max_length=80)]
 """A name that can be part of a file's name."""
+
+MOST = 1_000_000_000
+"""Rows, updates or tokens: no option counts further."""
+LONGEST = 16_777_216
+"""Tokens of a sequence, or computed at once."""
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+"""What numpy and scikit-learn take for a seed, too."""
+
+
+def _samples(temperature: float) -> float:
+    if 0 < temperature < 1e-3:
+        raise ValueError(f"temperature is {temperature:g}; 0 is greedy, to sample takes at least 0.001")
+    return temperature
+
+
+Temperature = Annotated[float, Field(ge=0, le=100), AfterValidator(_samples)]
+"""0 is greedy."""
 
 
 MARK = "registered"
@@ -29,9 +51,12 @@ MARK = "registered"
 
 
 class Options(BaseModel):
-    """Options of one thing. They live beside what they configure."""
+    """Options of one thing. They live beside what they configure.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite, and each has a smallest and a largest value; a truth is no number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     renamed: ClassVar[dict[str, str]] = {}
     """Keys of an earlier version: what they are called now."""
 
@@ -42,6 +67,18 @@ class Options(BaseModel):
             if isinstance(value, dict) and old in value:
                 raise ValueError(f"the key '{old}' is now called '{new}'")
         return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truths(cls, value: Any, info: ValidationInfo) -> Any:
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
+            raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
+        return value
+
+
+def _annotation(options: type[Options], info: ValidationInfo) -> Any:
+    return options.model_fields[info.field_name or ""].annotation
 
 
 class Named(Options):
@@ -72,6 +109,17 @@ class Named(Options):
     def full(self) -> dict[str, Any]:
         """Name and every option: what a fingerprint is made of."""
         return {self.key: self.name, **self.model_dump(mode="json")}
+
+
+@cache
+def _is_number(annotation: Any) -> bool:
+    """Whether an annotation has numbers somewhere, and no truths."""
+    kinds = _kinds(annotation)
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _kinds(annotation: object) -> set[object]:
+    return {annotation}.union(*map(_kinds, get_args(annotation)))
 
 
 def named(registry: Registry, key: str) -> Any:
@@ -113,6 +161,13 @@ def parse_named(value: object, registry: Registry, key: str) -> Any:
         raise ValueError(f"{article} {registry.what} is a name or a mapping with the key '{key}'")
     rest = {k: v for k, v in value.items() if k != key}
     return registry.find(str(value[key])).model_validate(rest)
+
+
+def whole(value: Any, what: str, least: int = 0, most: int = MOST) -> int:
+    """The value where it is a whole number in these bounds. Raises UserError that names `what`."""
+    if type(value) is not int or not least <= value <= most:
+        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}")
+    return value
 
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -19,6 +20,11 @@ def human(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def plain_console(stderr: bool = False, **more: Any) -> Console:
+    """A console that prints texts as they are: brackets and colons in names, paths and documents are no markup."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True, **more)
 
 
 @cache
@@ -54,7 +60,7 @@ class Reporter:
 
     def say(self, text: str, style: str = "") -> None:
         if not self.quiet:
-            self.console.print(text, style=style or None, highlight=False)
+            self.console.print(text, style=style or None, highlight=False, markup=False, emoji=False)
 
     def show(self, table: object) -> None:
         if not self.quiet:
@@ -64,7 +70,8 @@ class Reporter:
     def counting(self, what: str, total: int, already: int = 0) -> Iterator[ProgressLine]:
         """A line that counts to `total`; `already` were done by an earlier, interrupted run."""
         live = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console, transient=True, disable=self.quiet or not self.console.is_terminal,
         )  # fmt: skip
         with live:

@@ -12,7 +12,7 @@ from collections.abc import Sequence as Seq
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -137,17 +137,26 @@ def _conversation(tokenizer: Tokenizer) -> str:
         return ""
     turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": MARK}]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False))
+        return _rendered(turns, tokenizer)
     except Exception:  # each conversation says so itself
         return ""
 
 
 def write_chat(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, hint: str, **options: Any) -> str:
     """A conversation as the chat template writes it. Raises UserError, with the hint, where the template refuses it."""
-    from jinja2 import TemplateError
+    from .bounded_jinja import LimitError
 
     try:
-        return str(tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, **options))
-    except (TemplateError, TypeError, ValueError, LookupError) as e:
-        roles = ", ".join(m["role"] for m in messages)
-        raise UserError(f"the chat template refuses {roles}: {e}", hint) from None
+        return _rendered([dict(m) for m in messages], tokenizer, **options)
+    except LimitError as e:
+        raise UserError(f"the chat template takes {e}", "it comes with the model: take the publisher's own") from None
+    except Exception as e:  # the template is code that came with the model
+        roles = ", ".join(m["role"] for m in messages[:9]) + (" …" if len(messages) > 9 else "")
+        raise UserError(f"the chat template refuses {roles}: {first_line(e)}", hint) from None
+
+
+def _rendered(messages: list[dict[str, Any]], tokenizer: Tokenizer, **options: Any) -> str:
+    from .bounded_jinja import bound_chat_templates
+
+    bound_chat_templates()
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))

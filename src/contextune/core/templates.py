@@ -1,5 +1,6 @@
 """jinja2 over one row of data: texts, and expressions that keep their type (a list of options, an index).
 
+What a template may compute is bounded (`bounded_jinja`).
 A key of the row wins over a method of the same name: `{{ order.items }}` is the row's. A method is there to be called
 only, `{{ order.items() }}`. What is null (NaN, infinities, pandas' NA and NaT too) is an error where it would be
 printed, joined or made a number; `{{ year or '' }}` allows for it.
@@ -15,10 +16,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import clock
-from .errors import UserError, nearest
+from .errors import UserError, first_line, nearest
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from .bounded_jinja import BoundedEnvironment
 
 _ONE_EXPRESSION = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}|\{%).)*)\}\}\s*", re.DOTALL)
 _READERS = frozenset(
@@ -39,16 +40,15 @@ class TextTemplate:
     """
 
     def __init__(self, source: str, key: str = "template", where: str = "") -> None:
-        from jinja2 import TemplateSyntaxError, meta
+        from jinja2 import meta
 
         self.key = key
         try:
             self.names = meta.find_undeclared_variables(_environment().parse(source))
             self._template = _environment().from_string(source)
-        except TemplateSyntaxError as e:
+        except Exception as e:  # jinja2's own errors, and Python's where blocks or operators nest too deeply
             hint = "jinja2: write columns as {{ prompt }}, conditions as {% if input %} … {% endif %}"
-            place = f"{where}: {key}" if where else key
-            raise UserError(f"{place}: line {e.lineno}: {e.message}", hint) from None
+            raise UserError(f"{f'{where}: ' if where else ''}{key}: {fault(e)}", hint) from None
 
     def __call__(self, values: Mapping[str, Any], where: str, hidden: Collection[str] = ()) -> str:
         """The text for one row; `hidden` columns exist but are kept from the template."""
@@ -70,14 +70,32 @@ class ValueTemplate:
     def __call__(self, values: Mapping[str, Any], where: str) -> Any:
         from jinja2 import Undefined
 
+        from .bounded_jinja import within, written
+
         if self._expression is None:
             return self._text(values, where)
         values = plain(values)
         try:
-            found = self._expression(values)
-            return str(found) if isinstance(found, Undefined) else _printable(found)
+            with within(values):
+                found = self._expression(values)
+                return str(found) if isinstance(found, Undefined) else written(_printable(found))
         except Exception as e:
             raise _failed(e, self._text, values, where) from None
+
+
+def fault(error: Exception) -> str:
+    """What is wrong with a template, in words."""
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    if isinstance(error, TemplateSyntaxError):
+        return f"line {error.lineno}: {error.message}"
+    if isinstance(error, RecursionError | MemoryError):
+        return "nested too deeply"
+    return (
+        first_line(error)
+        if isinstance(error, SyntaxError | TemplateError)
+        else f"{type(error).__name__}: {first_line(error)}"
+    )
 
 
 def is_null(value: object) -> bool:
@@ -93,11 +111,13 @@ def is_null(value: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A row, or a value in it, with None for all that is null."""
+    """A row, or a value in it, with None for all that is null, and lists for sets."""
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value), key=repr)  # whose order would be another one in each process
     return None if is_null(value) else value
 
 
@@ -122,9 +142,10 @@ def _printable(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> ImmutableSandboxedEnvironment:
+def _environment() -> BoundedEnvironment:
     from jinja2 import StrictUndefined, nodes
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from .bounded_jinja import BoundedEnvironment, written
 
     class Method(StrictUndefined):
         """A method of a value of the row: undefined, but for being called."""
@@ -138,7 +159,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         def __call__(self, *args: Any, **options: Any) -> Any:
             return self._method(*args, **options)
 
-    class Environment(ImmutableSandboxedEnvironment):
+    class Environment(BoundedEnvironment):
         def getattr(self, obj: Any, attribute: str) -> Any:
             if isinstance(obj, Mapping) and attribute in obj:
                 return obj[attribute]
@@ -166,9 +187,11 @@ def _environment() -> ImmutableSandboxedEnvironment:
     def _checked(node: nodes.Expr) -> nodes.Expr:
         return nodes.Filter(node, "_printable", [], [], None, None, lineno=node.lineno)
 
-    env = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable)
+    def shown(value: Any) -> Any:
+        return written(_printable(value))
+
+    env = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True, finalize=shown)
     env.filters["_printable"] = _printable
-    del env.filters["random"], env.globals["lipsum"]  # the same row must always give the same text
     env.globals["strftime_now"] = clock.strftime_now
     return env
 
@@ -177,6 +200,8 @@ def _failed(
     error: Exception, template: TextTemplate, values: Mapping[str, Any], where: str, hidden: Collection[str] = ()
 ) -> UserError:
     from jinja2 import UndefinedError
+
+    from .bounded_jinja import LimitError
 
     place, columns = f"{where}: {template.key}", [c for c in values if c != "row"]
     if isinstance(error, UndefinedError):
@@ -192,4 +217,8 @@ def _failed(
         found = f"'{null[0]}'" if null else "a value"
         allow = f", or write {{{{ {null[0]} or '' }}}}" if null else ""
         return UserError(f"{place}: {found} is null", f"fill it, or remove the row{allow}")
-    return UserError(f"{place}: {type(error).__name__}: {error}", f"columns: {', '.join(columns)}")
+    if isinstance(error, LimitError):
+        return UserError(
+            f"{place}: it takes {error}", "a template writes one row: shorten its loops, widths and powers"
+        )
+    return UserError(f"{place}: {fault(error)}", f"columns: {', '.join(columns)}")

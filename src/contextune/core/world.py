@@ -9,6 +9,7 @@ from typing import Any
 from . import registry
 from .errors import UserError
 from .items import Task
+from .options import LARGEST_SEED, whole
 from .sequence import Record
 
 
@@ -27,10 +28,16 @@ class World:
 
 
 def build_world(name: str, **options: Any) -> World:
-    """The world of a name; UserError where the name or an option is unknown or of the wrong type."""
+    """The world of a name; UserError where the name or an option is unknown, or what it asks for cannot be."""
     builder = registry.worlds.find(name)
+    whole(options.get("seed", 0), f"world '{name}': seed", 0, LARGEST_SEED)
     try:
         made: World = builder(**options)
     except TypeError as e:
         raise UserError(f"world '{name}': {e}", "contextune worlds NAME shows its options") from None
+    except ValueError as e:  # more of something than there is
+        sizes = ", ".join(f"{k}: {v}" for k, v in options.items())
+        raise UserError(
+            f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small"
+        ) from None
     return made

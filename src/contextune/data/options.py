@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from contextune.core.options import Options
+from contextune.core.options import LONGEST, MOST, Options
 
 
 class Source(Options):
@@ -29,7 +29,7 @@ class Source(Options):
         "{{ prompt }}\n", description="pairs only: jinja2 text of the context, from the row's columns"
     )
     separator: str = Field("", description="pairs only: text put before the completion; it is trained on")
-    chunk: int | Literal["auto", "none"] = Field(
+    chunk: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto", "none"] = Field(
         "auto", description="text only: tokens a chunk at most; auto: what max_length leaves beside the longest context"
     )
     control_tokens: Literal["text", "keep"] = Field(
@@ -37,7 +37,7 @@ class Source(Options):
     )
     overlong: Literal["error", "drop"] = Field("error", description="rows whose target does not fit, in all arms alike")
     held_out: float = Field(0.0, ge=0.0, lt=1.0, description="share of documents kept out of training, for perplexity")
-    limit: int | None = Field(None, gt=0, description="the first N documents only")
+    limit: int | None = Field(None, gt=0, le=MOST, description="the first N documents only")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Source:

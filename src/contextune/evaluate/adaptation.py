@@ -10,7 +10,6 @@ evaluation; the stream's order is drawn once from the seed. (The measure is ours
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
+from contextune.core.files import Damaged, read_sealed, write_sealed
 from contextune.core.items import Item, Task
+from contextune.core.progress import say_once
 from contextune.core.sequence import DrawKey
 
 from .tasks.examples import Example
@@ -94,13 +95,11 @@ def run(
     readings = []
     for size in sizes:
         file = folder / f"{size:07d}.json" if folder else None
-        if file and file.exists():
-            scores = json.loads(file.read_text())["scores"]
-        else:
-            scores = list(ask(found.at(size)))
-            if file:
-                ids = [i.id for i in found.bench.task.items]
-                _write(file, {"items": ids, "similarity": list(found.best), "scores": scores})
+        kept = _kept(file) if file else None
+        scores = kept["scores"] if kept else list(ask(found.at(size)))
+        if file and not kept:
+            ids = [i.id for i in found.bench.task.items]
+            write_sealed(file, {"items": ids, "similarity": list(found.best), "scores": scores})
         readings.append({"feedback": size, **_groups(found, scores)})
         told(size)
     near = sum(b >= found.near for b in found.best)
@@ -121,10 +120,12 @@ def _mean(values: Seq[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _write(file: Path, value: Any) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(value), encoding="utf-8")
-    part.replace(file)
+def _kept(file: Path) -> dict[str, Any] | None:
+    try:
+        return read_sealed(file)
+    except Damaged as e:
+        say_once(f"{e}: asked again")
+        return None
 
 
 def figure(made: dict[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from contextune.core.errors import nearest
-from contextune.core.options import Name, Options
+from contextune.core.options import LONGEST, MOST, Name, Options
 from contextune.train.callback import CallbacksOption
 
 
@@ -20,9 +20,12 @@ class Evaluate(Options):
         (), description="built-in names, task files, worlds or inline tasks"
     )
     perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
-    limit: int | None = Field(None, gt=0, description="the first N items of each task")
-    tokens: int = Field(4096, gt=0, description="tokens computed at once at most")
-    samples: int = Field(4, ge=0, description="texts generated before and after, shown in the report")
+    limit: int | None = Field(None, gt=0, le=MOST, description="the first N items of each task")
+    tokens: int = Field(4096, gt=0, le=LONGEST, description="tokens computed at once at most")
+    without_context: bool = Field(
+        True, description="ask tasks that have contexts again without them: what a model scores that does not read them"
+    )
+    samples: int = Field(4, ge=0, le=1000, description="texts generated before and after, shown in the report")
     callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains: probes, gradients")
 
 
@@ -33,7 +36,19 @@ class Compare(Options):
         None, description="the arm that others are held against; default: the first trained one"
     )
     tasks: tuple[str, ...] = Field((), description="tasks that decide; default: all but those marked as retention")
-    resamples: int = Field(2000, ge=100)
+    match: Literal["rows", "tokens", "passes"] | None = Field(
+        None,
+        description="what each arm trains on as often as the baseline does: rows (updates), target tokens, or passes "
+        "over its own rows; default: rows with train.steps, passes with train.epochs",
+    )
+    resamples: int = Field(2000, ge=100, le=100_000)
+    seed_sd: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="standard deviation of an arm's score between seeds, known from elsewhere: it takes the place of "
+        "what the seeds show, and with fewer than three a winner can be called clear",
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     published: str | None = Field(None, description="a paper's figures to show beside these, e.g. cft-medical-7b")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contextune.augment.export import failures_of
 from contextune.core.errors import UserError
 from contextune.core.progress import keeping
 from contextune.core.sequence import Record
@@ -18,6 +19,7 @@ from . import recipe as recipes
 from .prepare import Prepared, prepare
 from .recipe import Recipe
 from .run_dir import folder_of, kept
+from .run_files import claim, claim_store, refuse_file, refuse_inputs
 
 if TYPE_CHECKING:
     from contextune.augment.stage import Augmented
@@ -91,17 +93,25 @@ def run(
     say: Callable[[str], None],
     plan: bool = False,
     implied: bool = False,
+    file: Path | None = None,
 ) -> Prepared:
     """The recipe's augmented arms made ready, with what they leave in its folder; with `plan` nothing is asked.
 
     What failed is listed, and no error; what has failed in earlier runs too is asked anew. `implied`: the pocket model
-    writes because no other writer was named.
+    writes because no other writer was named. `file` is what the texts are to be written into later on.
     """
     chosen = list(arms) or [name for name, arm in recipe.arms.items() if any(s.augment for s in arm.stages)]
     if not chosen:
         raise UserError("no arm of the recipe is augmented", "add e.g. augment: [rephrase, reversal] to an arm")
+    folder = folder_of(recipe)
+    if file is not None:
+        refuse_file(recipe, base, file)
+        refuse_file(recipe, base, failures_of(file))
     if implied:
         refuse_foreign(prepare(recipe, base, folder_of(recipe), chosen, plan=True))
+    if not plan or folder.exists():
+        refuse_inputs(recipe, base, folder)
+        claim_store(folder, keep=not plan) if recipe._file is None else claim(folder, keep=not plan)
     with keeping(lambda: kept(folder_of(recipe))):
         prepared = prepare(recipe, base, folder_of(recipe), chosen, say, plan, insist=True)
     if not any(True for _ in stages(prepared)):

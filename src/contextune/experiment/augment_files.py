@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.augment.leak import leak
-from contextune.core.errors import UserError
-from contextune.core.files import write_json
+from contextune.core.errors import UserError, first_line
+from contextune.core.files import write_json, write_lines
 
 if TYPE_CHECKING:
     from contextune.augment.stage import Augmented
@@ -27,7 +26,7 @@ def write(prepared: Prepared) -> None:
                 folder = prepared.out / FOLDER
                 folder.mkdir(parents=True, exist_ok=True)
                 write_json(folder / f"{arm}.stage-{i}.json", account(prepared, ready.augmented))
-                _write_rows(folder / f"{arm}.stage-{i}.jsonl", ready.augmented.rows)
+                write_lines(folder / f"{arm}.stage-{i}.jsonl", ready.augmented.rows)
 
 
 def account(prepared: Prepared, made: Augmented) -> dict[str, Any]:
@@ -36,19 +35,17 @@ def account(prepared: Prepared, made: Augmented) -> dict[str, Any]:
     return {**made.account, "leak": leak(texts, [t for t in prepared.tasks if t.kind != "perplexity"])}
 
 
-def _write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    os.replace(part, file)
-
-
 def find(out: Path, id: str, first: str = "") -> dict[str, Any]:
     """The made text of an id, from what a run left, the arm `first` before others; UserError where there is none."""
     files = sorted((out / FOLDER).glob("*.jsonl"), key=lambda f: (not f.name.startswith(f"{first}.stage-"), f))
     if not files:
         raise UserError(f"{out}: nothing was made here yet", "run the recipe, or contextune augment, first")
     for file in files:
-        for line in file.open(encoding="utf-8"):
+        for line in file.open(encoding="utf-8", errors="replace"):
             if f'"id": {json.dumps(id, ensure_ascii=False)}' in line:
-                return {**json.loads(line), "file": str(file)}
+                try:
+                    return {**json.loads(line), "file": str(file)}
+                except ValueError as e:
+                    hint = "give the same contextune run, or augment, again: it makes the file anew"
+                    raise UserError(f"{file} is damaged ({first_line(e)})", hint) from None
     raise UserError(f"{out}: no made text has the id '{id}'", f"ids stand in {files[0]}")

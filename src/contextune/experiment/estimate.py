@@ -25,7 +25,7 @@ from contextune.core.sequence import Rendered
 
 from .memory import settle
 from .prepare import Prepared, PreparedStage
-from .scoring import models_of, open_for_scoring
+from .scoring import SAMPLE, models_of, open_for_scoring
 from .workers import side_by_side
 
 PIECE = 256
@@ -34,8 +34,6 @@ PATIENCE = 4.0
 """Seconds for one measurement, and for all trainings after the first about five times that."""
 SERVER = 2.0
 """Seconds a request of a server is taken to last."""
-SAMPLE = 40
-"""Tokens that a sample of the report has at most."""
 
 
 def estimate(prepared: Prepared) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from contextune.augment.options import keys_of
 from contextune.core import registry
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.options import Named
 
 Root = type[BaseModel]
@@ -36,7 +36,7 @@ def explain(
         return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
     first, *others = (one["msg"].removeprefix("Value error, ") for one, _ in same)
     message = " or ".join([first, *(text.removeprefix("Input should be ") for text in others)])
-    found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+    found = "" if isinstance(problem["input"], dict) else f", found {shown(problem['input'])}"
     said = message + (found if problem["type"] != "value_error" else "")
     return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from contextune import models
 from contextune.core.errors import UserError
+from contextune.core.options import parse_options, whole
 from contextune.core.sequence import Tokenizer
 from contextune.evaluate.analysis.summary import summarise
 from contextune.evaluate.options import Compare
@@ -19,6 +20,7 @@ from contextune.evaluate.tasks.load import load_task
 from . import preflight
 from .prepare import Prepared, prepare
 from .recipe import RecipeLike, as_recipe, folder_of
+from .run_files import look
 
 
 def check(
@@ -36,6 +38,7 @@ def check(
     if isinstance(recipe, Prepared):
         return preflight.check(recipe, measure)
     made, folder = as_recipe(recipe, base, overrides)
+    look(folder_of(made))
     return preflight.check(prepare(made, folder, folder_of(made), plan=True), measure)
 
 
@@ -56,6 +59,9 @@ def score(
     """
     from contextune.evaluate.scoring.score import score as score_tasks  # imports torch
 
+    for name, value in {"tokens": tokens, **({} if limit is None else {"limit": limit})}.items():
+        whole(value, f"score: {name}", 1)
+    compare = parse_options(lambda: Compare(resamples=resamples), "score")
     specs = [tasks] if isinstance(tasks, str | Mapping) else tasks
     found = [t for spec in specs for t in load_task(spec, Path(base), limit, tokenizer)]
     if not found:
@@ -65,5 +71,5 @@ def score(
     with tempfile.TemporaryDirectory() as folder:
         for name, table in tables.items():
             outcomes.write(Path(folder) / outcomes.file_name("model", 0, name), table)
-        results = summarise(Path(folder), Compare(resamples=resamples), {"model": ""}, "model")
+        results = summarise(Path(folder), compare, {"model": ""}, "model")
     return {"tasks": results["arms"]["model"]["tasks"], "outcomes": tables}

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.ownership import listed
 from contextune.train.checkpoints import last_whole
 from contextune.train.schedule import Plan
 
 from . import fingerprint
 from .prepare import PreparedStage
+from .run_files import added
 
 KEYS = {"train.epochs", "train.steps"}
 
@@ -43,16 +45,22 @@ def refuse(folder: Path, old: Mapping[str, Any], ready: PreparedStage, seed: int
     elif not step and before.draws >= before.batch:
         why = "the state of its optimiser was not kept (by an earlier version, or as another stage follows)"
     else:
+        if strange := added(folder):
+            raise UserError(
+                f"{folder / 'model'}: training it longer would remove what no run has written: {listed(strange)}",
+                "move that elsewhere first",
+            )
         return
     raise UserError(f"{folder}: {name} was begun for {lengths}; {why}", hint)
 
 
 def reopen(folder: Path, parts: Mapping[str, Any], ready: PreparedStage, seed: int) -> bool:
     """Whether the stage is now to be trained further; its model goes, its last checkpoint stays."""
-    longer = ready.plan(seed).draws > _plan(fingerprint.read(folder), ready, seed).draws
+    old = fingerprint.read(folder)
+    longer = ready.plan(seed).draws > _plan(old, ready, seed).draws
     if longer:
         shutil.rmtree(folder / "model", ignore_errors=True)
-    fingerprint.begin(folder, parts)
+    fingerprint.begin(folder, parts, **old.get(fingerprint.NOTES, {}))
     return longer
 
 

@@ -6,15 +6,15 @@ keeps the number it began with, wherever it goes on, so that it stays the same r
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from contextune.core import memory
 from contextune.core.errors import UserError
-from contextune.core.files import write_json
+from contextune.core.files import Damaged, read_sealed, write_sealed
 from contextune.core.memory import gib
+from contextune.core.progress import say_once
 from contextune.train.options import AT_ONCE
 
 from . import fingerprint
@@ -56,15 +56,22 @@ def name(arm: str, index: int) -> str:
 
 def read(out: Path) -> dict[str, int]:
     """What an earlier beginning of the run has chosen."""
-    file = out / FILE
-    return {k: v["tokens"] for k, v in json.loads(file.read_text()).items()} if file.exists() else {}
+    noted = {k: v["tokens"] for k, v in fingerprint.notes(out).items() if "tokens" in v}
+    return noted | {k: v["tokens"] for k, v in _kept(out).items()}
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    try:
+        return read_sealed(out / FILE, older=True) or {}
+    except Damaged as e:
+        say_once(f"{e}: tokens at once are those that the stages were begun with, or chosen anew")
+        return {}
 
 
 def write(prepared: Prepared, chosen: dict[str, Chosen]) -> None:
     """Keep the choice beside those of arms that are not in this call."""
-    file = prepared.out / FILE
-    old: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    write_json(file, old | {k: {"tokens": c.tokens, "need": c.need} for k, c in chosen.items()})
+    made = {k: {"tokens": c.tokens, "need": c.need} for k, c in chosen.items()}
+    write_sealed(prepared.out / FILE, _kept(prepared.out) | made)
 
 
 def with_tokens(prepared: Prepared, tokens: dict[str, int]) -> Prepared:

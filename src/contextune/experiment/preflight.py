@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from contextune import models
+from contextune.core import asking
+from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.memory import gib
-from contextune.core.progress import human
+from contextune.core.progress import human, plain_console
 from contextune.data.contamination import Overlap, overlap, wordings
+from contextune.train.callback import Training
 
 from .accounting import accounting
+from .context_shares import context_line, context_shares
 from .disk import disk
 from .estimate import estimate
 from .prepare import Prepared
-from .run_dir import writable
+from .prepare.matching import held_against, match_of
+from .run_files import claim, refuse_inputs
 
 
 def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
@@ -26,11 +31,11 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
 
     Raises UserError for whatever would stop the run.
     """
-    writable(prepared.out)
+    refuse_commands(prepared.tasks)
+    claim(prepared.out, keep=False)
+    refuse_inputs(prepared.recipe, prepared.base, prepared.out)
     space = enough(prepared)
-    refuse_positions(prepared)
-    warn_of_small_numbers(prepared)
-    found = refuse_overlap(prepared)
+    found = look_ahead(prepared)
     return {
         "schema": 1,
         "model": {"path": prepared.model, "parameters": prepared.parameters},
@@ -39,11 +44,26 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "same_targets": same_targets(accounting(prepared)),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
         "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "disk": space,
         "warnings": prepared.warnings,
         "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
     }
+
+
+def look_ahead(prepared: Prepared) -> Overlap:
+    """What would go wrong after the first step, found before it. Raises UserError; less is a warning.
+
+    `check` and the run's own beginning both look here, so that what one refuses the other does.
+    """
+    refuse_positions(prepared)
+    refuse_lengths(prepared)
+    warn_of_small_numbers(prepared)
+    warn_of_threads(prepared)
+    for callback in prepared.recipe.evaluate.callbacks.values():
+        callback.check(Training(prepared))
+    return refuse_overlap(prepared)
 
 
 def pending(prepared: Prepared) -> list[dict[str, Any]]:
@@ -130,6 +150,7 @@ def reached(prepared: Prepared) -> list[str]:
     """For each stage in words: its updates, and how often its rows are trained on; once where all stages are alike."""
     seed = prepared.recipe.seeds[0]
     found: dict[str, str] = {}
+    held = held_against(prepared.recipe)
     for arm, stages in prepared.arms.items():
         for i, ready in enumerate(stages):
             plan = ready.plan(seed)
@@ -141,7 +162,9 @@ def reached(prepared: Prepared) -> list[str]:
             else:
                 seen = f"{plan.rows:,} rows, each seen {_times(whole)}"
             name = arm + (f" ({i + 1})" if i else "")
-            found[name] = f"{plan.updates:,} updates of {plan.batch}: {seen}"
+            match = match_of(prepared.recipe, arm)
+            as_many = f" (as many {match} as {held})" if match and held not in (None, arm) else ""
+            found[name] = f"{plan.updates:,} updates of {plan.batch}: {seen}{as_many}"
     if len(set(found.values())) == 1 and len(found) > 1:
         return [f"every arm: {next(iter(found.values()))}"]
     return [f"{name}: {text}" for name, text in found.items()]
@@ -174,6 +197,38 @@ def refuse_positions(prepared: Prepared) -> None:
     if empty is not None:
         for warning in models.check_positions(empty, longest, prepared.model):
             prepared.warn(warning)
+
+
+def refuse_lengths(prepared: Prepared) -> None:
+    """UserError where a task's answers or options are longer than what the model reads."""
+    empty = prepared.kept.get("skeleton")
+    if empty is None:
+        return
+    reads = asking.window(empty, prepared.tokenizer)
+    for task in prepared.tasks:
+        if task.kind == "generate" and task.max_tokens >= reads:
+            raise UserError(
+                f"task {task.name}: max_tokens is {task.max_tokens:,}, the model {prepared.model} reads {reads:,} "
+                "tokens in all, the prompt included",
+                "lower the task's max_tokens",
+            )
+        for item in task.items if task.kind == "choice" else ():
+            for option in item.options:  # a token has at least a byte; a few are special
+                if len(option.encode()) + 8 > reads:
+                    n = len(asking.asked_pair(task.asked(item), option, prepared.tokenizer)[1])
+                    if n > reads:
+                        raise UserError(
+                            f"task {task.name}: item {item.id}: an option has {n:,} tokens, the model "
+                            f"{prepared.model} reads {reads:,}",
+                            "shorten the option",
+                        )
+
+
+def warn_of_threads(prepared: Prepared) -> None:
+    cores = os.cpu_count() or 1
+    for asked in {ready.train.threads for stages in prepared.arms.values() for ready in stages}:
+        if asked > cores:
+            prepared.warn(f"train.threads is {asked}, this machine has {_counted(cores, 'core')}: {cores} are used")
 
 
 def warn_of_small_numbers(prepared: Prepared) -> None:
@@ -246,12 +301,14 @@ def augment_line(row: dict[str, Any]) -> str:
 
 
 def show(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     console.print(f"model    {found['model']['path']}, {found['model']['parameters'] / 1e6:.1f} M parameters")
     console.print(accounting_table(found["accounting"]))
     for line in found["reached"]:
-        console.print(f"training {escape(line)}")
+        console.print(f"training {line}")
     console.print(f"target tokens: {target_line(found['accounting'])}", style="" if found["same_targets"] else "yellow")
+    for row in found["contexts"]:
+        console.print(f"contexts {context_line(row)}")
     for name, task in found["tasks"].items():
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
     for row in found["augment"]:
@@ -262,7 +319,7 @@ def show(found: dict[str, Any]) -> None:
     if found["estimate"]:
         show_estimate(found["estimate"], console)
     for text in found["warnings"]:
-        console.print(f"[yellow]warning[/]  {escape(text)}")
+        console.print(f"warning  {text}", style="yellow")
     console.print("all is well; contextune run trains it" if not found["warnings"] else "contextune run trains it")
 
 

@@ -6,20 +6,37 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
-from contextune.core.files import write_json
+from contextune.core.files import Damaged, faults, read_sealed, write_json
+from contextune.core.ownership import claimed
 from contextune.evaluate.analysis.summary import summarise
+from contextune.evaluate.scoring import outcomes
 
-from .recipe import load
+from .recipe import Recipe, load
+from .run_files import KIND, is_run
+
+
+def _recipe(folder: Path) -> Recipe:
+    """The run's recipe.yaml. UserError where it cannot be read, or is another than the run wrote when it was done."""
+    name, hint = "recipe.yaml", "give the same contextune run again: it writes the file anew"
+    try:
+        sums = (read_sealed(folder / "run.json", older=True) or {}).get("sums", {})
+        if name in sums and faults(folder, {name: sums[name]}):
+            raise Damaged(f"{folder / name} is damaged or was changed (its checksum is another)")
+        return load(folder / name)
+    except UserError as e:
+        raise UserError(e.message, hint) from None
+    except Damaged as e:
+        raise UserError(str(e), hint) from None
 
 
 def rebuild(folder: Path) -> dict[str, Any]:
     """Recompute the results.json of a run's folder. Raises UserError where it is no run's, or not finished."""
-    if not (folder / "run.json").exists():
+    if not (folder / "run.json").exists() or not (claimed(folder, KIND) or is_run(folder)):
         raise UserError(f"{folder}: not a run's folder (no run.json)", "contextune run makes one, in runs/NAME")
     if not list((folder / "outcomes").glob("*.parquet")):
         raise UserError(f"{folder}: no outcomes yet", "the run is not finished; the same contextune run resumes it")
-    made = load(folder / "recipe.yaml")
-    there = {file.name.split(".seed-")[0] for file in (folder / "outcomes").glob("*.parquet")}
+    made = _recipe(folder)
+    there = {outcomes.arm_of(file) for file in (folder / "outcomes").glob("*.parquet")}
     about = {name: arm.about for name, arm in made.arms.items() if name in there}
     untrained = [name for name, arm in made.arms.items() if not arm.stages]
     results: dict[str, Any] = summarise(folder, made.compare, about, made.name, untrained)

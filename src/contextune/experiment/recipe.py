@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -17,7 +17,7 @@ from contextune.augment.options import Augment, shorthand
 from contextune.contexts import NoContext
 from contextune.contexts.policy import PolicyOption
 from contextune.core.errors import UserError, nearest
-from contextune.core.options import Name, Options
+from contextune.core.options import Name, Options, Seed
 from contextune.core.yaml_files import apply, read_yaml
 from contextune.data.options import Source
 from contextune.evaluate.options import Compare, Evaluate
@@ -61,6 +61,9 @@ class Arm(Options):
 
     stages: tuple[Stage, ...] = ()
     about: str = Field("", description="one line for the report")
+    match: Literal["rows", "tokens", "passes"] | None = Field(
+        None, description="compare.match for this arm alone, e.g. as a control of the other arms' matching"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -69,8 +72,8 @@ class Arm(Options):
         if value is None:
             return {}
         if isinstance(value, dict) and "data" in value:
-            stage = {k: v for k, v in value.items() if k != "about"}
-            return {"stages": [stage], **{k: v for k, v in value.items() if k == "about"}}
+            own = {k: v for k, v in value.items() if k in ("about", "match")}
+            return {"stages": [{k: v for k, v in value.items() if k not in own}], **own}
         return value
 
 
@@ -82,7 +85,7 @@ class Recipe(Options):
     model: Annotated[Model, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
     data: dict[Name, Source]
     arms: dict[Name, Arm]
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
@@ -92,6 +95,7 @@ class Recipe(Options):
 
     _folder: Path = PrivateAttr(Path())
     """Where its relative paths begin: its file's folder."""
+    _file: Path | None = PrivateAttr(None)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -118,6 +122,12 @@ class Recipe(Options):
     def _references(self) -> Recipe:
         if not self.arms:
             raise ValueError("at least one arm is needed")
+        if len(twins := {a.casefold(): a for a in self.arms}) < len(self.arms):
+            one = next(a for a in self.arms if twins[a.casefold()] != a)
+            raise ValueError(
+                f"arms: '{one}' and '{twins[one.casefold()]}' are one folder where the file system ignores case; "
+                "rename one of them"
+            )
         for arm, spec in self.arms.items():
             for i, stage in enumerate(spec.stages):
                 for name in (*stage.sources, *stage.replayed):
@@ -171,7 +181,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         if not changes:
             return path
         made = parse(apply(json.loads(path.model_dump_json(exclude_defaults=True)), changes))
-        made._folder = path._folder
+        made._folder, made._file = path._folder, path._file
         return made
     if isinstance(path, Mapping):
         return parse(apply(_plain(path), changes))
@@ -179,7 +189,7 @@ def load(path: RecipeLike, overrides: Iterable[str] | str = ()) -> Recipe:
         raise UserError(f"a recipe is a file, a mapping or a Recipe, found {path!r:.60}", 'for example "recipe.yaml"')
     file = Path(path).expanduser()
     made = parse(apply(read_yaml(file), changes), str(path))
-    made._folder = file.parent
+    made._folder, made._file = file.parent, file
     return made
 
 
@@ -193,7 +203,7 @@ def as_recipe(
 
 def folder_of(recipe: Recipe) -> Path:
     """The run's folder, which is beside where the command is given."""
-    return Path(recipe.output) if recipe.output else Path("runs") / recipe.name
+    return Path(recipe.output).expanduser() if recipe.output else Path("runs") / recipe.name
 
 
 def parse(value: Mapping[str, Any], where: str = WHERE) -> Recipe:

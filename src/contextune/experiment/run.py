@@ -8,28 +8,32 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from contextune.core import registry
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import environment, quiet_libraries, rank
-from contextune.core.files import digest, write_json
-from contextune.core.progress import Reporter, keeping
+from contextune.core.files import Damaged, checksums, digest, read_sealed, write_json, write_sealed, write_text
+from contextune.core.machine import refusals
+from contextune.core.progress import Reporter, keeping, plain_console
+from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
-from contextune.train.callback import Training
 from contextune.train.options import AT_ONCE
 
 from . import augment_files, memory
 from .accounting import accounting
+from .context_shares import context_line, context_shares
+from .measures_table import measures_table
 from .model_card import card
-from .preflight import accounting_table, enough, reached, refuse_overlap, refuse_positions, warn_of_small_numbers
+from .preflight import accounting_table, enough, look_ahead, reached
 from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
-from .run_dir import clear, kept, locked, model_of, writable
+from .run_dir import RESUMES, kept, locked, stage_folder
+from .run_files import claim, clear, refuse_inputs
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -58,12 +62,13 @@ def run(
     Raises UserError before the first step for whatever the last one would need.
     """
     recipe, base = as_recipe(recipe, base, overrides)
-    reporter = reporter or Reporter(Console(stderr=True))
+    reporter = reporter or Reporter(plain_console(stderr=True))
     reporter.quiet = reporter.quiet or rank() != 0
     out = folder_of(recipe)
     quiet_libraries()
-    writable(out)
-    with keeping(lambda: kept(out)), locked(out):
+    claim(out)
+    refuse_inputs(recipe, base, out)
+    with refusals(out, RESUMES), keeping(lambda: kept(out)), locked(out):
         if fresh and rank() == 0:
             clear(out)
         prepared = prepare(recipe, base, out, only, reporter.say)
@@ -113,17 +118,16 @@ def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepa
 
 def preflight(prepared: Prepared, reporter: Reporter) -> None:
     """What can be known before the first step to go wrong at the last."""
+    refuse_commands(prepared.tasks)
     enough(prepared)
-    refuse_overlap(prepared)
-    refuse_positions(prepared)
-    warn_of_small_numbers(prepared)
-    for callback in prepared.recipe.evaluate.callbacks.values():
-        callback.check(Training(prepared))
+    look_ahead(prepared)
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(accounting(prepared)))
     for line in reached(prepared):
         reporter.say(line)
+    for row in context_shares(prepared):
+        reporter.say(f"contexts {context_line(row)}")
 
 
 def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Workers | None = None) -> Result:
@@ -134,41 +138,50 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     if prepared.recipe.evaluate.samples:
         samples(prepared)
     write_json(prepared.out / "accounting.json", accounting(prepared))
+    write_json(prepared.out / "contexts.json", context_shares(prepared))
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
         plain = [arm for arm, stages in prepared.arms.items() if not stages]
         results = summarise(prepared.out, prepared.recipe.compare, about, prepared.recipe.name, plain)
         write_json(prepared.out / "results.json", results)
-        for arm, stages in prepared.arms.items():
-            for seed in prepared.recipe.seeds if stages else ():
-                (Path(model_of(prepared, arm, seed)) / "README.md").write_text(
-                    card(prepared, arm, seed, results), "utf-8"
-                )
+    for arm, stages in prepared.arms.items():
+        for seed, i in product(prepared.recipe.seeds, range(len(stages))):
+            text = card(prepared, arm, seed, results if results and i == len(stages) - 1 else None)
+            write_text(stage_folder(prepared.out, arm, seed, i) / "model" / "README.md", text)
     record(prepared, command, "done")
     page = registry.reports.find("html")(prepared.out, command)
     if results:
+        reporter.show(measures_table(results))
         reporter.say(results["verdict"]["sentence"], "bold")
     reporter.say(f"report: {page}")
     return results
+
+
+def _shown(out: Path) -> list[str]:
+    """Files that a report shows and no command but the run's own writes."""
+    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(f"{augment_files.FOLDER}/*")]
+    made += out.glob("arms/*/seed-*/stage-*/losses.json")
+    return sorted(str(f.relative_to(out)) for f in made if f.exists())
 
 
 def record(prepared: Prepared, command: str, status: str) -> None:
     """Write the resolved recipe and the circumstances, for the report and so that the run can be repeated."""
     if rank() != 0:
         return
-    import yaml
-
     out = prepared.out
-    old = json.loads((out / "run.json").read_text()) if (out / "run.json").exists() else {}
+    old: dict[str, Any] = {}
+    with suppress(Damaged):  # said when its date was read
+        old = read_sealed(out / "run.json", older=True) or {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
-    (out / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    write_json(
+    write_text(out / "recipe.yaml", dump(plain))
+    sums = checksums(out, _shown(out)) if status == "done" else {}
+    write_sealed(
         out / "run.json",
         {
             "schema": 1, "identity": digest(plain), "status": status,
             "command": command or old.get("command", ""),
             "began": prepared.began.strftime(DATE), "ended": time.strftime(DATE),
             "environment": environment(), "warnings": prepared.warnings, "base": str(prepared.base.resolve()),
-            "model": prepared.model, "parameters": prepared.parameters,
+            "model": prepared.model, "parameters": prepared.parameters, "sums": sums,
         },
     )  # fmt: skip

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
+import platform
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import digest
+from contextune.core.files import digest, sweep
+from contextune.core.progress import say_once
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
 
-
-def writable(out: Path) -> None:
-    """UserError where the run's folder cannot be made and written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out) as probe:  # of this process alone: others of the run look at the same time
-            probe.write(b"x")
-    except FileExistsError:
-        raise UserError(f"output {out}: a file of that name is in the way", "give another output=FOLDER") from None
-    except OSError as e:
-        raise UserError(
-            f"output {out}: cannot be written ({os.strerror(e.errno or 0)})", "give another output=FOLDER"
-        ) from None
+RESUMES = "the same command resumes"
+WHOLE = "whole.json"
+"""As train/checkpoints.py has it; said anew so that an interrupt need not import torch."""
 
 
 def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
@@ -68,30 +59,54 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Two runs must not write into one folder; the lock goes with the process."""
+    """Two commands must not write into one folder; the lock goes with the process.
+
+    The file says who holds it, for others to read, and is empty again when a command has ended by itself.
+    """
     if rank() != 0:
         yield
         return
-    with (out / ".lock").open("w") as file:
+    with (out / ".lock").open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"{out}: another run is working in this folder", "wait for it, or give another output=FOLDER"
+                f"{out}: another run is working in this folder{_holder(file)}",
+                "wait for it, or give another output=FOLDER",
             ) from None
-        yield
+        except OSError as e:
+            say_once(f"{out}: locks do not work on this disk ({e.strerror}): let no other run work in this folder")
+        holder = _holder(file)
+        if holder and platform.node() not in holder:  # a disk may keep locks of several hosts apart
+            say_once(f"{out}: the last run here did not end by itself{holder}: see that it is not still running")
+        _write(file, f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        try:
+            sweep(out)
+            yield
+        finally:
+            _write(file, "")
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    said = file.read(200).strip()
+    return f" ({said})" if said else ""
+
+
+def _write(file: IO[str], text: str) -> None:
+    with suppress(OSError):  # a full disk: the lock holds all the same
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), text.encode())
 
 
 def kept(out: Path) -> str:
     """What an interrupted run leaves, in words."""
-    from contextune.train.checkpoints import last_whole  # imports torch
-
     names = {p: f"{p.parts[-3]} {p.parts[-2].replace('-', ' ')}" for p in out.glob("arms/*/seed-*/stage-*")}
     done = sum((p / "model").is_dir() for p in names)
     begun = [
-        f"{name} at update {checkpoint.name.rsplit('-', 1)[1]}"
+        f"{name} at update {max(steps)}"
         for p, name in sorted(names.items())
-        if not (p / "model").is_dir() and (checkpoint := last_whole(p))
+        if not (p / "model").is_dir() and (steps := [_step(whole) for whole in p.glob(f"checkpoint-[0-9]*/{WHOLE}")])
     ]
     scored = len(list((out / "outcomes").glob("*.parquet")))
     parts = [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
@@ -100,17 +115,5 @@ def kept(out: Path) -> str:
     return f"kept in {out}: {', '.join(parts) or 'nothing yet'}"
 
 
-def clear(out: Path) -> None:
-    """Remove what a run has made, and nothing else."""
-    for name in ("arms", "outcomes", "augmented"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in (
-        "recipe.yaml",
-        "run.json",
-        "memory.json",
-        "accounting.json",
-        "samples.json",
-        "results.json",
-        "report.html",
-    ):
-        (out / name).unlink(missing_ok=True)
+def _step(whole: Path) -> int:
+    return int(whole.parent.name.rsplit("-", 1)[1])

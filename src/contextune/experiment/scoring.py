@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.core.asking import window
+from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
-from contextune.core.files import digest, write_json
+from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed, write_text
 from contextune.core.items import Task
-from contextune.core.progress import Reporter, keeping
+from contextune.core.machine import refusals
+from contextune.core.ownership import claim
+from contextune.core.progress import Reporter, keeping, say_once
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from .prepare import Prepared
-from .run_dir import fingerprint_of, model_of, writable
+from .run_dir import fingerprint_of, locked, model_of
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
+SAMPLE = 40
+"""Tokens that a sample of the report has at most; half of what a model reads, where that is less."""
 
 
 def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
@@ -35,9 +40,13 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
     }
     for stale in set(index) - set(wanted):
-        if stale.split(".seed-")[0] in prepared.arms:  # an arm left out by --arm keeps its outcomes
+        if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
+    for name in wanted:
+        if index.get(name) == wanted[name][3] and (why := outcomes.fault(folder / name)):
+            say_once(f"{folder / name}: {why}: scored again")
+            (folder / name).unlink(missing_ok=True)
     todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
     pairs = [p for p in models_of(prepared) if any(w[:2] == p for w in todo.values())]
     with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
@@ -45,7 +54,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         def hear(message: dict[str, Any]) -> None:
             if "file" in message:
                 index[message["file"]] = message["key"]
-                write_json(folder / "index.json", index)
+                write_sealed(folder / "index.json", index)
             advance(line, message)
 
         if workers is not None:
@@ -76,6 +85,14 @@ def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
         yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
 
 
+def _arm_of(file: Path) -> str:
+    """The arm of a file of outcomes; "" where it is not there or cannot be read."""
+    try:
+        return outcomes.arm_of(file)
+    except UserError:
+        return ""
+
+
 def name_of(arm: str, seed: int, task: Task) -> str:
     return outcomes.file_name(arm, seed, task.name)
 
@@ -100,8 +117,13 @@ def samples(prepared: Prepared) -> None:
     trained = [arm for arm, stages in prepared.arms.items() if stages]
     key = digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
     file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
-    if not prompts or (file.exists() and mark.exists() and mark.read_text() == key):
+    if not prompts:
         return
+    known = mark.read_text(errors="replace").split() if mark.exists() else []
+    if file.exists() and known == [key, checksum(file)]:
+        return
+    if key in known:
+        say_once(f"{file} is damaged or gone: written again by the models")
     texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
     texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
     write_json(file, [
@@ -109,7 +131,7 @@ def samples(prepared: Prepared) -> None:
         for i, (p, gold) in enumerate(prompts)
     ])  # fmt: skip
     mark.parent.mkdir(exist_ok=True)
-    mark.write_text(key)
+    write_text(mark, f"{key} {checksum(file)}")
 
 
 def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
@@ -140,7 +162,8 @@ def _write(prepared: Prepared, path: str, prompts: Seq[str]) -> list[str]:
 
     model = open_for_scoring(prepared.recipe.model, path)
     with models.threads(prepared.recipe.train.threads, model.num_parameters()):
-        return generate(model, prepared.tokenizer, prompts, max_tokens=40, stop=())
+        most = max(1, min(SAMPLE, window(model, prepared.tokenizer) // 2))
+        return generate(model, prepared.tokenizer, prompts, max_tokens=most, stop=())
 
 
 def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:
@@ -148,7 +171,10 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
 
     with models.threads(prepared.recipe.train.threads, model.num_parameters()):
         tokens = prepared.recipe.evaluate.tokens
-        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens)[task.name]
+        alone = prepared.recipe.evaluate.without_context
+        return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens, without_context=alone)[
+            task.name
+        ]
 
 
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
@@ -156,12 +182,18 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     how: list[Any] = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
     how += [[i.turns for i in task.items]] if task.chat else []
     how += [task.fields["command"]] if "command" in task.fields else []
+    if prepared.recipe.evaluate.without_context and any(i.alone is not None for i in task.items):
+        how += [[i.alone for i in task.items]]
+    how += [[i.resampled_with for i in task.items]]
     return digest([folder_key(prepared, arm, seed), items, how])
 
 
 def _index(folder: Path) -> dict[str, str]:
-    file = folder / "index.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    try:
+        return read_sealed(folder / "index.json", older=True) or {}
+    except Damaged as e:
+        say_once(f"{e}: what it lists is scored again")
+        return {}
 
 
 def evaluate_model(
@@ -170,12 +202,19 @@ def evaluate_model(
     """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files; with `chat` they are
     asked through the model's chat template.
     """
+    quiet_libraries()
+    claim(out, "evaluation", "--out", "give another --out")
+    with refusals(out), locked(out):
+        return _evaluate_model(model, tasks, out, limit, reporter, chat)
+
+
+def _evaluate_model(
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool
+) -> EvaluationResult:
     from contextune.evaluate.analysis.summary import summarise
     from contextune.evaluate.scoring.score import score
     from contextune.evaluate.tasks.load import load_task
 
-    quiet_libraries()
-    writable(out)
     path = models.resolve(Model(path=model), Path())
     models.check(path)
     tokenizer = models.load_tokenizer(path)
@@ -185,6 +224,7 @@ def evaluate_model(
     loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
+    refuse_commands(loaded)
     (out / "outcomes").mkdir(exist_ok=True)
     for old in (out / "outcomes").glob("model.seed-0.*.parquet"):
         old.unlink()
@@ -200,4 +240,5 @@ def evaluate_model(
             line.advance("evaluating", task.name)
     results = summarise(out, Compare(), {"model": model}, Path(path).name)
     write_json(out / "results.json", results)
-    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "folder": str(out)}
+    floors = results["floors"]["tasks"]
+    return {"model": path, "tasks": results["arms"]["model"]["tasks"], "floors": floors, "folder": str(out)}

@@ -12,6 +12,7 @@ from typing import Any
 from contextune.core import memory
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
+from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
@@ -19,7 +20,8 @@ from contextune.train.callback import Look, Training
 from . import fingerprint, longer
 from .model_card import card
 from .prepare import Prepared, PreparedStage
-from .run_dir import fingerprint_of, stage_folder
+from .prepare.data import DATE
+from .run_dir import RESUMES, fingerprint_of, stage_folder
 from .workers import Workers, advance
 
 PAUSE = 0.2
@@ -28,6 +30,8 @@ PAUSE = 0.2
 
 def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
     """Every arm at every seed; what is finished is passed over, what was begun is resumed."""
+    from contextune.train.stage import mend  # imports torch
+
     pairs = [(arm, seed) for seed in prepared.recipe.seeds for arm in prepared.arms]  # one of each arm first
     jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]
     folders = [stage_folder(prepared.out, a, s, i) for a, s, i, _ in jobs]
@@ -43,6 +47,8 @@ def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = 
         for f, p, (_, s, _, ready), found in zip(folders, parts, jobs, begun, strict=True)
         if found == "changed" and rank() == 0
     ]
+    for f, p in zip(folders, parts, strict=True):
+        mend(f, fingerprint.key(p))
     whole = [(f / "model").is_dir() for f in folders]
     if any(begun):
         reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
@@ -73,13 +79,15 @@ def _train(
 
     folder = stage_folder(prepared.out, arm, seed, index)
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
+    parts = fingerprint_of(prepared, ready, arm, index, seed)
     if rank() == 0:
-        fingerprint.begin(folder, fingerprint_of(prepared, ready, arm, index, seed))
+        fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens)
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
         *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
+        identity=fingerprint.key(parts),
     )  # fmt: skip
     last, spoke = 0, 0.0
 
@@ -91,19 +99,16 @@ def _train(
 
     if prepared.parameters >= SMALL:
         memory.steady()
-    try:
-        stage.run(job, progress)
-    except (MemoryError, RuntimeError) as e:
-        if not memory.exhausted(e):
-            raise
-        raise UserError(
-            f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
-            "free some memory, or give train.tokens=N, smaller; the same command resumes",
-        ) from e
-    except OSError as e:
-        raise UserError(
-            f"{folder}: {e.strerror or e}", "make room or give another output=FOLDER; the same command resumes"
-        ) from e
+    with refusals(folder, RESUMES):
+        try:
+            stage.run(job, progress)
+        except (MemoryError, RuntimeError) as e:
+            if not memory.exhausted(e):
+                raise
+            raise UserError(
+                f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
+                f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
+            ) from e
 
 
 def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:

@@ -3,7 +3,7 @@
 A model of a few million parameters does not gain from a second thread, so where there are cores to spare each
 takes an arm and a seed of its own. What is computed does not change. The parent sends one job a line and reads
 one message a line; a worker whose parent is gone ends at once, so that nobody writes into a folder that a new run
-has taken up.
+has taken up. Signals that ask to end are the parent's: its workers never hear them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from queue import Queue
@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
+from contextune.core.machine import refusal
 from contextune.models import SMALL
 
 from .prepare import Prepared
@@ -103,17 +104,17 @@ def start_workers(n: int, duty: str, start: Message) -> Iterator[Workers | None]
     start = {"duty": duty, **start}
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     command = [sys.executable, "-m", "contextune.experiment.workers"]
-    processes = [
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
-        )
-        for _ in range(n)
-    ]
+    processes: list[subprocess.Popen[str]] = []
     said: Queue[tuple[int, Message]] = Queue()
-    for place, process in enumerate(processes):
-        _say(process.stdin, start)
-        threading.Thread(target=_listen, args=(place, process, said), daemon=True).start()
     try:
+        for place in range(n):
+            with _deaf():
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
+                )
+                processes.append(process)
+            _say(process.stdin, start)
+            threading.Thread(target=_listen, args=(place, process, said), daemon=True).start()
         yield Workers(processes, said)
     finally:
         for process in processes:
@@ -125,13 +126,31 @@ def _listen(place: int, process: subprocess.Popen[str], said: Queue[tuple[int, M
     assert process.stdout is not None
     for line in process.stdout:
         said.put((place, json.loads(line)))
-    said.put((place, {"fault": f"it ended with status {process.wait()}"}))
+    status = process.wait()
+    said.put((place, _killed(-status) if status < 0 else {"fault": f"it ended with status {status}"}))
+
+
+def _killed(number: int) -> Message:
+    """What a worker that was killed leaves: the system does that where memory is short."""
+    hint = "see to it that there is memory for all (--workers 1 needs the least); the same command resumes"
+    return {"error": f"a worker process was ended by signal {signal.Signals(number).name}", "hint": hint}
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Within: signals that ask to end wait, and processes that are started here do not hear them at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _say(pipe: IO[str] | None, message: Message) -> None:
     assert pipe is not None
-    pipe.write(json.dumps(message) + "\n")
-    pipe.flush()
+    with suppress(BrokenPipeError):  # who listens there is gone: the parent hears why, a worker ends
+        pipe.write(json.dumps(message) + "\n")
+        pipe.flush()
 
 
 class _Warnings(logging.Handler):
@@ -159,7 +178,7 @@ def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
 
 def main() -> None:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says what is kept, and ends its workers
+    _end_with_parent()
     os.dup2(2, 1)  # what a library prints must not stand among the messages
     jobs: Queue[str | None] = Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
@@ -170,10 +189,21 @@ def main() -> None:
         work(iter(jobs.get, None), lambda message: _say(pipe, message))
     except UserError as e:
         _say(pipe, {"error": e.message, "hint": e.hint})
-    except Exception:
+    except Exception as e:
         import traceback
 
-        _say(pipe, {"fault": traceback.format_exc()})
+        if found := refusal(e, then="the same command resumes"):
+            _say(pipe, {"error": found.message, "hint": found.hint})
+        else:
+            _say(pipe, {"fault": traceback.format_exc()})
+
+
+def _end_with_parent() -> None:
+    """Linux: the system kills this process when its parent ends, be it busy or stopped. Elsewhere `_read` sees it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _read(jobs: Queue[str | None]) -> None:

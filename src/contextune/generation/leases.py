@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from contextune.core.files import digest
+
 LEASE = 1800.0
 """Seconds after which a silent claim of another machine is void."""
 _BEAT = 60.0
@@ -31,7 +33,8 @@ class Claims:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db, self._beat = db, time.time()
-        self.owner = "|".join((platform.node(), str(os.getpid()), str(_born(os.getpid()) or 0.0), uuid.uuid4().hex))
+        parts = (platform.node(), str(os.getpid()), str(_born(os.getpid()) or 0.0), uuid.uuid4().hex)
+        self.owner = "|".join((*parts, digest(parts)))
 
     def take(self, keys: Sequence[str], began: float) -> set[str]:
         """Those of `keys` that are now this store's to ask.
@@ -69,11 +72,17 @@ class Claims:
 
 
 def alive(owner: str, since: float) -> bool:
-    node, pid, born, _ = owner.split("|")
-    if node != platform.node():
-        return time.time() - since < LEASE
-    found = _born(int(pid))
-    return found is not None and abs(found - float(born)) < 10  # a clock may be set meanwhile
+    """Whether an owner may still be asking; one whose name is damaged is not."""
+    try:
+        node, pid, born, _, *check = owner.split("|")
+        if check and check != [digest(owner.split("|")[:4])]:
+            return False
+        if node != platform.node():
+            return abs(time.time() - since) < LEASE
+        found = _born(int(pid))
+        return found is not None and abs(found - float(born)) < 10  # a clock may be set meanwhile
+    except ValueError:
+        return False
 
 
 def _born(pid: int) -> float | None:

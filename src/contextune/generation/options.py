@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options, name_in
+from contextune.core.options import LONGEST, Options, name_in
+
+from .key import URL
 
 EngineName = Annotated[str, name_in(registry.engines, "auto")]
 """auto, or the name of an engine."""
@@ -32,18 +33,22 @@ class Writer(Options):
     name: str | None = Field(None, min_length=1, description="server only: the model's name there")
     api: Literal["chat", "completions"] = Field("chat", description="server only: which endpoint is asked")
     concurrency: int = Field(8, gt=0, le=512, description="server only: requests under way at once")
-    retries: int = Field(6, ge=0, description="server only: of a request that met 429, 5xx, a time-out, a lost line")
-    timeout: float = Field(120.0, gt=0, description="server only: seconds for one answer")
+    retries: int = Field(
+        6, ge=0, le=100, description="server only: of a request that met 429, 5xx, a time-out, a lost line"
+    )
+    timeout: float = Field(120.0, gt=0, le=86400, description="server only: seconds for one answer, to its last byte")
     parameters: dict[Literal["max_tokens", "seed", "temperature", "stop"], Parameter | None] = Field(
         {}, description="server only: what it calls these, e.g. {max_tokens: max_completion_tokens}; null: not sent"
     )
-    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0)]] = Field(
+    budget: dict[Literal["requests", "tokens"], Annotated[int, Field(gt=0, le=10**15)]] = Field(
         {}, description="server only: {requests, tokens} a run may use at most; the rest is listed as not asked"
     )
-    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0)]] = Field(
+    prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
-    tokens: int = Field(8192, gt=0, description="local only: tokens computed at once at most; no effect on the texts")
+    tokens: int = Field(
+        8192, gt=0, le=LONGEST, description="local only: tokens computed at once at most; no effect on the texts"
+    )
 
     @model_validator(mode="after")
     def _one_engine(self) -> Writer:
@@ -54,7 +59,7 @@ class Writer(Options):
             )
         if self.kind != "server" and given:
             raise ValueError(f"{', '.join(sorted(given))}: only for a server, the engine is {self.kind}")
-        if self.server is not None and not re.match(r"https?://[^/\s@?#]+(/[^\s@?#]*)?$", self.server):
+        if self.server is not None and not URL.fullmatch(self.server):
             raise ValueError(
                 "server: a URL such as http://localhost:8000/v1 is expected, without user, password or query"
             )

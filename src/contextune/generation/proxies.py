@@ -30,32 +30,45 @@ def is_loopback(url: str) -> bool:
 
 
 def http_client(url: str) -> Any:
-    """The HTTP client for a server. UserError, which names the variable, where its proxy cannot be used."""
+    """The HTTP client for a server, whose requests are bounded and follow no redirect (transport.py).
+
+    UserError, which names the variable, where its proxy cannot be used.
+    """
     import openai
 
-    if is_loopback(url):
-        return openai.DefaultHttpxClient(trust_env=False, verify=ssl.create_default_context())
-    try:
-        return openai.DefaultHttpxClient()
-    except Exception as e:  # a proxy of any scheme, needed here or not, or the certificates
-        failed = e
+    from .transport import Bounded
+
     name = proxy_of(url)
-    if name and (why := _unusable(os.environ[name])):
-        raise UserError(
-            f"the proxy in the environment variable {name} cannot be used: {why}",
-            f"set {name} to http://HOST:PORT, or unset it, or add the server's host to NO_PROXY",
-        )
-    certificates = [n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]
     try:
-        proxy = _url(os.environ[name]) if name else None
-        return openai.DefaultHttpxClient(
-            trust_env=False, proxy=proxy, verify=ssl.create_default_context() if certificates else True
-        )
-    except Exception:
+        inner = _transport(_url(os.environ[name]) if name else None, _certificates(url))
+    except Exception as e:  # a proxy of any scheme, or the certificates
+        if name and (why := _unusable(os.environ[name])):
+            raise UserError(
+                f"the proxy in the environment variable {name} cannot be used: {why}",
+                f"set {name} to http://HOST:PORT, or unset it, or add the server's host to NO_PROXY",
+            ) from None
+        certificates = [n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]
         raise UserError(
-            f"no connection can be made to {url} ({type(failed).__name__})",
+            f"no connection can be made to {url} ({type(e).__name__})",
             f"look at {', '.join(certificates) or 'the proxies and certificates in the environment'}",
         ) from None
+    return openai.DefaultAsyncHttpxClient(
+        transport=Bounded(inner), trust_env=False, follow_redirects=False, headers={"Accept-Encoding": "identity"}
+    )
+
+
+def _certificates(url: str) -> ssl.SSLContext | bool:
+    """The environment's, but for this machine; none where none are needed."""
+    if not is_loopback(url):
+        return True
+    return ssl.create_default_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _transport(proxy: str | None, verify: ssl.SSLContext | bool = True) -> Any:
+    import httpx2
+    import openai
+
+    return httpx2.AsyncHTTPTransport(verify, proxy=proxy, limits=openai.DEFAULT_CONNECTION_LIMITS)
 
 
 def proxy_of(url: str) -> str:
@@ -67,16 +80,21 @@ def proxy_of(url: str) -> str:
     return next((n for name in names for n in (name, name.upper()) if os.environ.get(n)), "")
 
 
+def proxy_secrets(url: str) -> list[str]:
+    """What the proxy for a URL is told of who asks: user and password together, and the password."""
+    parts = urllib.parse.urlsplit(_url(os.environ.get(proxy_of(url), "")))
+    user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+    return [f"{user}:{password}", password] if len(password) > 3 else []
+
+
 def _url(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _unusable(proxy: str) -> str:
     """Why a proxy cannot be used, without its address, which may hold a password; "" where it can."""
-    import openai
-
     try:
-        openai.DefaultHttpxClient(trust_env=False, proxy=_url(proxy)).close()
+        _transport(_url(proxy))
     except ImportError:
         return "SOCKS needs the package 'socksio' (pip install socksio)"
     except ValueError:

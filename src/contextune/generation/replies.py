@@ -20,7 +20,7 @@ from .protocol import Answer, Cost, Failure, Request
 from .thoughts import without_thoughts
 
 OVER_LONG = "over-long"
-_ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 """No part of any text: control characters but white space, and halves of a pair of UTF-16."""
 
 
@@ -77,19 +77,34 @@ def fit(text: str, schema: str) -> str | Failure:
 
 def _value(text: str) -> Any | Failure:
     """What stands between the fences where there are some, else from the first bracket on."""
-    fenced = re.search(r"```(?:json)?\s*\n(.*?)```", text, flags=re.DOTALL)
+    fenced = re.search(r"```(?:json)?[^\S\n]*\n(.*?)```", text, flags=re.DOTALL)
     body = (fenced[1] if fenced else text).strip()
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        pass
     start = re.search(r"[{\[]", body)
-    if start is None:
-        return Failure("no JSON in the answer")
-    try:
-        return json.JSONDecoder().raw_decode(body, start.start())[0]
-    except (ValueError, RecursionError) as e:
-        return Failure(f"broken JSON: {e}")
+    for at in dict.fromkeys([0, start.start() if start else 0]):
+        try:
+            value, end = _JSON.raw_decode(body, at)
+            if at or not body[end:].strip():
+                return value
+        except (ValueError, RecursionError) as e:
+            trouble = f"broken JSON: {e}"
+    return Failure(trouble if start else "no JSON in the answer")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice")
+        found[key] = value
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+"""Of one meaning: neither a key twice nor NaN."""
 
 
 @lru_cache(maxsize=64)

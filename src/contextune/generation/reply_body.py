@@ -9,7 +9,9 @@ from typing import Any
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
 _THINKING = ("thinking", "reasoning", "redacted_thinking")
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_DEPTH, _PARTS = 8, 20
+"""How deep, and in how many parts of a list, the server's own words are looked for."""
 _MOST = 2**53
 """Larger counts of tokens are no counts."""
 
@@ -32,7 +34,7 @@ def reply_of(raw: str) -> Said:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        return Said(trouble=f"the reply cannot be read (no JSON): {words(raw) or 'nothing'}", passing=True)
+        return Said(trouble=f"the reply cannot be read (no JSON): {words(raw)[:4000] or 'nothing'}", passing=True)
     choice = _choice(body)
     usage = body.get("usage") if isinstance(body, dict) else None
     read, wrote = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
@@ -56,16 +58,16 @@ def reply_of(raw: str) -> Said:
     return Said(text if not trouble else "", _cut(choice), read, wrote, trouble, bool(odd))
 
 
-def words(body: Any) -> str:
+def words(body: Any, depth: int = _DEPTH) -> str:
     """The server's own words in the body of an error, "" where there are none."""
     if isinstance(body, str):
         return _MARKUP.sub(" ", body).strip() if body.lstrip().startswith("<") else body.strip()
-    if isinstance(body, list):
-        return "; ".join(filter(None, map(words, body)))
-    if not isinstance(body, dict):
+    if isinstance(body, list) and depth:
+        return "; ".join(filter(None, (words(part, depth - 1) for part in body[:_PARTS])))
+    if not isinstance(body, dict) or not depth:
         return ""
     names = ("message", "error", "detail", "errors", "error_message", "msg", "reason", "title", "description")
-    said = next((w for name in names if (w := words(body.get(name)))), "")
+    said = next((w for name in names if (w := words(body.get(name), depth - 1))), "")
     where = body.get("loc")  # pydantic's errors: which key
     return f"{where[-1]}: {said}" if said and isinstance(where, list) and where else said
 
@@ -130,4 +132,4 @@ def _code(body: Any) -> str:
 
 
 def _shown(body: Any) -> str:
-    return json.dumps(body, ensure_ascii=False, default=str)[:200]
+    return json.dumps(body, ensure_ascii=False, default=str)[:4000]

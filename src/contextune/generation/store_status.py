@@ -13,6 +13,7 @@ from contextune.core.errors import UserError
 
 from .leases import alive
 from .store import Store
+from .store_repair import lenient
 
 
 def status(path: Path) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise UserError(f"{path}: there is no store of generated texts", "nothing was generated yet, or check the path")
     Store(path).close()  # an older one is brought up to date
     db = sqlite3.connect(path, timeout=60)
-    db.row_factory = sqlite3.Row
+    db.row_factory, db.text_factory = sqlite3.Row, lenient
     try:
         yield db
     finally:

@@ -24,11 +24,13 @@ _PAIRS = [(rf"<{name}>", rf"</{name}>") for name in _NAMES.split("|")] + [
 _FLAGS = re.DOTALL | re.IGNORECASE
 _BLOCKS = [re.compile(rf"\s*{a}.*?{b}\s*", _FLAGS) for a, b in _PAIRS]
 _OPENED = [re.compile(rf"\s*({a})", _FLAGS) for a, _ in _PAIRS]
-_LINES = [re.compile(rf"^[ \t]*{a}.*?{b}[ \t]*(?:\n|\Z)", _FLAGS | re.MULTILINE) for a, b in _PAIRS]
+_LINES = [
+    (re.compile(rf"^[ \t]*{a}", _FLAGS | re.MULTILINE), re.compile(rf"{b}[ \t]*(?:\n|\Z)", _FLAGS)) for a, b in _PAIRS
+]
 _CLOSED = [re.compile(rf"(.*)(?<![\"'`“‘«]){b}\s*", _FLAGS) for _, b in _PAIRS[:-1]]
 _MARKS = re.compile("|".join(mark for pair in _PAIRS for mark in pair), _FLAGS)
 _ANSWERS = [
-    re.compile(rf"\s*{a}\s*(.*?)\s*(?:{b}\s*)?$", _FLAGS)
+    (re.compile(rf"\s*{a}\s*", _FLAGS), re.compile(rf"{b}\Z", _FLAGS))
     for a, b in (
         (r"<\|begin_of_solution\|>", r"<\|end_of_solution\|>"),
         (r"<\|START_RESPONSE\|>", r"<\|END_RESPONSE\|>"),
@@ -55,16 +57,16 @@ def without_thoughts(said: str) -> tuple[str, str]:
     """(what was said without the thoughts, the mark that opens thoughts which never end, else "").
 
     Marks count at the beginning, or around whole lines; elsewhere they are mentioned. A closing mark alone ends
-    thoughts that a chat template opened, unless it is quoted.
+    thoughts that a chat template opened, unless it is quoted. Its time is linear in the text.
     """
     if _CHANNEL.match(said):
         return _final(_FINAL.match(said), "<|channel|>analysis")
     if (bare := _BARE.match(said)) or _BARE_OPENED.match(said):
         return _final(bare, "analysis")
     rest = _leading(said)
-    for block, mark in zip(_LINES, _OPENED, strict=True):
+    for (opens, closes), mark in zip(_LINES, _OPENED, strict=True):
         if not mark.match(rest):
-            rest = block.sub("", rest)
+            rest = _without_blocks(rest, opens, closes)
     for mark in _OPENED:
         if opened := mark.match(rest):
             return "", opened[1]
@@ -76,10 +78,19 @@ def without_thoughts(said: str) -> tuple[str, str]:
 
 def _leading(said: str) -> str:
     """Without the blocks that it begins with."""
-    for block in _BLOCKS:
-        if found := block.match(said):
-            return _leading(said[found.end() :])
-    return said
+    end = 0
+    while found := next(filter(None, (block.match(said, end) for block in _BLOCKS)), None):
+        end = found.end()
+    return said[end:]
+
+
+def _without_blocks(text: str, opens: re.Pattern[str], closes: re.Pattern[str]) -> str:
+    """Without what stands from each opening mark to the next closing one; in time linear in the text."""
+    parts, end = list[str](), 0
+    while (opened := opens.search(text, end)) and (closed := closes.search(text, opened.end())):
+        parts.append(text[end : opened.start()])
+        end = closed.end()
+    return "".join([*parts, text[end:]])
 
 
 def _final(found: re.Match[str] | None, mark: str) -> tuple[str, str]:
@@ -87,5 +98,9 @@ def _final(found: re.Match[str] | None, mark: str) -> tuple[str, str]:
 
 
 def _unwrapped(text: str) -> str:
-    found = next((m for a in _ANSWERS if (m := a.match(text))), None)
-    return found[1] if found else text
+    for opens, closes in _ANSWERS:
+        if opened := opens.match(text):
+            inner = text[opened.end() :].rstrip()
+            closed = next(closes.finditer(inner, max(0, len(inner) - 30)), None)
+            return inner[: closed.start()].rstrip() if closed else inner
+    return text

@@ -32,7 +32,29 @@ def check_adapter(adapter: Adapter | None, model: Any = None) -> list[str]:
             "train.adapter.kind: qlora needs bitsandbytes, which is not installed",
             "pip install contextune[qlora], or use lora",
         )
-    return [] if model is None else _left_out(model, adapter) if _targets(model, adapter)[0] == "all-linear" else []
+    if model is None:
+        return []
+    layers, _ = _targets(model, adapter)
+    _refuse_rank(model, adapter, layers)
+    return _left_out(model, adapter) if layers == "all-linear" else []
+
+
+def _refuse_rank(model: Any, adapter: Adapter, targets: str | list[str]) -> None:
+    """UserError for a rank beyond both sides of every layer that is adapted: memory for nothing."""
+    import torch
+
+    head = model.get_output_embeddings()
+    sides = [
+        max(module.weight.shape)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(targets, str) or any(_fits(target, name) for target in targets)
+    ]
+    if sides and adapter.rank > max(sides):
+        raise UserError(
+            f"train.adapter.rank is {adapter.rank:,}, the largest side of an adapted layer is {max(sides):,}",
+            "usual are 8 to 64",
+        )
 
 
 def _left_out(model: Any, adapter: Adapter) -> list[str]:

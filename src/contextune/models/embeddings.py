@@ -18,6 +18,7 @@ from pydantic import Field
 from contextune.core import registry
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
+from contextune.core.options import LONGEST
 from contextune.retrieval.cache import kept, key
 from contextune.retrieval.similarity import Similarity
 from contextune.retrieval.space import Floats, Space
@@ -36,7 +37,7 @@ class Dense(Similarity):
     encoder: str | None = Field(
         None, description="folder or name of a sentence encoder (extra 'dense'); default: the recipe's own model"
     )
-    max_tokens: int = Field(512, gt=0, description="own model only: what is longer is read so far")
+    max_tokens: int = Field(512, gt=0, le=LONGEST, description="own model only: what is longer is read so far")
 
     def fit(self, queries: Seq[str], documents: Seq[str], context: BindContext) -> Space:
         name = key("vectors", queries, documents, self.full(), self.content(context))

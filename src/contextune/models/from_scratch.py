@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from contextune.core import memory
 from contextune.core.errors import UserError
+from contextune.core.files import sync_tree
+from contextune.core.machine import refusals
+from contextune.core.memory import gib
+from contextune.core.options import LARGEST_SEED, whole
 
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -50,7 +57,13 @@ def make(
     core.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
     tokenizer.chat_template = CHAT
-    torch.manual_seed(seed)
+    torch.manual_seed(whole(seed, "seed", 0, LARGEST_SEED))
+    size = 4 * (len(tokenizer) * width + whole(layers, "layers", 1) * 12 * width**2)
+    if size > memory.free_ram():
+        raise UserError(
+            f"{layers} layers of width {width} take about {gib(size)}, {gib(memory.free_ram())} of memory are free",
+            "lower layers, width or vocabulary",
+        )
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -65,6 +78,13 @@ def make(
             eos_token_id=2,
         )
     )
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with refusals(out):
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+            sync_tree(part)
+            os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,11 +109,14 @@ def load_full(path: str, model: Model | None = None, bf16: bool = False, quantiz
 
 @contextmanager
 def threads(count: int, size: int) -> Iterator[int]:
-    """Within: `count` threads; 0 means one for a model of fewer than 10 M parameters (`size`), else as torch has it."""
+    """Within: `count` threads, but no more than there are cores (thousands end the process).
+
+    0 means one for a model of fewer than 10 M parameters (`size`), else as torch has it.
+    """
     import torch
 
     before = torch.get_num_threads()
-    chosen = count or (1 if size < SMALL else before)
+    chosen = min(count, os.cpu_count() or 1) or (1 if size < SMALL else before)
     torch.set_num_threads(chosen)
     try:
         yield chosen

@@ -14,14 +14,14 @@ class Model(Options):
 
     path: str = Field(description="'pocket', a model folder, or a hub id")
     revision: str | None = None
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="run the code that comes with it; needs --allow-commands")
 
 
 class Adapter(Options):
     """Parameter-efficient fine-tuning by peft."""
 
     kind: Literal["lora", "dora", "qlora"] = "lora"
-    rank: int = Field(16, gt=0)
-    alpha: int = Field(32, gt=0)
+    rank: int = Field(16, gt=0, le=65_536)
+    alpha: int = Field(32, gt=0, le=1_000_000)
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     targets: str | tuple[str, ...] = Field("all-linear", description="peft's target_modules")

@@ -7,17 +7,17 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from contextune.core.errors import UserError
+from contextune.core.options import MOST, Options
 
 from . import templates as jinja
-from .sets import Strict
 from .yaml_models import BUILT_IN, digest, find, read
 
 
-class MetaPrompt(Strict):
+class MetaPrompt(Options):
     """`ask` is what the model is given, `template` how its answer precedes the text."""
 
     name: str = Field(min_length=1)
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MOST)
     licence: str = ""
     source: str = ""
     ask: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from contextune.core.errors import UserError, nearest
+from contextune.core.options import MOST, Options
 
 from . import templates as jinja
 from .yaml_models import BUILT_IN, Problem, digest, find, read, read_text
@@ -21,11 +22,7 @@ FORM = "{{ category }}: {{ prompt }} "
 """How a prompt precedes a text (arXiv 2503.09032, Figure 1)."""
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Prompt(Strict):
+class Prompt(Options):
     id: str = Field(min_length=1)
     category: str = ""
     text: str
@@ -38,11 +35,11 @@ class Prompt(Strict):
         return text.strip()
 
 
-class PromptSet(Strict):
+class PromptSet(Options):
     """Prompts that are drawn alike, and the template that puts one before a text."""
 
     name: str = Field(min_length=1)
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MOST)
     licence: str = ""
     source: str = ""
     template: str = FORM

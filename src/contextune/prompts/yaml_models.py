@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from contextune.core.errors import UserError, nearest
+from contextune.core import reading
+from contextune.core.errors import UserError, nearest, shown
+from contextune.core.yaml_files import LIMIT, parse_mapping
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 BUILT_IN = Path(__file__).parent
@@ -31,21 +33,15 @@ def find(name: str, folder: Path | None) -> Path:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return reading.read_text(path, "a file of prompts", LIMIT)
     except FileNotFoundError:
         beside = [p.name for p in path.parent.glob("*") if p.is_file()] if path.parent.is_dir() else []
         raise UserError(f"{path}: no such file", nearest(path.name, beside) if beside else "") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: a folder, expected a file of prompts") from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
 
 
 def read(path: Path, model: type[ModelT]) -> ModelT:
     """The `model` that a YAML file describes; UserError with file, line and key otherwise."""
-    node, value = _parse(path, read_text(path))
+    node, value = parse_mapping(read_text(path), str(path))
     try:
         return model.model_validate(value)
     except ValidationError as e:
@@ -55,42 +51,6 @@ def read(path: Path, model: type[ModelT]) -> ModelT:
 def digest(*parts: Any) -> str:
     """32 hexadecimal digits of plain JSON values."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
-def _parse(path: Path, text: str) -> tuple[yaml.Node, dict[str, Any]]:
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        _refuse_duplicates(node, set())
-        value = loader.construct_document(node) if node is not None else None
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(e, "problem", None) or e
-        raise UserError(f"{where}: not valid YAML ({problem})", "check indentation and quotes") from None
-    except (ValueError, RecursionError) as e:  # an impossible date, say, which the parser reads as one
-        raise UserError(f"{path}: not valid YAML ({e})", "put the value in quotes") from None
-    if node is None or not isinstance(value, dict):
-        found = type(value).__name__ if value is not None else "nothing"
-        raise UserError(f"{path}: expected a mapping of keys, found {found}", "see the sets in contextune/prompts")
-    return node, value
-
-
-def _refuse_duplicates(node: yaml.Node | None, seen: set[int]) -> None:
-    """YAML lets a later key replace an earlier one silently."""
-    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
-        return
-    seen.add(id(node))
-    keys: set[str] = set()
-    for child in node.value:
-        key, value = child if isinstance(child, tuple) else (None, child)
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' is given twice", key.start_mark
-                )
-            keys.add(key.value)
-        _refuse_duplicates(value, seen)
 
 
 def _explain(error: ValidationError, path: Path, node: yaml.Node, model: type[BaseModel]) -> UserError:
@@ -107,7 +67,7 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node, model: type[Ba
         return UserError(f"{where}: the key '{key}' is missing{also}", f"keys here: {', '.join(_keys(model, at[:-1]))}")
     if isinstance(problem, Problem):
         return UserError(f"{where}: {key}: {problem}{also}", problem.hint)
-    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {first['input']!r:.60}{also}")
+    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {shown(first['input'])}{also}")
 
 
 def _dotted(at: tuple[str | int, ...]) -> str:

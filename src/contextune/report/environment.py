@@ -7,7 +7,7 @@ from typing import Any
 from .numbers import duration, finite, num, percent
 from .read import Run
 
-APART = ("schema", "command", "warnings", "identity", "name", "status")
+APART = ("schema", "command", "warnings", "identity", "name", "status", "sums")
 """Keys of run.json that have a place of their own on the page, or none."""
 
 
@@ -45,6 +45,12 @@ def unfinished(run: Run) -> str:
     """The run's status where it is anything but done."""
     status = str(run.info.get("status") or "done")
     return "" if status in ("done", "complete") else status
+
+
+def missing(run: Run) -> list[str]:
+    """Arms of the recipe that have no results, where others have."""
+    arms, found = run.recipe.get("arms"), run.results.get("arms") or {}
+    return [str(a) for a in arms if str(a) not in found] if isinstance(arms, dict) and found else []
 
 
 def _short(parameters: Any) -> str:

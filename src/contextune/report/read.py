@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from contextune.core.errors import UserError
+from contextune.core.files import Damaged, faults, read_sealed
+from contextune.core.yaml_files import parse_yaml
 
+AGAIN = "give the same contextune run again: it makes anew what is damaged or missing"
 SCHEMA = 1
 """The version of results.json that these pages read."""
 
@@ -35,6 +36,7 @@ class Run:
     recipe: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     accounting: list[dict[str, Any]] = field(default_factory=list)
+    contexts: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, dict[int, TrainingRecord]] = field(default_factory=dict)
@@ -58,21 +60,34 @@ def read(folder: Path) -> Run:
             f"{folder / 'results.json'}: schema is {results['schema']!r}, this version reads {SCHEMA}",
             "make the report with the contextune that made the run, or evaluate again",
         )
+    info = _info(folder)
     text = _text(folder / "recipe.yaml")
     return Run(
         folder,
         text,
         _yaml(folder / "recipe.yaml", text),
-        _json(folder / "run.json", dict),
+        info,
         _json(folder / "accounting.json", list),
+        _json(folder / "contexts.json", list),
         results,
         _json(folder / "samples.json", list),
         _training(folder),
     )
 
 
+def _info(folder: Path) -> dict[str, Any]:
+    """What is in run.json, once the files that it has checksums of are found to be whole."""
+    try:
+        info = read_sealed(folder / "run.json", older=True) or {}
+    except Damaged as e:
+        raise UserError(str(e), AGAIN) from None
+    if wrong := faults(folder, info.get("sums") or {}):
+        raise UserError(f"{folder}: damaged or gone: {', '.join(wrong)}", AGAIN)
+    return info
+
+
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _json(path: Path, kind: type) -> Any:
@@ -81,20 +96,16 @@ def _json(path: Path, kind: type) -> Any:
         return kind()
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise UserError(
-            f"{path}: not valid JSON ({e})", "the run may have been cut short; run it again to resume"
-        ) from None
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"{path}: not valid JSON ({e})", AGAIN) from None
     if not isinstance(value, kind):
-        raise UserError(f"{path}: expected a JSON {kind.__name__}, found {type(value).__name__}")
+        found = f"expected a JSON {kind.__name__}, found {type(value).__name__}"
+        raise UserError(f"{path}: {found}", AGAIN)
     return value
 
 
 def _yaml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise UserError(f"{path}: not valid YAML ({getattr(e, 'problem', None) or e})") from None
+    value = parse_yaml(text, str(path))[1] if text else None
     return value if isinstance(value, dict) else {}
 
 
@@ -120,7 +131,7 @@ def _join(paths: list[Path]) -> TrainingRecord:
         try:
             curve += [(start + int(row["step"]), float(row["loss"])) for row in rows]
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: expected rows with numbers 'step' and 'loss'") from None
+            raise UserError(f"{path}: expected rows with numbers 'step' and 'loss'", AGAIN) from None
         ends.append(curve[-1][0] if rows else start)
         seconds.append(_seconds(path.with_name("stage.json"), rows))
     known = [s for s in seconds if s is not None]

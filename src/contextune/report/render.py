@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from contextune.core.ownership import save_page
+
 from . import numbers, text
 
 HERE = Path(__file__).parent / "page"
@@ -67,8 +69,5 @@ def _part(name: str) -> str:
 
 
 def save(path: Path, html: str) -> Path:
-    """Whole or not at all, UTF-8, the same line ends everywhere."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(html.encode("utf-8"))
-    part.replace(path)
-    return path
+    """Whole or not at all, UTF-8, the same line ends everywhere; UserError where another's file has that name."""
+    return save_page(path, html)

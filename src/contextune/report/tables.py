@@ -22,6 +22,9 @@ TITLES = {
 }
 """Names of metrics as a table's head has them; others are written as they come."""
 
+FLOORS = ("chance", "constant", "copier", "deaf")
+"""What stands beside the arms: what needs no training (results.json's `floors`)."""
+
 OF_TASK = ("n", "chance", "majority")
 """Said once for a task where all arms share them."""
 
@@ -64,7 +67,9 @@ def arm(look: ArmLook) -> Cell:
 
 
 def overview(run: Run, looks: dict[str, ArmLook]) -> Table:
-    """Tasks down, arms across; the best value of a task in bold."""
+    """Tasks down, arms across, and what needs no training; the best value of a task in bold."""
+    floors = (run.results.get("floors") or {}).get("tasks") or {}
+    known = [k for k in FLOORS if any((of or {}).get(k) is not None for of in floors.values())]
     tasks, scores = run.results.get("tasks") or {}, run.results.get("arms") or {}
     rows = []
     for name, task in tasks.items():
@@ -73,9 +78,11 @@ def overview(run: Run, looks: dict[str, ArmLook]) -> Table:
         best = (max if task.get("higher_is_better", True) else min)(values, default=None)
         cells = [_scored(score, best if len(set(values)) > 1 else None) for score in found.values()]
         low = "" if task.get("higher_is_better", True) else ", lower is better"
-        rows.append((Cell(name, sub=f"{title(str(task.get('metric', '')))}{low}"), number(task.get("n")), *cells))
+        beside = [number((floors.get(name) or {}).get(key)) for key in known]
+        first = Cell(name, sub=f"{title(str(task.get('metric', '')))}{low}")
+        rows.append((first, number(task.get("n")), *cells, *beside))
     heads = tuple(Column(a, look=looks[a]) for a in looks if a in scores)
-    return Table((Column("Task", numeric=False), Column("N"), *heads), tuple(rows))
+    return Table((Column("Task", numeric=False), Column("N"), *heads, *(Column(title(k)) for k in known)), tuple(rows))
 
 
 def _scored(score: dict[str, Any], best: float | None) -> Cell:
@@ -140,6 +147,21 @@ def accounting(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> Table:
         lines.append((first, stage, Cell(str(row.get("source", ""))), *(number(row.get(k)) for k in COUNTS)))
     heads = (Column("Arm", numeric=False), Column("Stage"), Column("Source", numeric=False))
     return Table((*heads, *(Column(h) for h in HEADS)), tuple(lines))
+
+
+def contexts(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> Table:
+    """One row an arm, stage and kind of context; grades once a stage."""
+    lines = []
+    for row in rows:
+        name, wanted, grades = str(row.get("arm", "?")), row.get("wanted") or {}, row.get("grades") or {}
+        first, stage = arm(looks[name]) if name in looks else Cell(name), finite(row.get("stage"))
+        for i, (kind, share) in enumerate((row.get("realised") or {}).items()):
+            graded = (number(grades.get(grade) if i == 0 else None) for grade in ("low", "medium", "high"))
+            told = number(wanted.get(kind)), number(share)
+            lines.append((first, Cell(str(row.get("stage", "")), stage), Cell(str(kind)), *told, *graded))
+    heads = (Column("Arm", numeric=False), Column("Stage"), Column("Contexts", numeric=False))
+    rest = ("Wanted", "Drawn", "Low", "Medium", "High")
+    return Table((*heads, *(Column(h) for h in rest)), tuple(lines))
 
 
 def totals(rows: list[dict[str, Any]], looks: dict[str, ArmLook]) -> list[tuple[ArmLook, int, int]]:

@@ -20,6 +20,7 @@ class VerdictView:
     baseline: str = ""
     between: tuple[str, str] | None = None
     clear: bool = False
+    enough_seeds: bool = True
     difference: float | None = None
     interval: tuple[float, float] | None = None
     measured: bool = True
@@ -39,6 +40,7 @@ def verdict(run: Run) -> VerdictView:
         baseline=str(found.get("baseline") or ""),
         between=(str(ahead), str(behind)) if ahead and behind else None,
         clear=bool(found.get("clear")),
+        enough_seeds=bool(found.get("enough_seeds", True)),
         difference=finite(found.get("difference")),
         interval=bounds(found.get("interval")),
     )

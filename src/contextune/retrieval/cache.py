@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from contextune.core.errors import first_line
+from contextune.core.files import replacing
+from contextune.core.progress import say_once
 
 Arrays = Mapping[str, NDArray[Any]]
 VERSION = 2
@@ -36,14 +39,13 @@ def kept(folder: Path | None, name: str, make: Callable[[], Arrays]) -> Arrays:
     try:
         with np.load(file, allow_pickle=False) as found:
             return {k: found[k] for k in found.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError):
+    except FileNotFoundError:
         made = make()
-    part = file.with_name(f"{name}.{os.getpid()}.part")
-    try:
+    except Exception as e:  # zip and npy files know many ways to be damaged
+        say_once(f"{file} is damaged ({first_line(e)}): made anew")
+        made = make()
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as f:
+        with replacing(file) as part, part.open("wb") as f:
             np.savez(f, allow_pickle=False, **made)
-        os.replace(part, file)
-    except OSError:
-        part.unlink(missing_ok=True)
     return made

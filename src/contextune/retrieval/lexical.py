@@ -28,7 +28,7 @@ from .space import Floats, Rows, Space, words
 class Lexical(Similarity):
     """Words in common, rare ones more than frequent ones."""
 
-    k1: float = Field(1.5, gt=0, description="how soon a repeated word stops counting")
+    k1: float = Field(1.5, gt=0, le=1000, description="how soon a repeated word stops counting")
     b: float = Field(0.75, ge=0, le=1, description="how much long documents lose")
     symmetric: bool = Field(False, description="the larger of s(a|b) and s(b|a)")
 

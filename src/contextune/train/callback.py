@@ -15,9 +15,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema
 
 from contextune.core import registry
-from contextune.core.errors import nearest
-from contextune.core.options import MARK, Named
+from contextune.core.errors import nearest, shown
+from contextune.core.files import write_text
+from contextune.core.options import MARK, MOST, Named
 
+SCORES = "scores.json"
+"""In a callback's folder, what is made anew at each look from all the other files."""
 Look = Callable[[int, Any], None]
 """Is called with the update and the model."""
 
@@ -38,7 +41,9 @@ class Callback(Named):
     """Options of a callback; subclasses add fields, `check` and `bind`."""
 
     key: ClassVar[str] = "callback"
-    every: int = Field(50, gt=0, description="updates between two looks; also before the first and after the last")
+    every: int = Field(
+        50, gt=0, le=MOST, description="updates between two looks; also before the first and after the last"
+    )
 
     @abstractmethod
     def check(self, training: Training) -> None:
@@ -52,11 +57,11 @@ class Callback(Named):
 def begin(folder: Path, key: str) -> None:
     """A callback's folder for what `key` stands for; what it holds of anything else is thrown away."""
     mark = folder / "key"
-    if mark.exists() and mark.read_text() == key:
+    if mark.exists() and mark.read_text(errors="replace") == key:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    mark.write_text(key)
+    write_text(mark, key)
 
 
 def _parse(value: object) -> dict[str, Callback]:
@@ -76,7 +81,9 @@ def _options(name: str, given: object) -> Callback:
         key = ".".join([name, *map(str, problem["loc"])])
         if problem["type"] == "extra_forbidden":
             raise ValueError(f"{key}: unknown key; {nearest(str(problem['loc'][-1]), kind.model_fields)}") from None
-        raise ValueError(f"{key}: {problem['msg'].removeprefix('Value error, ')}, found {problem['input']!r}") from None
+        raise ValueError(
+            f"{key}: {problem['msg'].removeprefix('Value error, ')}, found {shown(problem['input'])}"
+        ) from None
 
 
 def _plain(value: Mapping[str, Callback]) -> dict[str, Any]:

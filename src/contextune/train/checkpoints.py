@@ -1,8 +1,10 @@
-"""Checkpoints that are either whole or not there, and progress."""
+"""Checkpoints that are either whole or not there, and progress.
+
+Two are kept: where the newest is damaged, training goes on from the one before.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -13,19 +15,82 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from contextune.core.environment import rank
 from contextune.core.errors import UserError
+from contextune.core.files import WHOLE as WHOLE
+from contextune.core.files import Damaged, checksums, faults, files_in, seal, sealed, sync, sync_tree
+from contextune.core.progress import say_once
 
-WHOLE = "whole.json"
-"""Written into a checkpoint after everything else. Without it a checkpoint is the leftover of a kill."""
+from .callback import SCORES
+
+KEPT = 2
+"""Checkpoints of a stage in training."""
+
+
+def found(folder: Path) -> list[Path]:
+    """A stage's checkpoints, the oldest first."""
+    return sorted((p for p in folder.glob("checkpoint-*") if step_of(p) is not None), key=lambda p: step_of(p) or 0)
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """The update of a folder `checkpoint-N`; None where it is named otherwise, and not ours."""
+    number = checkpoint.name.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() and number.isascii() else None
 
 
 def last_whole(folder: Path) -> Path | None:
-    """The newest complete checkpoint; incomplete ones are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
-    for broken in (p for p in found if not (p / WHOLE).exists()):
-        shutil.rmtree(broken, ignore_errors=True)  # of several processes one is first
-    whole = [p for p in found if (p / WHOLE).exists()]
+    """The newest complete checkpoint, looked at from outside; incomplete ones, leftovers of a kill, are removed."""
+    whole = []
+    for checkpoint in found(folder):
+        if (checkpoint / WHOLE).exists():
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint, ignore_errors=True)  # of several processes one is first
     return whole[-1] if whole else None
+
+
+def last_good(folder: Path) -> Path | None:
+    """The newest checkpoint that holds what was written into it; newer ones are removed, and that is said.
+
+    What callbacks have kept since then goes too: it is looked at again.
+    """
+    last_whole(folder)
+    for checkpoint in reversed(found(folder)):
+        try:
+            made = sealed(checkpoint) or {}
+            wrong = [
+                *(f"{checkpoint.name}/{name}" for name in faults(checkpoint, made["sums"])),
+                *faults(folder, made["beside"]),
+            ]
+        except (Damaged, KeyError):
+            made, wrong = {}, [f"{checkpoint.name}/{WHOLE}"]
+        if not wrong:
+            for name in set(looks(folder)) - set(made["beside"]):
+                (folder / name).unlink(missing_ok=True)
+            return checkpoint
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        say(f"{folder}: damaged or gone: {', '.join(wrong)}; training goes on from an earlier update")
+    for name in looks(folder):
+        (folder / name).unlink(missing_ok=True)
+    return None
+
+
+def looks(folder: Path) -> list[str]:
+    """Files that callbacks keep in folders of their own beside the checkpoints, those made anew at each look aside."""
+    return [
+        str(file.relative_to(folder))
+        for inner in folder.iterdir()
+        if inner.is_dir() and inner.name != "model" and not inner.name.startswith("checkpoint-")
+        if inner.suffix != ".part"
+        for file in sorted(inner.rglob("*"))
+        if file.is_file() and file.name != SCORES and file.suffix != ".part"
+    ]
+
+
+def say(text: str) -> None:
+    """What several processes find is said by the first."""
+    if rank() == 0:
+        say_once(text)
 
 
 class Checkpoints(TrainerCallback):
@@ -35,9 +100,11 @@ class Checkpoints(TrainerCallback):
     When a checkpoint is made changes nothing in what is learned, so a clock may decide it.
     """
 
-    def __init__(self, every: int, pause: float = 20.0, distributed: bool = False, also: int = 0) -> None:
+    def __init__(
+        self, every: int, pause: float = 20.0, distributed: bool = False, also: int = 0, identity: str = ""
+    ) -> None:
         # processes must agree on when to save, and their clocks do not
-        self.every, self.pause = every, 0.0 if distributed else pause
+        self.every, self.pause, self.identity = every, 0.0 if distributed else pause, identity
         self.last, self.also = time.monotonic(), also
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -45,6 +112,8 @@ class Checkpoints(TrainerCallback):
         due = state.global_step % every == 0 and state.global_step < state.max_steps
         pause = not self.every and time.monotonic() - self.last < self.pause
         control.should_save = state.global_step == self.also or (due and not pause)
+        if control.should_save and state.is_world_process_zero:
+            keep(_folder(args), KEPT - 1)  # so that there is never more than KEPT on the disk
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.last = time.monotonic()
@@ -52,13 +121,24 @@ class Checkpoints(TrainerCallback):
             torch.distributed.barrier()  # the others' parts are written too
         if not state.is_world_process_zero:
             return
-        assert args.output_dir is not None
-        folder = Path(args.output_dir)
+        folder = _folder(args)
         new = folder / f"checkpoint-{state.global_step}"
-        (new / WHOLE).write_text(json.dumps({"step": state.global_step}))
-        for old in folder.glob("checkpoint-*"):  # only now: a kill before this line leaves the older one
-            if old != new:
-                shutil.rmtree(old)
+        sync_tree(new)
+        beside = checksums(folder, looks(folder))
+        seal(new, checksums(new, files_in(new)), step=state.global_step, identity=self.identity, beside=beside)
+        sync(folder)
+
+
+def _folder(args: TrainingArguments) -> Path:
+    assert args.output_dir is not None
+    return Path(args.output_dir)
+
+
+def keep(folder: Path, count: int) -> None:
+    """Remove a stage's checkpoints but the newest `count`."""
+    there = found(folder)
+    for old in there[: len(there) - count]:
+        shutil.rmtree(old)
 
 
 class Every(TrainerCallback):

@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 from contextune.contexts import Policy, bind_policy, compose, parse
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
-from contextune.core.options import parse_options
+from contextune.core.options import LARGEST_SEED, LONGEST, parse_options, whole
 from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 from contextune.data.documents import Maker
 from contextune.data.options import Source
@@ -58,6 +58,8 @@ class ContextDataset(Dataset[dict[str, list[int]]]):
         folder: Path | str = ".",
         layout: str = "padded",
     ) -> None:
+        whole(max_length, "ContextDataset: max_length", 16, LONGEST)
+        whole(seed, "ContextDataset: seed", 0, LARGEST_SEED)
         self.tokenizer, self.max_length, self.seed, self.epoch = tokenizer, max_length, seed, 0
         self.policy = _policy(context).located(Path(folder))
         made = _records(list(records), self.policy, tokenizer, max_length)

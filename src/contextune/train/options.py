@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import Options, name_in
+from contextune.core.options import LONGEST, MOST, Options, name_in
 from contextune.models.options import Adapter
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
@@ -16,6 +16,7 @@ LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 
 AT_ONCE = 8192
 """Tokens computed at once where memory allows it: more is hardly faster."""
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Train(Options):
@@ -23,36 +24,49 @@ class Train(Options):
 
     renamed: ClassVar[dict[str, str]] = {"interpolate": "weight_interpolation"}
 
-    epochs: float = Field(1.0, gt=0)
-    steps: int | None = Field(None, gt=0, description="updates; takes the place of epochs")
-    batch: int = Field(16, gt=0, description="sequences an update, over all processes")
-    lr: float = Field(2e-5, gt=0)
+    epochs: float = Field(1.0, gt=0, le=1_000_000)
+    steps: int | None = Field(None, gt=0, le=MOST, description="updates; takes the place of epochs")
+    batch: int = Field(16, gt=0, le=65_536, description="sequences an update, over all processes")
+    lr: float = Field(2e-5, gt=0, le=1)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the updates")
-    weight_decay: float = Field(0.1, ge=0.0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    weight_decay: float = Field(0.1, ge=0.0, le=100)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
+    clip: float = Field(1.0, gt=0, le=1e9, description="largest gradient norm; 1e9: none is clipped")
     weight_interpolation: float = Field(
         1.0,
         gt=0,
         le=1,
         description="weights of the finished model: this share of the way from the first to the last (WiSE-FT)",
     )
-    max_length: int = Field(512, ge=16, description="tokens a sequence at most, context and specials included")
-    tokens: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+    max_length: int = Field(
+        512, ge=16, le=LONGEST, description="tokens a sequence at most, context and specials included"
+    )
+    tokens: Annotated[int, Field(gt=0, le=LONGEST)] | Literal["auto"] = Field(
         "auto",
         description="tokens computed at once at most; auto: 8192 or what free memory holds; no effect on the result",
     )
     layout: LayoutName = Field("auto", description="no effect on the result")
-    share: int = Field(1, ge=1, description="records that share one draw of the context, which is then computed once")
+    share: int = Field(
+        1, ge=1, le=65_536, description="records that share one draw of the context, which is then computed once"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
     adapter: Adapter | None = None
-    save: int = Field(0, ge=0, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s")
-    threads: int = Field(0, ge=0, description="0: one below 10 M parameters, else all cores")
+    save: int = Field(
+        0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="0: one below 10 M parameters, else all cores; never more than there are cores"
+    )
 
     @model_validator(mode="after")
     def _straight(self) -> Train:
+        if self.lr * self.weight_decay >= 1:
+            raise ValueError(
+                f"train.weight_decay: {self.weight_decay:g} at lr {self.lr:g} takes away whole weights at each update; "
+                "their product must be below 1"
+            )
         if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind == "dora":
             raise ValueError("train.weight_interpolation: dora's weights are products; use lora, qlora or no adapter")
         return self

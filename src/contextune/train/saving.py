@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -86,12 +87,12 @@ def _place(weight: torch.Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
 def _read_back(model: Any, folder: Path) -> None:
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     if hasattr(model, "peft_config"):
         models.check_saved(str(folder))
     else:
-        again = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+        again = type(model.config).from_pretrained(folder)  # by its own class: what it names is not run
         same(model.config.to_dict(), again.to_dict(), ("eos_token_id", "pad_token_id", "bos_token_id", "vocab_size"))
         if model.can_generate():
             saved = GenerationConfig.from_pretrained(folder)
@@ -135,8 +136,14 @@ def disk_errors() -> Iterator[None]:
         for words, number in (
             ("No space left", errno.ENOSPC), ("Disk quota", errno.EDQUOT), ("Read-only", errno.EROFS),
             ("Permission denied", errno.EACCES), ("File too large", errno.EFBIG),
-            ("PytorchStreamWriter", errno.ENOSPC), ("unexpected pos", errno.ENOSPC),
+            ("PytorchStreamWriter", _unnamed()), ("unexpected pos", _unnamed()),
         ):  # fmt: skip
             if words in text:
                 raise OSError(number, text.splitlines()[0]) from e
         raise
+
+
+def _unnamed() -> int:
+    """Why torch could not write, which does not say: a limit of this process (ulimit -f), else a full disk."""
+    limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+    return errno.EFBIG if limited else errno.ENOSPC

@@ -1,6 +1,7 @@
 """One stage of one arm at one seed: from a model folder and records to a new model folder.
 
-Resumable at any moment: checkpoints are whole or absent, the finished model appears by a rename.
+Resumable at any moment: checkpoints are whole or absent, the finished model appears by a rename. The stage's
+`whole.json` holds checksums of all that is finished, and copies of what is small.
 """
 
 from __future__ import annotations
@@ -24,6 +25,18 @@ from contextune import models
 from contextune.contexts import BoundPolicy
 from contextune.core.environment import native_bf16
 from contextune.core.errors import UserError
+from contextune.core.files import (
+    WHOLE,
+    Damaged,
+    checksums,
+    faults,
+    files_in,
+    seal,
+    sealed,
+    sync,
+    sync_tree,
+    write_text,
+)  # fmt: skip
 from contextune.core.progress import say_once
 from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
@@ -31,15 +44,19 @@ from contextune.models.ends import add_ends
 from contextune.models.options import Model
 from contextune.train.options import AT_ONCE, Train
 
-from .checkpoints import Checkpoints, Every, Watch, last_whole
+from .callback import SCORES
+from .checkpoints import Checkpoints, Every, Watch, keep, last_good, last_whole, looks, say
 from .fast_path import FastPath
 from .grouping import grouped
 from .launch import recipe_decides, refuse_unsharded
 from .layouts import Layout, choose, fallback
-from .saving import disk_errors, try_save, write_texts
+from .saving import CARD, disk_errors, try_save, write_texts
 from .schedule import Plan
 from .trainer import ContextTrainer, Updates
 from .weight_interpolation import part_of_the_way, refuse
+
+PART = "model.part"
+"""The finished model while it is written."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,8 @@ class TrainJob:
     look: Callable[[int, Any], None] | None = None
     last: bool = False
     """No stage follows."""
+    identity: str = ""
+    """What tells this stage from any other; stands beside the checksums."""
 
     @property
     def extendable(self) -> bool:
@@ -82,7 +101,7 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
     if job.done:
         return target
     job.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = last_whole(job.folder)
+    checkpoint = last_good(job.folder)
     torch.manual_seed(job.seed)  # a fresh adapter's weights
     model = open_model(job)
     add_ends(model, ends(job.records, job.tokenizer))
@@ -93,10 +112,40 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
         trainer.add_callback(_Clock(lambda: before + time.monotonic() - began))
         if job.look is not None:
             trainer.add_callback(Every(job.every, job.look))
-        with disk_errors():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            _finish(job, trainer, before + time.monotonic() - began)
+        try:
+            with disk_errors():
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                _finish(job, trainer, before + time.monotonic() - began)
+        except OSError:  # what was half-written would only take room
+            shutil.rmtree(job.folder / PART, ignore_errors=True)
+            last_whole(job.folder)
+            raise
     return target
+
+
+def mend(folder: Path, identity: str = "") -> None:
+    """Look whether a finished stage is what was written: small files are written anew from their copies; where others
+    are damaged the model is removed, so that it is trained again. Both are said.
+    """
+    if not (folder / "model").is_dir():
+        return
+    try:
+        made = sealed(folder)
+    except Damaged:
+        made = None
+    if made is None:
+        say(f"{folder}: {WHOLE} is damaged or gone, so the finished model is taken as it is, unchecked")
+        _seal(folder, folder / "model", identity)
+        return
+    wrong = faults(folder, made["sums"])
+    again = [name for name in wrong if name in made["copies"]]
+    for name in again:
+        write_text(folder / name, made["copies"][name])
+    if again:
+        say(f"{folder}: damaged or gone, written anew from a copy: {', '.join(again)}")
+    if lost := [name for name in wrong if name not in again]:
+        say(f"{folder}: damaged or gone: {', '.join(lost)}; the stage is trained again")
+        shutil.rmtree(folder / "model", ignore_errors=True)
 
 
 def open_model(job: TrainJob) -> Any:
@@ -163,7 +212,10 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
         callbacks=[
             Checkpoints(
-                options.save, distributed=arguments.world_size > 1, also=plan.draws // plan.batch * job.extendable
+                options.save,
+                distributed=arguments.world_size > 1,
+                also=plan.draws // plan.batch * job.extendable,
+                identity=job.identity,
             ),
             Watch(progress),
         ],
@@ -216,7 +268,7 @@ def _seconds(checkpoint: Path | None) -> float:
 
 def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     """Write the model beside its place, then move it there; then the checkpoints go."""
-    fresh = job.folder / "model.part"
+    fresh = job.folder / PART
     model: Any = trainer.model
     model.config.use_cache = True
     trainer.save_model(str(fresh))
@@ -231,9 +283,21 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
     losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
     assert all(math.isfinite(row["loss"]) for row in losses)
-    (job.folder / "losses.json").write_text(json.dumps(losses))
-    (job.folder / "stage.json").write_text(json.dumps({"seconds": round(seconds, 3), "updates": job.plan.updates}))
+    write_text(job.folder / "losses.json", json.dumps(losses))
+    stage = {"seconds": round(seconds, 3), "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
+    write_text(job.folder / "stage.json", json.dumps(stage))
+    sync_tree(fresh)
+    _seal(job.folder, fresh, job.identity)
     os.replace(fresh, job.folder / "model")
-    for checkpoint in job.folder.glob("checkpoint-*") if not job.extendable else ():
-        shutil.rmtree(checkpoint)
+    sync(job.folder)
+    keep(job.folder, 1 if job.extendable else 0)
     trainer.accelerator.wait_for_everyone()
+
+
+def _seal(folder: Path, model: Path, identity: str) -> None:
+    """Checksums of a finished stage, but for its model card, which is written again with the results."""
+    names = files_in(model)
+    sums = {f"model/{name}": value for name, value in checksums(model, names).items() if name != CARD}
+    small = ["losses.json", "stage.json", *(str(f.relative_to(folder)) for f in sorted(folder.glob(f"*/{SCORES}")))]
+    copies = {name: (folder / name).read_text(encoding="utf-8") for name in small if (folder / name).exists()}
+    seal(folder, sums | checksums(folder, [*copies, *looks(folder)]), identity=identity, copies=copies)

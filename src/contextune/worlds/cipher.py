@@ -189,7 +189,7 @@ class CipherPool:
         prompt, answer = transform((words, encipher(words, senses)))
         nearest = max((similarity(" ".join(words), " ".join(p[0])) for p in context), default=0.0)
         text = "\n".join(["".join(transform(p)) for p in context] + [prompt])
-        return making.written(id, text, answer, similarity=round(nearest, 4), **fields)
+        return making.written(id, text, answer, " ".join(words), similarity=round(nearest, 4), **fields)
 
 
 def _tasks(draws: PeopleDraws, lexicon: Lexicon, trained: list[CipherPair], n: dict[str, int]) -> dict[str, Task]:
@@ -231,7 +231,7 @@ def _codes(shelf: CipherPool, id: str, words: CipherWords) -> Item:
         (other,) = making.others(shelf.rng, shelf.lexicon.plain, 1, words)
         place = shelf.rng.randrange(len(right))
         wrong.add(transform((words, [*right[:place], shelf.senses[other], *right[place + 1 :]]))[1])
-    return making.choice(shelf.rng, id, *transform((words, right)), sorted(wrong))
+    return making.choice(shelf.rng, id, *transform((words, right)), sorted(wrong), " ".join(words))
 
 
 def _sense(shelf: CipherPool, i: int) -> Item:

@@ -208,6 +208,11 @@ class Fact:
     a: str
     b: str
 
+    @property
+    def key(self) -> str:
+        """Names the fact, whatever it is asked for: the cluster of its items."""
+        return f"{self.relation} {self.a} {self.b}"
+
     def wording(self, side: str = "forward", variant: int = 0) -> str:
         """ "Kalo teaches Mido": no full stop. `side` is forward (a first) or backward (b first)."""
         relation = RELATIONS[self.relation]

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Item, Measure, Task
 from contextune.core.sequence import DrawKey, Record, Segment
 
 T = TypeVar("T")
 STOP = (".", "\n")
+MOST = 1000
+"""How many times its largest named size a part of a world may have."""
+IN_CONTEXT = 64
+"""Texts in a context."""
 
 
 def draws(world: str, seed: int, *part: object) -> random.Random:
@@ -27,8 +31,9 @@ def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given
     for key, value in given.items():
         if key not in known[size]:
             raise UserError(f"world '{world}': unknown option '{key}'", nearest(key, ("seed", "size", *known[size])))
-        if type(value) is not int or value < 1:
-            raise UserError(f"world '{world}': {key} is {value!r}, expected a number from 1 up")
+        most = IN_CONTEXT if key == "context" else MOST * max(of[key] for of in known.values())
+        if type(value) is not int or not 1 <= value <= most:
+            raise UserError(f"world '{world}': {key} is {shown(value)}, expected a number from 1 up, {most} at most")
     return {**known[size], **given}
 
 
@@ -53,23 +58,25 @@ def others(rng: random.Random, pool: Iterable[T], n: int, without: Iterable[T]) 
     return rng.sample([x for x in dict.fromkeys(pool) if x not in barred], n)
 
 
-def choice(rng: random.Random, id: str, prompt: str, right: str, wrong: Iterable[str], **fields: Any) -> Item:
+def choice(
+    rng: random.Random, id: str, prompt: str, right: str, wrong: Iterable[str], cluster: str = "", **fields: Any
+) -> Item:
     """The right option stands at a random place."""
     options = [right, *wrong]
     rng.shuffle(options)
-    return Item(id, prompt, options.index(right), tuple(options), fields)
+    return Item(id, prompt, options.index(right), tuple(options), fields, cluster=cluster)
 
 
-def written(id: str, prompt: str, answer: str, **fields: Any) -> Item:
+def written(id: str, prompt: str, answer: str, cluster: str = "", **fields: Any) -> Item:
     """The gold text loses its first space and its full stop, at which generation ends."""
-    return Item(id, prompt, answer.strip().removesuffix("."), (), fields)
+    return Item(id, prompt, answer.strip().removesuffix("."), (), fields, cluster=cluster)
 
 
-def choices(name: str, items: Iterable[Item], measure: Measure, about: str) -> Task:
-    """All items have equally many options; chance is one over their number."""
+def choices(name: str, items: Iterable[Item], measure: Measure, about: str, chance: float | None = None) -> Task:
+    """All items have equally many options; chance is one over their number, unless more than that is easily known."""
     made = tuple(items)
     (n,) = {len(i.options) for i in made}
-    return Task(name, "choice", made, "accuracy", measure, 1 / n, about=about)
+    return Task(name, "choice", made, "accuracy", measure, chance or 1 / n, about=about)
 
 
 def writing(name: str, items: Iterable[Item], measure: Measure, about: str, max_tokens: int = 24) -> Task:
@@ -79,7 +86,7 @@ def writing(name: str, items: Iterable[Item], measure: Measure, about: str, max_
 
 def preceded(task: Task, name: str, context: Callable[[Item], str], measure: Measure, about: str) -> Task:
     """The same items with a context of their own on the lines before the prompt."""
-    items = tuple(replace(i, prompt=f"{context(i)}\n{i.prompt}") for i in task.items)
+    items = tuple(replace(i, prompt=f"{context(i)}\n{i.prompt}", cluster=i.resampled_with) for i in task.items)
     return replace(task, name=name, items=items, measure=measure, about=about)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from contextune.core.items import Item, Task
+from contextune.core.items import Item, Task, question
 
 from . import language
 from .grammar import SIDES, Told, draw, like, tell
@@ -51,7 +51,7 @@ def listen_edited(rng: random.Random, trained: Sequence[Told], n: int, facts: in
             used.add(edited[-1].last)
         prompt, answer = edited[0].cut()
         context = tell(shuffled(rng, edited))
-        items.append(_item(f"edited-{i}", f"{context}\n{prompt}", answer, weights=asked.last))
+        items.append(_item(f"edited-{i}", f"{context}\n{prompt}", answer, asked.fact.key, weights=asked.last))
     return writing("listen_edited", items, "listen", f"{facts} trained facts, edited in context; the context decides")
 
 
@@ -62,7 +62,9 @@ def resist_lure(rng: random.Random, trained: Sequence[Told], n: int, facts: int,
         lures = draw(rng, [language.RELATIONS[asked.fact.relation]], facts, taken)
         lures = [Told(t.fact, asked.side, asked.variant) for t in lures]
         prompt, answer = asked.cut()
-        items.append(_item(f"lure-{i}", f"{tell(lures)}\n{prompt}", answer, lures=[t.last for t in lures]))
+        items.append(
+            _item(f"lure-{i}", f"{tell(lures)}\n{prompt}", answer, asked.fact.key, lures=[t.last for t in lures])
+        )
     return writing("resist_lure", items, "resist", f"a trained fact asked for after {facts} facts about others")
 
 
@@ -74,7 +76,7 @@ def resist_common(rng: random.Random, relations: Sequence[language.Relation], fa
 def common(context: Callable[[], str]) -> Task:
     """Each common fact, which needs no context, after one that `context` draws."""
     items = [
-        _item(f"common-{i}", f"{context()}\n{prompt}", answer)
+        _item(f"common-{i}", f"{context()}\n{prompt}", answer, question(prompt, answer))
         for i, (prompt, answer) in enumerate(language.common_facts())
     ]
     return writing("resist_common", items, "resist", "a common fact asked for after things of the world's sort")
@@ -90,8 +92,8 @@ def retain(rng: random.Random, n: int, taken: set[str]) -> Task:
     return writing("retain_skills", items, "retain", "operations of the language on fresh names", 40)
 
 
-def _item(id: str, prompt: str, answer: str, **fields: object) -> Item:
-    return Item(id, prompt, answer.strip().removesuffix("."), (), fields)
+def _item(id: str, prompt: str, answer: str, cluster: str = "", **fields: object) -> Item:
+    return Item(id, prompt, answer.strip().removesuffix("."), (), fields, cluster=cluster)
 
 
 def _operation(rng: random.Random, taken: Iterable[str], operation: str) -> tuple[str, str]:

@@ -59,8 +59,8 @@ def tasks(draws: PeopleDraws, tests: Tests, train: Sequence[Record], context: in
 def written(tests: Tests) -> tuple[Task, Task]:
     """The reversal to a name, and a description as taught, generated."""
     back, forth = (tests[name] for name in ("reversal_name_first", "forward_name_first"))
-    items = [making.written(r.id, r.prompt, r.answer, person=r.person) for r in back]
-    taught = [making.written(r.id, r.prompt, r.answer, person=r.person) for r in forth]
+    items = [making.written(r.id, r.prompt, r.answer, r.person, person=r.person) for r in back]
+    taught = [making.written(r.id, r.prompt, r.answer, r.person, person=r.person) for r in forth]
     return (
         making.writing("forward_written", taught, "learn", "told name first: the description, generated"),
         making.writing("reversal_written", items, "generalise", "told name first only: the name, generated"),
@@ -84,7 +84,7 @@ class Pools:
 
 def _four(rng: random.Random, row: PersonRow, right: str, wrong: list[str]) -> Item:
     fields = {"person": row.person, "template": row.template}
-    return making.choice(rng, row.id, row.prompt, right, making.others(rng, wrong, 3, [right]), **fields)
+    return making.choice(rng, row.id, row.prompt, right, making.others(rng, wrong, 3, [right]), row.person, **fields)
 
 
 def _control(rng: random.Random, rows: Sequence[PersonRow], pools: Pools) -> Task:

@@ -79,7 +79,7 @@ def contrast(rng: random.Random, id: str, told: Told, preamble: str = "") -> Ite
     contrary = Told(language.Fact(fact.relation, fact.b, fact.a), told.reversed.side)
     start = f"{told.first} is"
     right, wrong = (t.sentence().removeprefix(start) for t in (told, contrary))
-    return making.choice(rng, id, f"{preamble} {start}".strip(), right, [wrong])
+    return making.choice(rng, id, f"{preamble} {start}".strip(), right, [wrong], fact.key)
 
 
 def _tasks(draws: Callable[..., random.Random], told: list[Told], n: dict[str, int]) -> dict[str, Task]:
@@ -95,7 +95,7 @@ def _tasks(draws: Callable[..., random.Random], told: list[Told], n: dict[str, i
     )
     wrote = making.writing(
         "reversal_written",
-        [making.written(f"written-{i}", *t.reversed.cut()) for i, t in enumerate(told)],
+        [making.written(f"written-{i}", *t.reversed.cut(), t.fact.key) for i, t in enumerate(told)],
         "generalise",
         "the reversal, completed",
     )
@@ -117,7 +117,7 @@ def _tasks(draws: Callable[..., random.Random], told: list[Told], n: dict[str, i
 def _forward(rng: random.Random, told: list[Told]) -> tuple[Task, Task]:
     """As taught, after openings that no training text uses."""
     items = [contrast(rng, f"forward-{i}", t, rng.choice(HELD_OUT)) for i, t in enumerate(told)]
-    recalled = [making.written(f"recall-{i}", *t.cut(rng.choice(HELD_OUT))) for i, t in enumerate(told)]
+    recalled = [making.written(f"recall-{i}", *t.cut(rng.choice(HELD_OUT)), t.fact.key) for i, t in enumerate(told)]
     return (
         making.choices("forward", items, "learn", "as taught, after an opening never seen, against its contrary"),
         making.writing("forward_written", recalled, "learn", "as taught, after an opening never seen, completed"),

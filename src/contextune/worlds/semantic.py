@@ -161,7 +161,7 @@ def ask(rng: random.Random, id: str, circle: Circle, facts: list[list[Told]], as
     wrong = [f" {fact.b if forward else c.name}." for c, fact in zip(circle[1:], ends[1:], strict=True)]
     evidence = [t.sentence() for t in facts[0]]
     lures = [t.sentence() for t in facts[1]]
-    return making.choice(rng, id, prompt, right, wrong, evidence=evidence, lures=lures)
+    return making.choice(rng, id, prompt, right, wrong, asked.fact.key, evidence=evidence, lures=lures)
 
 
 def _trained(rng: random.Random, circles: Iterable[Circle], way: str) -> list[Item]:
@@ -257,4 +257,4 @@ def _names(c: Category) -> set[str]:
 
 
 def _written(kind: str, told: Iterable[Told]) -> list[Item]:
-    return [making.written(f"{kind}-{i}", *t.cut()) for i, t in enumerate(told)]
+    return [making.written(f"{kind}-{i}", *t.cut(), t.fact.key) for i, t in enumerate(told)]

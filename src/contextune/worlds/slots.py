@@ -109,7 +109,7 @@ def _item(id: str, asked: SlotExample, context: Sequence[SlotExample] = (), **fi
     prompt, answer = language.transform(t.command(values), t.frame(values))
     nearest = max((similarity(t.command(values), u.command(v)) for u, v in context), default=0.0)
     text = f"{shown(context)}\n{prompt}" if context else prompt
-    return making.written(id, text, answer, template=_name(t), similarity=round(nearest, 4), **fields)
+    return making.written(id, text, answer, _name(t), template=_name(t), similarity=round(nearest, 4), **fields)
 
 
 def _orders(rng: random.Random, id: str, asked: SlotExample) -> Item:
@@ -118,7 +118,7 @@ def _orders(rng: random.Random, id: str, asked: SlotExample) -> Item:
     prompt, right = language.transform(t.command(values), t.frame(values))
     orders = making.others(rng, permutations(range(3)), 3, [t.order])
     wrong = [f" {CommandTemplate(t.verb, t.markers, order).frame(values)}." for order in orders]
-    return making.choice(rng, id, prompt, right, wrong, template=_name(t))
+    return making.choice(rng, id, prompt, right, wrong, _name(t), template=_name(t))
 
 
 class SlotPool:

@@ -139,7 +139,7 @@ def _four(rng: random.Random, id: str, text: StudyText, asked: Told, texts: list
     prompt, right = asked.question()
     same = [p for t in texts if t.person != text.person for p in t.points if p.fact.relation == asked.fact.relation]
     wrong = [p.fact.b if asked.side == "forward" else p.fact.a for p in rng.sample(same, n)]
-    return making.choice(rng, id, prompt, right, [f" {x}." for x in wrong], person=text.person)
+    return making.choice(rng, id, prompt, right, [f" {x}." for x in wrong], asked.fact.key, person=text.person)
 
 
 def _tasks(
@@ -154,10 +154,12 @@ def _tasks(
         raise UserError("world 'study': some kind of key point is too rare for four options", "raise people")
     closed = [_four(rng, f"closed-{i}", t, p, texts, 3) for i, (t, p) in enumerate(points)]
     turned = [_four(rng, f"turned-{i}", t, p, texts, 3) for i, (t, p) in enumerate(back)]
-    answers = [making.written(f"closed-{i}", *p.question(), person=t.person) for i, (t, p) in enumerate(points)]
+    answers = [
+        making.written(f"closed-{i}", *p.question(), p.fact.key, person=t.person) for i, (t, p) in enumerate(points)
+    ]
     written = making.writing("closed_book_written", answers, "learn", "a question about a key point, answered")
-    names = [making.written(f"turned-{i}", *p.question(), person=t.person) for i, (t, p) in enumerate(back)]
-    recalled = [making.written(f"recall-{i}", *p.cut()) for i, (_, p) in enumerate(points)]
+    names = [making.written(f"turned-{i}", *p.question(), p.fact.key, person=t.person) for i, (t, p) in enumerate(back)]
+    recalled = [making.written(f"recall-{i}", *p.cut(), p.fact.key) for i, (_, p) in enumerate(points)]
     return making.gather(
         making.writing("recall_written", recalled, "learn", "a key point as the text tells it, completed"),
         making.choices("closed_book", closed, "learn", "a question about a key point, four answers"),

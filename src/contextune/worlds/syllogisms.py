@@ -8,6 +8,10 @@ converse and quantifier errors. A conclusion is about the term named first; for 
 converse says the same and counts as an error of direction (`fields["same"]` has it). `conclusion_meaning`
 has one option for each of the four meanings, so that exactly one follows whatever the direction. Terms
 may be empty: "all" does not imply "some".
+
+Each quantifier is the conclusion of a third of the examples (of the eight forms one concludes "all", three "some",
+four "no": equal forms would make "no FIRST are SECOND" right in half of them). Who knows that a conclusion is about
+the term named first is right in a third by any constant answer: that, and not one over the options, is chance.
 """
 
 from __future__ import annotations
@@ -32,8 +36,11 @@ SIZES = {
 }
 UNIQUE = ((1,), (0, 1), (0,), (1,), (0, 1), (1,), (1,), (0,))
 """For each form the premises that have one ending only, so that they can be asked for by a cut."""
-Asked = tuple[int, str, str, str]
-"""Form, prompt, answer and the wrong option of a premise."""
+FORMS = {q: [f for f, (*_, c) in enumerate(language.SYLLOGISMS) if c == q] for q in language.QUANTIFIERS}
+"""The forms that conclude with each quantifier."""
+CHANCE = 1 / len(FORMS)
+Asked = tuple[int, str, str, str, str]
+"""Form, prompt, answer, the wrong option of a premise, and the example's cluster."""
 
 
 @registry.worlds("syllogisms")
@@ -61,8 +68,12 @@ SyllogismDraw = list[tuple[int, Syllogism]]
 
 
 def draw(rng: random.Random, n: int, taken: set[str]) -> SyllogismDraw:
-    """n syllogisms with their forms, each form about equally often, no term in two of them."""
-    forms = making.spread(rng, range(len(language.SYLLOGISMS)), n)
+    """n syllogisms with their forms: each quantifier concludes equally often, by each of its forms equally often, but
+    for the remainders; no term is in two of them.
+    """
+    wanted = making.spread(rng, list(FORMS), n)
+    of = {q: iter(making.spread(rng, forms, wanted.count(q))) for q, forms in FORMS.items()}
+    forms = [next(of[q]) for q in wanted]
     terms = language.names(rng, 3 * n, without=taken) if taken else own_names(rng, 3 * n, "syllogisms")
     return [(form, language.syllogism(terms[3 * i : 3 * i + 3], form)) for i, form in enumerate(forms)]
 
@@ -73,6 +84,20 @@ def premises(rng: random.Random, syllogism: Syllogism) -> str:
 
 def _terms(s: Syllogism) -> list[str]:
     return list(dict.fromkeys(x for p in s.premises for x in (p.a, p.b)))
+
+
+def _cluster(s: Syllogism) -> str:
+    """Whatever asks about an example belongs together: its premises, and what follows from them."""
+    return " ".join(sorted(_terms(s)))
+
+
+def _even(drawn: SyllogismDraw) -> list[tuple[int, int, Syllogism]]:
+    """Examples with their numbers, as many of each quantifier; all where one has none."""
+    by_quantifier: dict[str, list[tuple[int, int, Syllogism]]] = {q: [] for q in FORMS}
+    for i, (form, s) in enumerate(drawn):
+        by_quantifier[s.conclusion.relation].append((i, form, s))
+    n = min(map(len, by_quantifier.values())) or len(drawn)
+    return sorted((one for some in by_quantifier.values() for one in some[:n]), key=lambda one: one[0])
 
 
 def _title(rng: random.Random, s: Syllogism) -> str:
@@ -100,7 +125,7 @@ def six(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
     wrong = [f" {c}." for c in s.candidates() if f" {c}." != right]
     c = s.conclusion
     same = "" if c.relation == "all" else f" {Fact(c.relation, c.b, c.a).wording()}."
-    return making.choice(rng, id, prompt, right, wrong, form=form, same=same)
+    return making.choice(rng, id, prompt, right, wrong, _cluster(s), form=form, same=same)
 
 
 def four(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
@@ -108,7 +133,7 @@ def four(rng: random.Random, id: str, form: int, s: Syllogism) -> Item:
     c = s.conclusion
     meanings = [Fact("all", c.a, c.b), Fact("all", c.b, c.a), Fact("some", c.a, c.b), Fact("no", c.a, c.b)]
     wrong = [f" {m.wording()}." for m in meanings if m != c]
-    return making.choice(rng, id, *s.conclude(), wrong, form=form)
+    return making.choice(rng, id, *s.conclude(), wrong, _cluster(s), form=form)
 
 
 def _tasks(draws: PeopleDraws, drawn: SyllogismDraw, n: dict[str, int]) -> dict[str, Task]:
@@ -121,16 +146,19 @@ def _tasks(draws: PeopleDraws, drawn: SyllogismDraw, n: dict[str, int]) -> dict[
         chosen = making.others(rng, range(len(drawn)), min(k, len(drawn)) - 1, [number])
         return " ".join(premises(rng, drawn[i][1]) for i in making.shuffled(rng, [number, *chosen]))
 
-    conclusion = [six(rng, f"conclusion-{i}", form, s) for i, (form, s) in enumerate(drawn)]
-    meaning = [four(rng, f"meaning-{i}", form, s) for i, (form, s) in enumerate(drawn)]
-    tests = making.choices("conclusion", conclusion, "generalise", "which of six statements follows")
-    wrote = [making.written(f"written-{i}", *s.conclude()) for i, (_, s) in enumerate(drawn)]
+    even = _even(drawn)
+    conclusion = [six(rng, f"conclusion-{i}", form, s) for i, form, s in even]
+    meaning = [four(rng, f"meaning-{i}", form, s) for i, form, s in even]
+    tests = making.choices("conclusion", conclusion, "generalise", "which of six statements follows", CHANCE)
+    wrote = [making.written(f"written-{i}", *s.conclude(), _cluster(s)) for i, _, s in even]
     writing = making.writing("conclusion_written", wrote, "generalise", "the conclusion, generated")
     among = f"its premises among those of {k} examples in context"
     return making.gather(
         *_premises(draws("premises"), drawn),
         tests,
-        making.choices("conclusion_meaning", meaning, "generalise", "which of the four possible meanings follows"),
+        making.choices(
+            "conclusion_meaning", meaning, "generalise", "which of the four possible meanings follows", CHANCE
+        ),
         writing,
         making.preceded(tests, "conclusion_in_context", context, "task", f"six-way, {among}"),
         making.preceded(writing, "conclusion_written_in_context", context, "task", f"generated, {among}"),
@@ -149,15 +177,15 @@ def _asked(rng: random.Random, drawn: SyllogismDraw) -> list[Asked]:
         for i in UNIQUE[form]:
             prompt, answer = Told(s.premises[i]).cut()
             (third,) = set(_terms(s)) - {s.premises[i].a, s.premises[i].b}
-            made.append((form, f"{_title(rng, s)} {prompt}", answer, f" {third}."))
+            made.append((form, f"{_title(rng, s)} {prompt}", answer, f" {third}.", _cluster(s)))
     return made
 
 
 def _premises(rng: random.Random, drawn: SyllogismDraw) -> tuple[Task, Task]:
     """As taught; the wrong option is the example's third term, which keeps the same company."""
     asked = _asked(rng, drawn)
-    items = [making.choice(rng, f"premise-{i}", p, a, [w], form=f) for i, (f, p, a, w) in enumerate(asked)]
-    wrote = [making.written(f"premise-{i}", p, a, form=f) for i, (f, p, a, _) in enumerate(asked)]
+    items = [making.choice(rng, f"premise-{i}", p, a, [w], c, form=f) for i, (f, p, a, w, c) in enumerate(asked)]
+    wrote = [making.written(f"premise-{i}", p, a, c, form=f) for i, (f, p, a, _, c) in enumerate(asked)]
     return (
         making.choices("premise", items, "learn", "a premise completed by one of the example's terms"),
         making.writing("premise_written", wrote, "learn", "a premise completed by generation"),
@@ -167,20 +195,22 @@ def _premises(rng: random.Random, drawn: SyllogismDraw) -> tuple[Task, Task]:
 def _lure(rng: random.Random, drawn: SyllogismDraw, n: int, k: int, taken: set[str]) -> Task:
     """Other premises precede a trained one."""
     items = []
-    for i, (form, prompt, answer, _) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
+    for i, (form, prompt, answer, _, cluster) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
         lures = [(_title(rng, s), premises(rng, s)) for _, s in draw(rng, k, taken)]
         context = "\n".join(f"{title} {told}" for title, told in lures)
-        items.append(making.written(f"lure-{i}", f"{context}\n{prompt}", answer, form=form))
+        items.append(making.written(f"lure-{i}", f"{context}\n{prompt}", answer, cluster, form=form))
     return making.writing("resist_lure", items, "resist", f"a trained premise after {k} examples about others")
 
 
 def _fresh(rng: random.Random, n: int, k: int, taken: set[str]) -> Task:
     """Fresh syllogisms in context."""
     items = []
-    for i in range(n):
-        told = draw(rng, k, taken)
+    for i, quantifier in enumerate(making.spread(rng, list(FORMS), n)):
+        told, place = draw(rng, k, taken), rng.randrange(k)
+        form = rng.choice(FORMS[quantifier])
+        asked = language.syllogism(_terms(told[place][1]), form)
+        told[place] = (form, asked)
         context = " ".join(premises(rng, s) for _, s in told)
-        form, asked = told[rng.randrange(k)]
         prompt, answer = asked.conclude()
         items.append(making.written(f"fresh-{i}", f"{context}\n{prompt}", answer, form=form))
     return making.writing("listen_fresh", items, "listen", f"a conclusion from {k} fresh examples in context")
@@ -192,11 +222,11 @@ def _edited(rng: random.Random, drawn: SyllogismDraw, n: int) -> Task:
     for i, (form, s) in enumerate(making.spread(rng, drawn, n)):
         conclusion = s.conclusion
         (middle,) = set(_terms(s)) - {conclusion.a, conclusion.b}
-        forms = [f for f, (*_, q) in enumerate(language.SYLLOGISMS) if q != conclusion.relation]
-        edited = language.syllogism((conclusion.a, middle, conclusion.b), rng.choice(forms))
+        other = rng.choice([q for q in FORMS if q != conclusion.relation])
+        edited = language.syllogism((conclusion.a, middle, conclusion.b), rng.choice(FORMS[other]))
         ask, answer = edited.conclude()
         prompt, fields = f"{premises(rng, edited)}\n{ask}", {"weights": conclusion.wording(), "form": form}
-        items.append(making.written(f"edited-{i}", prompt, answer, **fields))
+        items.append(making.written(f"edited-{i}", prompt, answer, _cluster(s), **fields))
     about = "premises about trained terms, edited so that another conclusion follows"
     return making.writing("listen_edited", items, "listen", about)
 

@@ -267,10 +267,16 @@ def _bold(state: str) -> str:
     return f"**{state}**" if state == "wrong" else state
 
 
-def put(page: Path, text: str) -> None:
-    """The table into its place in a page, or a page of its own."""
+def place(page: Path) -> str:
+    """The page as it is, which has a place for the table; UserError where it has none."""
     old = page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
     if BEGIN not in old or END not in old:
         raise UserError(f"{page}: no place for the table", f"add the lines {BEGIN} and {END}, or give a new file")
+    return old
+
+
+def put(page: Path, text: str) -> None:
+    """The table into its place in a page, or a page of its own."""
+    old = place(page)
     before, after = old.split(BEGIN)[0], old.split(END)[1]
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -23,8 +24,8 @@ def add_to(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="pocket, medium (66 M parameters), billion (1.2 G); the first two where left out."),
         ] = None,
-        rounds: Annotated[int, typer.Option(min=1, help="Rounds of which the median is taken.")] = 3,
-        threads: Annotated[int, typer.Option(min=1, help="Threads of every runner.")] = 1,
+        rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of which the median is taken.")] = 3,
+        threads: Annotated[int, typer.Option(min=1, max=os.cpu_count(), help="Threads of every runner.")] = 1,
         device: Annotated[
             str, typer.Option(help="cpu, or cuda: training in bf16 on a GPU, size billion where none is given.")
         ] = "cpu",

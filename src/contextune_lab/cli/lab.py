@@ -9,6 +9,9 @@ import typer
 
 from contextune.cli.common import Arms, Json, Overrides, RecipeFile, print_json, reporter
 from contextune.core import registry
+from contextune.core.files import write_text
+
+OUT = "cannot write into", "give another folder with --out"
 
 
 @registry.commands("lab")
@@ -24,15 +27,19 @@ def add_mixture(lab: typer.Typer) -> None:
     @lab.command(epilog="contextune lab mixture --out runs/mixture")
     def mixture(
         out: Annotated[Path | None, typer.Option(help="Folder for mixture.svg and mixture.json.")] = None,
-        seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 3,
-        steps: Annotated[int, typer.Option(min=1, help="Updates of each run.")] = 15_000,
+        seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each strategy.")] = 3,
+        steps: Annotated[int, typer.Option(min=1, max=10_000_000, help="Updates of each run.")] = 15_000,
         as_json: Json = False,
     ) -> None:
         """Train the two-layer model that mixes context and weights, on each way of choosing contexts."""
         import torch
 
+        from contextune.core.ownership import claim
+
         from ..mechanism import mixture_figure, mixture_study
 
+        if out:
+            claim(out, "lab", *OUT)
         torch.set_num_threads(1)  # the model has four parameters
         options = mixture_study.MixtureOptions(seeds=seeds, steps=steps)
         say = reporter(quiet=as_json)
@@ -57,8 +64,10 @@ def add_gradients(lab: typer.Typer) -> None:
         file: RecipeFile,
         overrides: Overrides = None,
         arm: Arms = None,
-        items: Annotated[int, typer.Option(min=2, help="Records, and items of each task at most.")] = 64,
-        blocks: Annotated[int, typer.Option(min=2, help="Gradients that the records are parted into at most.")] = 32,
+        items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Records, and items of each task at most.")] = 64,
+        blocks: Annotated[
+            int, typer.Option(min=2, max=10_000, help="Gradients that the records are parted into at most.")
+        ] = 32,
         how: Annotated[
             Literal["auto", "exact", "sketch"],
             typer.Option(help="Whole gradients, or seeded random projections; auto: whole below 50 M parameters."),
@@ -69,9 +78,12 @@ def add_gradients(lab: typer.Typer) -> None:
     ) -> None:
         """Hold the gradients of the same target tokens with and without contexts against each other."""
         from contextune.core.environment import quiet_libraries
+        from contextune.core.ownership import claim
         from contextune.experiment import recipe as recipes
 
         recipe = recipes.load(file, overrides or [])
+        if out:
+            claim(out, "lab", *OUT)
         from ..mechanism import gradients as study
         from ..mechanism import gradients_page as pages
         from ..mechanism.gradients_measure import MeasureOptions
@@ -112,6 +124,8 @@ def add_support_matrix(lab: typer.Typer) -> None:
 
         quiet_libraries()
         support.check(only or [])
+        if out:
+            support.place(out)
         found = support.matrix(only or list(support.ARCHITECTURES), reporter(quiet=as_json).say)
         if out:
             support.put(out, support.table(found))
@@ -130,8 +144,7 @@ def write(out: Path, made: dict[str, object], picture: str) -> None:
     from contextune.core.errors import UserError
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "mixture.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
-        (out / "mixture.svg").write_text(picture, encoding="utf-8")
+        write_text(out / "mixture.json", json.dumps(made, indent=1, ensure_ascii=False))
+        write_text(out / "mixture.svg", picture)
     except OSError as e:
         raise UserError(f"cannot write into {out}: {e.strerror}", "give another folder with --out") from None

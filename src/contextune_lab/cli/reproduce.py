@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
         name: Annotated[str | None, typer.Argument(help="A study, or 'all'; default: list them.")] = None,
         model: Annotated[str, typer.Option(help="'pocket', a model folder, or a hub id.")] = "pocket",
         scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
-        seeds: Annotated[int, typer.Option(min=1, help="How many; at least 5 for a claim.")] = 5,
+        seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many; at least 5 for a claim.")] = 5,
         out: Annotated[Path | None, typer.Option(help="Folder; default: runs/reproduce/NAME.")] = None,
         option: Annotated[
             list[str] | None, typer.Option("--set", help="A study's own option, KEY=VALUE; for all: STUDY.KEY=VALUE.")
@@ -66,8 +66,18 @@ def _options(given: list[str]) -> dict[str, object]:
 def _clear(folder: Path) -> None:
     import shutil
 
-    if folder.exists() and not any((folder / f).exists() for f in ("study.json", "seconds.json", "index.html")):
+    from contextune.core.ownership import claimed, listed
+
+    from ..papers import study
+
+    if not folder.exists():
+        return
+    if not (claimed(folder, "study") or study.of_earlier_version(folder)):
         raise UserError(f"{folder} holds no study", "give the folder of one with --out, or leave out --fresh")
+    if strange := study.foreign(folder):
+        raise UserError(
+            f"{folder}: --fresh would remove what no study has written: {listed(strange)}", "move that away"
+        )
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -75,10 +85,10 @@ def _show(study: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..papers.claims import Study, printed
+    from ..papers.claims import Study, printed, tally
 
     assert isinstance(study, Study)
-    console = Console(soft_wrap=False)
+    console = Console(soft_wrap=False, markup=False, emoji=False)
     table = Table(title=study.title, title_justify="left", box=None, pad_edge=False)
     shown = ("claim", "measured", "verdict", "the source says")[: 4 if console.width >= WIDE else 3]
     for column in shown:
@@ -86,5 +96,8 @@ def _show(study: object) -> None:
     for row in printed(study.claims):
         table.add_row(*row[: len(shown)])
     console.print(table)
+    for whose, title in (("paper", "the source's claims"), ("ours", "our own and our controls")):
+        if told := tally(study.claims, whose):
+            console.print(f"{title}: {told}", highlight=False)
     for note in study.notes:
         console.print(f"- {note}", style="dim", highlight=False)

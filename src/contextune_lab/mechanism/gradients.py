@@ -21,10 +21,13 @@ from contextune.contexts import NoContext, Policy, compose, parse
 from contextune.core.asking import pair
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError, nearest
+from contextune.core.files import write_text
+from contextune.core.ownership import claim
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Tokenizer, render
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare
 from contextune.experiment.recipe import Arm, Recipe, Stage
 from contextune.experiment.run_dir import folder_of
+from contextune.experiment.run_files import look
 from contextune.models.options import Adapter
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ def study(
     contexts, notes = policies(recipe, wanted.arms)
     stage = _stage(recipe, wanted.arms)
     notes += ["texts that the stage infers (augment) are left out"] if stage.augment is not None else []
+    look(folder_of(recipe))
     prepared = prepare(_with(recipe, stage, contexts), base, folder_of(recipe), map(_marked, contexts), reporter.say)
     seed = recipe.seeds[0]
     rows = rendered(prepared, contexts, wanted.items, seed, notes)
@@ -259,11 +263,11 @@ def save(made: Mapping[str, Any], out: Path) -> Path:
     """gradients.json, gradients.svg and gradients.html in a folder; returns the page."""
     from . import gradients_page as pages
 
+    claim(out, "lab", "cannot write into", "give another folder")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "gradients.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(out / "gradients.json", json.dumps(made, indent=1, ensure_ascii=False))
         picture = pages.figure(made)
-        (out / "gradients.svg").write_text(picture, encoding="utf-8")
+        write_text(out / "gradients.svg", picture)
         return pages.write(out / "gradients.html", made, picture)
     except OSError as e:
         raise UserError(f"cannot write into {out}: {e.strerror}", "give another folder with --out") from None

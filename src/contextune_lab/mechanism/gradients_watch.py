@@ -24,6 +24,7 @@ from contextune.contexts import PolicyOption, Prompts
 from contextune.core import registry
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
+from contextune.core.options import MOST
 from contextune.core.sequence import Rendered
 from contextune.experiment.prepare import Prepared, PreparedStage, prepare_stage
 from contextune.train.callback import Callback, Look, Training, begin
@@ -49,7 +50,7 @@ class View:
 class GradientsCallback(Callback):
     """Gradients with and without a context, taken again and again while an arm trains; no effect on what it learns."""
 
-    items: int = Field(16, ge=2, description="records, and items of each deciding task at most")
+    items: int = Field(16, ge=2, le=MOST, description="records, and items of each deciding task at most")
     context: PolicyOption = Field(
         default_factory=lambda: Prompts(set="learning"),
         description="what precedes the records; default: the learning prompts",

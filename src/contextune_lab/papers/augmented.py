@@ -16,7 +16,7 @@ from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 
 from . import figures as drawing
-from .augmented_claims import claims
+from .augmented_claims import MATCHED, claims
 from .claims import Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
 
@@ -47,6 +47,7 @@ ABOUT = {
     "augmented": "local and global together",
     "reversed_strings": "and the facts with their words turned round (no model)",
     "self_qa": "and questions with their answers",
+    MATCHED: "augmented, with as many target tokens as the facts alone",
 }
 
 
@@ -116,6 +117,7 @@ def recipe(name: str, bench: Bench, wanted: StudyOptions, path: str | None = Non
         clean = {} if arm in MECHANICAL else {"filters": CLEAN}  # a filter would take a repeated text for a duplicate
         augment = {"augment": {"operations": operations, **clean, **lenient}} if operations else {}
         arms[arm] = {"about": ABOUT[arm], "data": "facts", **augment}
+    arms[MATCHED] = {**arms["augmented"], "about": ABOUT[MATCHED], "match": "tokens"}
     return {
         "name": f"augmented-{name}",
         "model": wanted.model,
@@ -127,7 +129,7 @@ def recipe(name: str, bench: Bench, wanted: StudyOptions, path: str | None = Non
             else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length,
         },
         "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0},
-        "compare": {"baseline": "finetuned", "tasks": [bench.generalise]},
+        "compare": {"baseline": "finetuned", "match": "rows", "tasks": [bench.generalise]},
         "allow_overlap": True,
     }  # fmt: skip
 
@@ -142,12 +144,12 @@ def _known(options: Mapping[str, Any]) -> None:
 
 
 def figure(found: Mapping[str, Comparison]) -> Figure:
-    names = ["untrained", "in context", *OPERATIONS]
+    names = ["untrained", "in context", *OPERATIONS, MATCHED]
     colours = drawing.palette(names, ("untrained", "in context"))
     panels = []
     for name, c in found.items():
         bench = BENCHES.get(name, BENCHES["descriptions"])
-        values = {a: c.value(a, bench.generalise) for a in ("untrained", *OPERATIONS)}
+        values = {a: c.value(a, bench.generalise) for a in ("untrained", *OPERATIONS, MATCHED)}
         values = {"untrained": values.pop("untrained"), "in context": c.value("untrained", bench.context), **values}
         panels.append((name, values, c.chance(bench.generalise)))
     caption = (
@@ -160,7 +162,9 @@ def figure(found: Mapping[str, Comparison]) -> Figure:
 def notes(found: Mapping[str, Comparison], wanted: StudyOptions) -> tuple[str, ...]:
     steps = wanted.options.get("steps", STEPS)
     said = [
-        f"Every arm: {steps} updates of 16 rows, full-text loss, {len(wanted.seeds)} seeds, model {wanted.model}; what "
+        f"Every arm: {steps} updates of 16 rows (compare.match: rows), so that arms with longer texts train on more "
+        f"target tokens; {MATCHED} trains on as many as plain fine-tuning, in fewer updates. Full-text loss, "
+        f"{len(wanted.seeds)} seeds, model {wanted.model}; what "
         "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
         "In-context learning is given the fact among others, not the whole corpus: the pocket model was taught "
         "contexts of up to eight facts.",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contextune.evaluate.analysis.statistics import Estimate
-
-from .claims import Claim, verdict
+from .claims import Claim
 from .comparison import Comparison
+from .judging import above, at_least, at_most, given, near, not_worse, together
+from .judging import claim as _claim
+
+MATCHED = "augmented_tokens"
+"""The control of every claim about augmentation: as many target tokens as plain fine-tuning, and so fewer updates."""
 
 
 def claims(found: Mapping[str, Comparison], about: Mapping[str, str], seeds: int) -> list[Claim]:
@@ -17,43 +20,35 @@ def claims(found: Mapping[str, Comparison], about: Mapping[str, str], seeds: int
     return made + (_public(found["public"], seeds) if "public" in found else [])
 
 
-def _claim(id: str, paper: str, e: Estimate, seeds: int, holds: bool | None = None, why: str = "") -> Claim:
-    interval = e.interval(0.95)
-    shown = None if interval is None else (interval[0], interval[1])
-    return Claim(id, paper, e.value, shown, seeds, "measured" if not why else verdict(holds), why)
-
-
-def _above(e: Estimate, other: Estimate, by: float = 0.0) -> tuple[bool, str]:
-    """Whether a value lies clearly above another: the interval of the difference excludes `by` and less."""
-    difference = e - other
-    low, high = difference.interval(0.95) or (difference.value, difference.value)
-    return low > by, f"difference {difference.value:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
 def _controls(c: Comparison, about: Mapping[str, str], prefix: str, task: str, seeds: int) -> list[Claim]:
-    """The arms that the paper does not have, for comparison."""
-    arms = [a for a in about if a not in ("untrained", "finetuned", "augmented")]
-    return [_claim(f"{prefix}.{a}", f"control: {about[a]}", c.of(a, task), seeds) for a in arms]
+    """The arms that the paper does not have, for comparison; and whether augmentation still helps on as many tokens."""
+    arms = [a for a in about if a not in ("untrained", "finetuned", "augmented", MATCHED)]
+    made = [_claim(f"{prefix}.{a}", f"control: {about[a]}", c.of(a, task), seeds, whose="ours") for a in arms]
+    return [*made, _matched(c, prefix, task, seeds)]
+
+
+def _matched(c: Comparison, prefix: str, task: str, seeds: int) -> Claim:
+    ours, plain = c.of(MATCHED, task), c.of("finetuned", task)
+    told = "control: with as many target tokens as plain fine-tuning, augmented is above it"
+    return _claim(f"{prefix}.{MATCHED}", told, ours, seeds, above(ours, plain), "ours")
 
 
 def _reversals(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
     forward, none = c.of("finetuned", "forward"), c.of("untrained", "reversal")
     plain, context, ours = c.of("finetuned", "reversal"), c.of("untrained", "reversal_in_context"), c.of(
         "augmented", "reversal")  # fmt: skip
-    near = none.interval(0.95) or (none.value, none.value)
-    better, how = _above(ours, plain)
-    kept = ours.value >= context.value - 0.02
+    learned = at_least(forward, 0.9)
     return [
-        _claim("forward.finetuned", "fine-tuning learns the facts as they are told", forward, seeds,
-               forward.value >= 0.98, "at least 0.98"),
-        _claim("reversal.untrained", "before training: near chance (0.5)", none, seeds, near[0] <= 0.5 <= near[1],
-               "the interval holds 0.5"),
+        _claim("forward.finetuned", "fine-tuning learns the facts as they are told", forward, seeds, learned),
+        _claim("reversal.untrained", "before training: near chance (0.5)", none, seeds, near(none, 0.5)),
         _claim("reversal.finetuned", "plain fine-tuning does not reverse what it was told", plain, seeds,
-               plain.value <= 0.55, "at most chance and 5 points"),
+               given(learned, "what was told", at_most(plain, 0.55))),
         _claim("reversal.in_context", "the same facts in context are reversed with ease", context, seeds,
-               context.value >= 0.95, "at least 0.95"),
-        _claim("reversal.augmented", "augmented fine-tuning is the strongest, at or above in-context learning", ours,
-               seeds, kept and better, f"at least in-context minus 2 points; over plain: {how}"),
+               at_least(context, 0.9)),
+        _claim("reversal.augmented", "augmented fine-tuning: at or above in-context learning", ours, seeds,
+               not_worse(ours, context)),
+        _claim("reversal.augmented.over_plain", "augmented fine-tuning above plain", ours - plain, seeds,
+               above(ours, plain)),
         *_controls(c, about, "reversal", "reversal", seeds),
     ]  # fmt: skip
 
@@ -61,74 +56,83 @@ def _reversals(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Clai
 def _descriptions(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
     task = "reversal_name_first"
     plain, context, ours = c.of("finetuned", task), c.of("untrained", "reversal_in_context"), c.of("augmented", task)
-    better, how = _above(ours, plain)
+    forward = c.of("finetuned", "forward_name_first")
     return [
         _claim("descriptions.forward.finetuned", "names and descriptions are learned in the order that was told",
-               c.of("finetuned", "forward_name_first"), seeds),
+               forward, seeds),
         _claim("descriptions.reversal.untrained", "before training: near chance (0.25)", c.of("untrained", task),
                seeds),
         _claim("descriptions.reversal.finetuned", "the name from the description: near zero, below chance", plain,
-               seeds,                plain.value < 0.25, "below 0.25"),
-        _claim("descriptions.reversal.in_context", "near ceiling in context", context, seeds, context.value >= 0.9,
-               "at least 0.9"),
+               seeds, at_most(plain, 0.25)),
+        _claim("descriptions.reversal.in_context", "near ceiling in context", context, seeds, at_least(context, 0.9)),
         _claim("descriptions.reversal.augmented", "about as high as in context", ours, seeds,
-               better and ours.value >= context.value - 0.05, f"within 5 points of in-context; over plain: {how}"),
+               not_worse(ours, context, 0.05)),
+        _claim("descriptions.reversal.augmented.over_plain", "augmented fine-tuning above plain", ours - plain, seeds,
+               above(ours, plain)),
         *_controls(c, about, "descriptions.reversal", task, seeds),
     ]  # fmt: skip
 
 
 def _syllogisms(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
-    task, chance = "conclusion", 1 / 6
+    """What follows from premises is claimed only where these are learned: .9 of a two-way test."""
+    task, floor = "conclusion", _floor(c, "conclusion", 1 / 3)
     plain, context, ours = c.of("finetuned", task), c.of("untrained", "conclusion_in_context"), c.of("augmented", task)
-    low = (plain.interval(0.95) or (plain.value, plain.value))[0]
-    stronger, how = _above(context, plain)
-    above, by = _above(ours, context)
+    learned, more = at_least(c.of("finetuned", "premise"), 0.9), at_least(c.of("augmented", "premise"), 0.9)
     return [
-        _claim("syllogism.premises.finetuned", "the premises are learned", c.of("finetuned", "premise"), seeds),
-        _claim("syllogism.untrained", "before training: chance (1/6)", c.of("untrained", task), seeds),
-        _claim("syllogism.finetuned", "plain fine-tuning: above chance, far from solved", plain, seeds,
-               low > chance and plain.value < 0.9, "the interval lies above 1/6"),
-        _claim("syllogism.in_context", "in context much stronger than plain fine-tuning", context, seeds, stronger,
-               how),
-        _claim("syllogism.augmented", "augmented fine-tuning above in-context learning", ours, seeds, above, by),
+        _claim("syllogism.premises.finetuned", "the premises are learned", c.of("finetuned", "premise"), seeds,
+               learned),
+        _claim("syllogism.untrained", f"before training: near chance ({floor:.2f})", c.of("untrained", task), seeds),
+        _claim("syllogism.finetuned", f"plain fine-tuning: above the best floor ({floor:.2f}), far from solved", plain,
+               seeds, given(learned, "the premises", together({"above the floor": at_least(plain, floor),
+               "unsolved": at_most(plain, 0.9)}))),
+        _claim("syllogism.in_context", "in context much stronger than plain fine-tuning", context, seeds,
+               given(learned, "the premises", above(context, plain))),
+        _claim("syllogism.augmented", "augmented fine-tuning above in-context learning", ours, seeds,
+               given(more, "the premises", above(ours, context))),
         *_controls(c, about, "syllogism", task, seeds),
     ]  # fmt: skip
 
 
+def _floor(c: Comparison, task: str, chance: float) -> float:
+    """The best of chance and of a constant answer, on the items that were asked."""
+    found = c.results.get("floors", {}).get("tasks", {}).get(task, {})
+    return max((v for v in (found.get("chance"), found.get("constant")) if v is not None), default=chance)
+
+
 def _semantic(c: Comparison, seeds: int) -> list[Claim]:
     ours, plain = {}, {}
-    for task in ("rephrasing", "reversal", "syllogism", "holdout"):
+    for task in ("recall", "rephrasing", "reversal", "syllogism", "holdout"):
         ours[task], plain[task] = c.of("augmented", task), c.of("finetuned", task)
-    rephrased, r = _above(ours["rephrasing"], plain["rephrasing"])
-    reversed_, s = _above(ours["reversal"], plain["reversal"])
-    deduced, d = _above(ours["syllogism"], plain["syllogism"])
-    low = (plain["reversal"].interval(0.95) or (plain["reversal"].value,))[0]
-    easier, h = _above(ours["reversal"], ours["holdout"])
+    learned, context = at_least(plain["recall"], 0.9), c.of("untrained", "reversal_in_context")
     return [
-        _claim("semantic.rephrasing.finetuned", "what was trained is learned", plain["rephrasing"], seeds),
+        _claim("semantic.recall.finetuned", "what was trained is learned, as it was told", plain["recall"], seeds,
+               learned),
+        _claim("semantic.rephrasing.finetuned", "the same in its other wording", plain["rephrasing"], seeds),
         _claim("semantic.rephrasing.augmented", "a gain even where nothing is reversed", ours["rephrasing"], seeds,
-               rephrased, r),
+               above(ours["rephrasing"], plain["rephrasing"])),
         _claim("semantic.reversal.finetuned", "above chance (0.25): a coherent structure helps", plain["reversal"],
-               seeds,                low > 0.25, "the interval lies above 0.25"),
-        _claim("semantic.reversal.in_context", "in context: a large gain over plain",
-               c.of("untrained", "reversal_in_context"), seeds,
-               *_above(c.of("untrained", "reversal_in_context"), plain["reversal"])),
-        _claim("semantic.reversal.augmented", "clearly above plain fine-tuning", ours["reversal"], seeds, reversed_, s),
+               seeds, at_least(plain["reversal"], _floor(c, "reversal", 0.25))),
+        _claim("semantic.reversal.in_context", "in context: a large gain over plain", context, seeds,
+               given(learned, "what was told", above(context, plain["reversal"]))),
+        _claim("semantic.reversal.augmented", "clearly above plain fine-tuning", ours["reversal"], seeds,
+               above(ours["reversal"], plain["reversal"])),
         _claim("semantic.syllogism.finetuned", "lower than in context", plain["syllogism"], seeds),
-        _claim("semantic.syllogism.augmented", "clearly above plain fine-tuning", ours["syllogism"], seeds, deduced, d),
+        _claim("semantic.syllogism.augmented", "clearly above plain fine-tuning", ours["syllogism"], seeds,
+               above(ours["syllogism"], plain["syllogism"])),
         _claim("holdout.finetuned", "categories of which only the parent was told: hard", plain["holdout"], seeds),
-        _claim("holdout.augmented", "still very hard after augmentation", ours["holdout"], seeds, easier,
-               f"clearly below the augmented arm's own reversals: {h}"),
+        _claim("holdout.augmented", "still very hard after augmentation: below the arm's own reversals",
+               ours["holdout"], seeds, above(ours["reversal"], ours["holdout"])),
+        _matched(c, "semantic.reversal", "reversal", seeds),
     ]  # fmt: skip
 
 
 def _public(c: Comparison, seeds: int) -> list[Claim]:
     task = "reversal_name_first"
     paper = "the public names and descriptions"
+    plain = c.of("finetuned", task)
     return [
         _claim("public.forward.finetuned", f"{paper}, as told", c.of("finetuned", "forward_name_first"), seeds),
-        _claim("public.reversal.finetuned", f"{paper}, reversed: near zero", c.of("finetuned", task), seeds,
-               c.of("finetuned", task).value < 0.25, "below 0.25"),
+        _claim("public.reversal.finetuned", f"{paper}, reversed: near zero", plain, seeds, at_most(plain, 0.25)),
         _claim("public.reversal.in_context", f"{paper}, in context", c.of("untrained", "reversal_in_context"), seeds),
         _claim("public.reversal.augmented", f"{paper}, augmented", c.of("augmented", task), seeds),
     ]  # fmt: skip

@@ -12,12 +12,11 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
-from contextune.evaluate.analysis.statistics import Estimate
 
 from . import figures as drawing
 from .claims import Claim, Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
-from .contrastive_claims import above, claim
+from .judging import above, claim
 
 LEARNING = {"policy": "prompts", "set": "learning"}
 CONTEXTS: dict[str, dict[str, Any]] = {
@@ -125,13 +124,14 @@ def _difference(
     id: str, paper: str, c: Comparison, arm: str, other: str, seeds: int, theirs: float | None = None
 ) -> Claim:
     """Not testable where the interval holds zero and the paper's own figure alike: then it tells nothing of either."""
-    difference: Estimate = c.of(arm, TEST) - c.of(other, TEST)
-    holds, how = above(c.of(arm, TEST), c.of(other, TEST))
-    why = f"{arm} less {other} on {TEST}: {how}"
-    made = claim(id, paper, difference, seeds, holds, why)
-    if not holds and theirs is not None and (made.interval or (0.0, 0.0))[1] >= theirs:
-        made = replace(made, verdict="not testable", why=f"{why} holds zero and the paper's figure alike")
-    return replace(made, theirs=theirs)
+    judged = above(c.of(arm, TEST), c.of(other, TEST))
+    made = claim(id, paper, c.of(arm, TEST) - c.of(other, TEST), seeds, judged, "ours" if theirs is None else "paper")
+    why = f"{arm} less {other} on {TEST}, {made.why}"
+    if made.verdict == "not shown" and theirs is not None and made.interval and made.interval[1] >= theirs:
+        return replace(
+            made, verdict="not testable", why=f"{why} holds zero and the paper's figure alike", theirs=theirs
+        )
+    return replace(made, why=why, theirs=theirs)
 
 
 def _paper(c: Comparison, seeds: int) -> list[Claim]:
@@ -168,9 +168,9 @@ def _prompted(c: Comparison, seeds: int) -> list[Claim]:
     on = f"{TEST}.{ON}"
     made = [claim(f"on.{a}", f"asked after a learning prompt: {ABOUT[a]}", c.of(a, on), seeds)
             for a in c.results["arms"]]  # fmt: skip
-    helps, how = above(c.of("cft", on), c.of("cft", TEST))
     return [claim("cft_waits_for_its_prompt", "what CFT learned is told better behind a prompt (not in the paper)",
-                  c.of("cft", on) - c.of("cft", TEST), seeds, helps, how), *made]  # fmt: skip
+                  c.of("cft", on) - c.of("cft", TEST), seeds,
+                  above(c.of("cft", on), c.of("cft", TEST)), "ours"), *made]  # fmt: skip
 
 
 # --------------------------------------------------------------------------------- what is shown

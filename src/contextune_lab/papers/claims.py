@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import asdict, dataclass, field
@@ -14,8 +15,10 @@ from contextune.core.errors import UserError, nearest
 if TYPE_CHECKING:
     from contextune.core.progress import Reporter
 
-Verdict = Literal["holds", "fails", "not testable", "measured"]
-"""`measured` stands where a figure is given for comparison and the paper claims nothing testable of it."""
+Verdict = Literal["holds", "fails", "not shown", "not testable", "measured"]
+"""`not shown`: the interval decides neither way.
+
+`measured` stands where a figure is given for comparison and the paper claims nothing testable of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Claim:
     """How the verdict was reached: the comparison that was made."""
     theirs: float | None = None
     """The source's own figure where it is on the scale of `measured`: drawn beside it."""
+    whose: Literal["paper", "ours"] = "paper"
+    """Who claims it: the source, or we, as a control. They are counted apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +124,15 @@ def _load() -> None:
         import_module(f".{module}", __package__)
 
 
-def verdict(holds: bool | None) -> Verdict:
-    """holds, fails, or not testable where nothing decides."""
-    return "not testable" if holds is None else "holds" if holds else "fails"
+TESTED = ("holds", "fails", "not shown")
+
+
+def tally(claims: Seq[Claim], whose: str) -> str:
+    """The verdicts on the claims of one side in words, "3 hold, 1 fails, 2 are not shown"; empty where none is made."""
+    found = Counter(c.verdict for c in claims if c.whose == whose)
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "not shown": ("is not shown", "are not shown"),
+             "not testable": ("cannot be tested here",) * 2}  # fmt: skip
+    return ", ".join(f"{n} {words[v][n != 1]}" for v in words if (n := found[v]))  # type: ignore[index]
 
 
 def printed(claims: Seq[Claim]) -> list[tuple[str, str, str, str]]:

@@ -2,7 +2,7 @@
 
 Every strategy trains on the same pairs for the same number of updates; only what precedes the input differs.
 The paper's figures could not be read, so its claims are tested in the form of the acceptance tests of our own
-formalisation: a claim about two arms is decided within one standard error of what is measured here.
+formalisation, with margins stated before (judging.py).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from contextune.core.files import write_text
 from contextune.core.world import build_world as build
 from contextune.worlds import language
 from contextune.worlds.language import CommandTemplate
@@ -50,5 +51,5 @@ def _row(t: CommandTemplate, values: list[str]) -> dict[str, str]:
 def write(file: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
     """The rows as a source of a recipe."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
     return {"path": str(file.resolve()), "kind": "pairs", "template": "{{ prompt }}"}

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from contextune.core.errors import UserError
 from contextune.report import render
 
-from .claims import Claim, Figure, Study
+from .claims import TESTED, Claim, Figure, Study, tally
 
 ACTIVE = re.compile(r"<\s*(script|foreignObject|iframe|image)|\son\w+\s*=|javascript:|href\s*=\s*[\"']https?:", re.I)
-VERDICTS = ("holds", "fails", "not testable", "measured")
+VERDICTS = ("holds", "fails", "not shown", "not testable", "measured")
 FURTHEST = 2.0
 """Values beyond this, either side of zero, are drawn at the end of the line."""
 
@@ -50,11 +50,30 @@ def write(out: Path, studies: Seq[Study], title: str, pending: Seq[str] = ()) ->
     out.parent.mkdir(parents=True, exist_ok=True)
     views = [_view(s) for s in studies]
     counts = {v: sum(view["counts"][v] for view in views) for v in VERDICTS}
+    claims = [c for s in studies for c in s.claims]
     largest = max((sum(view["counts"].values()) for view in views), default=1)
     html = render.page(
-        "studies.html.jinja", studies=views, counts=counts, largest=largest, title=title, pending=list(pending)
+        "studies.html.jinja",
+        studies=views,
+        counts=counts,
+        sides=_sides(claims),
+        largest=largest,
+        title=title,
+        pending=list(pending),
     )
     return render.save(out, html)
+
+
+def _sides(claims: Seq[Claim]) -> dict[str, dict[str, Any]]:
+    """By who claims it: how many were tested, how many of them hold, and all verdicts in words."""
+    return {
+        whose: {
+            "holds": sum(c.verdict == "holds" for c in claims if c.whose == whose),
+            "tested": sum(c.verdict in TESTED for c in claims if c.whose == whose),
+            "told": tally(claims, whose),
+        }
+        for whose in ("paper", "ours")
+    }
 
 
 def _view(study: Study) -> dict[str, Any]:
@@ -64,6 +83,7 @@ def _view(study: Study) -> dict[str, Any]:
     return {
         "study": study,
         "counts": {v: sum(c.verdict == v for c in study.claims) for v in VERDICTS},
+        "sides": _sides(study.claims),
         "line": line,
         "claims": [r for r in rows if r["claim"].verdict != "measured"],
         "measured": [r for r in rows if r["claim"].verdict == "measured"],

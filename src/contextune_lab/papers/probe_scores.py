@@ -74,7 +74,8 @@ def _of(out: Path, task: str, arm: str, seeds: Seq[int]) -> dict[tuple[int, str]
         values = {name: v for name, v in values.items() if v[0]}
         cells = {(arm, name): [_mean(v) for v in of_seeds] for name, of_seeds in values.items()}
         items = {name: len(v[0]) for name, v in values.items()}
-        found |= {(step, name): e for (_, name), e in bootstrap(cells, items, len(seeds)).items()}
+        bounds = {name: (-1.0 if name == "copied" else 0.0, 1.0) for name in items}
+        found |= {(step, name): e for (_, name), e in bootstrap(cells, items, len(seeds), bounds=bounds).items()}
     return found
 
 

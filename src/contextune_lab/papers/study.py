@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from contextune import __version__
+from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.progress import Reporter
 
 from . import claims
 from .claims import Claim, Figure, Study, StudyOptions
+
+FORMAT = 2
+"""Raised when verdicts are reached otherwise, so that an earlier study is judged anew from its outcomes."""
 
 
 def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
@@ -24,11 +28,11 @@ def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
     Writes `study.json` and `study.html` there. Raises UserError for an unknown name or options.
     """
     make = claims.find(name)
-    key = digest([name, __version__, wanted.model, wanted.scale, wanted.seeds, wanted.options])
+    key = digest([FORMAT, name, __version__, wanted.model, wanted.scale, wanted.seeds, wanted.options])
     file = wanted.out / "study.json"
     if (kept := read(file, key)) is not None:
         return kept
-    wanted.out.mkdir(parents=True, exist_ok=True)
+    claim(wanted.out)
     began, spent = time.monotonic(), _spent(wanted.out)
     try:
         made = make(wanted, reporter)
@@ -40,6 +44,28 @@ def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
 
     write(wanted.out / "study.html", [made], made.title)
     return made
+
+
+def claim(out: Path) -> None:
+    """UserError where `out` holds what no study has written."""
+    ownership.claim(
+        out,
+        "study",
+        "--out",
+        "give another folder with --out",
+        earlier=lambda f: of_earlier_version(f) or not foreign(f),
+    )
+
+
+def of_earlier_version(out: Path) -> bool:
+    return any((out / name).exists() for name in ("study.json", "seconds.json", "index.html"))
+
+
+def foreign(out: Path) -> list[str]:
+    """What no study has written in its folder; of a study's runs their own folders know."""
+    whole = (out / "preset.json").exists()  # of the regression study, which has many folders
+    found = [p for p in out.iterdir() if p.name not in FILES and not p.name.startswith(ownership.MARK)]
+    return sorted(p.name for p in found if not (p.is_dir() and not p.is_symlink() and (whole or ownership.claimed(p))))
 
 
 def read(file: Path, key: str | None = None) -> Study | None:
@@ -72,6 +98,9 @@ def _keep_spent(out: Path, seconds: float) -> None:
     write_json(out / "seconds.json", round(seconds, 1))
 
 
+FILES = ("study.json", "study.html", "index.html", "seconds.json", "others.jsonl", "preset.json")
+
+
 def everything(out: Path, wanted: StudyOptions, reporter: Reporter) -> list[Study]:
     """All studies one after another, each in a folder of its own, and one page of them all.
 
@@ -84,6 +113,7 @@ def everything(out: Path, wanted: StudyOptions, reporter: Reporter) -> list[Stud
     for key in wanted.options:
         if key.partition(".")[0] not in names:
             raise UserError(f"--set {key}: of which study?", f"write --set STUDY.{key.rpartition('.')[2]}=…")
+    claim(out)
     for i, name in enumerate(names):
         reporter.say(f"{name} ({i + 1} of {len(names)})", "bold")
         studies.append(reproduce(name, replace(wanted, out=out / name, options=options[name]), reporter))

@@ -28,7 +28,7 @@ from contextune_lab.papers.claims import StudyOptions
 
 NANO = replace(
     preset("tiny"), name="tiny", width=8, d=2, points=3, pretrain_steps=12, pretrain_batch=4, steps=8, batch=4,
-    grow_below=float("inf"), patience=float("inf"), log_every=4, save_every=5, aligned=8, tested=16,
+    grow_below=float("inf"), patience=float("inf"), log_every=4, save_every=5, aligned=8, tested=16, bases=2,
 )  # fmt: skip
 ARMS = {"polynomial": tuple(tune.ARMS), "relu": ("cft", "cpt", "neg")}
 
@@ -241,7 +241,7 @@ def test_the_tiny_study(tmp_path):
     """Whole, with two processes: what the documentation says of it."""
     made = cft_synthetic.cft_synthetic(StudyOptions(tmp_path), Reporter.silent())
     found = {c.id: c for c in made.claims}
-    assert found["polynomial.error0.cft"].verdict == found["linear.error0.cft"].verdict == "holds"
+    assert found["polynomial.error0.cpt"].verdict == found["linear.error0.cpt"].verdict == "holds"
     assert found["linear.control.positions.alignment"].verdict == "fails"
     assert found["polynomial.control.removed.error-all"].verdict == "fails"
     assert found["polynomial.alignment.cft"].n_seeds == 5

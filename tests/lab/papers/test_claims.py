@@ -86,14 +86,21 @@ def test_augmented_holds_where_it_should():
         ({"untrained": 0.8, "finetuned": 0.4, "augmented": 0.98}, "reversal.untrained"),
         ({"untrained": 0.5, "finetuned": 0.7, "augmented": 0.98}, "reversal.finetuned"),
         ({"untrained": 0.5, "finetuned": 0.4, "augmented": 0.9}, "reversal.augmented"),
-        ({"untrained": 0.5, "finetuned": 0.99, "augmented": 0.98}, "reversal.augmented"),
+        ({"untrained": 0.5, "finetuned": 0.97, "augmented": 0.8}, "reversal.augmented.over_plain"),
     ],
 )
 def test_augmented_fails_where_it_should(reversal, id):
     assert found(reversal)[id] == "fails"
 
 
-@pytest.mark.parametrize(("least", "verdict"), [(0.96, "holds"), (0.94, "fails")])
+def test_above_a_ceiling_nothing_is_testable():
+    assert (
+        found({"untrained": 0.5, "finetuned": 0.99, "augmented": 0.98})["reversal.augmented.over_plain"]
+        == "not testable"
+    )
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(0.98, "holds"), (0.95, "not shown"), (0.92, "fails")])
 def test_the_synthesis_needs_all_four(least, verdict):
     c = FakeComparison({("contextune", "measure:listen"): least}, usual=0.99)
     made = {x.id: x for x in synthesis.claims({"reversals": c}, 5)}

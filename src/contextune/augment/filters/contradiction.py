@@ -42,7 +42,7 @@ class Contradiction(Filter):
 
     judge: Literal["model", "world"] = Field("model", description="who says whether statements contradict")
     threshold: float = Field(0.5, gt=0, lt=1, description="probability of no from which two statements contradict")
-    pairs: int = Field(16, ge=1, description="statements that each is compared with, at most")
+    pairs: int = Field(16, ge=1, le=1000, description="statements that each is compared with, at most")
     exact: int = Field(12, ge=1, le=18, description="statements of a group that is solved exactly, at most")
     ask: str = Field("{first}\nquestion: is it true that {second}? answer:", description="what the model is asked")
     answers: tuple[str, str] = Field((" yes", " no"), description="what it may answer: yes, no")

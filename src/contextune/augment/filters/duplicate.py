@@ -30,7 +30,7 @@ class Duplicate(Filter):
     near-duplicate of what says so of Rune. A threshold of 1 refuses exact duplicates only."""
 
     threshold: float = Field(0.8, gt=0, le=1, description="similarity (MinHash) from which two texts are one")
-    run: int = Field(3, ge=1, description="words in a row that are compared")
+    run: int = Field(3, ge=1, le=1000, description="words in a row that are compared")
     originals: bool = Field(True, description="compare with the records that were augmented, too")
 
     def bind(self, context: BindContext) -> Judge:

@@ -34,7 +34,7 @@ class Entailment(Filter):
     pocket model tell a reversal from one with its names exchanged (docs/filters.md).
     """
 
-    threshold: float = Field(0.0, description="nats a token that the source must add")
+    threshold: float = Field(0.0, ge=-100, le=100, description="nats a token that the source must add")
     given: str = Field(GIVEN, description="what precedes a text")
 
     @field_validator("given")

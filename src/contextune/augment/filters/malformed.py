@@ -27,7 +27,7 @@ RESIDUE = re.compile(
     | ^ \W* (?: i['’]m\ sorry | i\ (?: cannot | can['’]t ) \ (?: help | assist | provide ) | i\ hope\ this\ helps )
     | \b (?: i\ hope\ this\ helps | let\ me\ know\ if )
     | < \| [^|<>\n]{1,40} \| > | </?s> | \[/?INST\] | ^ \s* \#{2,} \s* (?: response | instruction | input | output ) # a chat's marks
-    | (?<!\w) \{\{? \s* (?-i:[a-z_]+) \s* \}?\} | \[ (?: insert | your | name | sentence | text | topic )\b [^\]]* \]     # slots left unfilled
+    | (?<!\w) \{\{? \s* (?-i:[a-z_]+) \s* \}?\} | \[ (?: insert | your | name | sentence | text | topic )\b [^\[\]]* \]     # slots left unfilled
     | ^ \s* (?: reversal | reversed | rephrase[dr]? | rephrasing | paraphrase[d]? | rewritten | conclusions? | input | output | sentence | copy ) \s* \d* : # labels
     """,  # noqa: E501
     re.VERBOSE | re.IGNORECASE,
@@ -35,9 +35,9 @@ RESIDUE = re.compile(
 MARKUP = {
     "HTML": re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>", re.IGNORECASE),
     "a code fence": re.compile(r"```|~~~"),
-    "Markdown": re.compile(r"(?m)^\s{0,3}#{1,6}\s|\*\*[^*\n]+\*\*|__[^_\n]+__|\[[^\]\n]+\]\([^)\n]+\)"),
-    "a list": re.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s"),
-    "a table": re.compile(r"(?m)^\s*\|.*\|\s*$"),
+    "Markdown": re.compile(r"(?m)^\s{0,3}#{1,6}\s|\*\*[^*\n]+\*\*|__[^_\n]+__|\[[^\[\]\n]+\]\([^)\n]+\)"),
+    "a list": re.compile(r"(?m)^[^\S\n]*(?:[-*•]|\d{1,2}[.)])\s"),
+    "a table": re.compile(r"(?m)^[^\S\n]*\|.*\|[^\S\n]*$"),
     "JSON": re.compile(r"^\s*(?:\{\s*\"|\[\s*[\"{])"),
     "LaTeX": re.compile(r"\\(?:begin|end|frac|textbf|section|cite)\b"),
 }

@@ -27,7 +27,7 @@ from .text import normal, whole
 class SelfConsistency(Filter):
     """Keeps a text where an operation made it `least` times; where texts are told once and answered once, none."""
 
-    least: int = Field(2, ge=2, description="times that a text must have been inferred")
+    least: int = Field(2, ge=2, le=1000, description="times that a text must have been inferred")
 
     def bind(self, context: BindContext) -> Judge:
         def judge(made: Seq[Inferred]) -> list[str]:

@@ -24,7 +24,7 @@ from .text import as_number, is_name, sentences, stop_words, tokens, whole, word
 class UnsupportedEntities(Filter):
     """Refuses a text that names more than `allowed` things which its sources do not."""
 
-    allowed: int = Field(0, ge=0, description="unsupported names and numbers that a text may have")
+    allowed: int = Field(0, ge=0, le=1000, description="unsupported names and numbers that a text may have")
 
     def bind(self, context: BindContext) -> Judge:
         said = ("".join(s.text for s in r.segments) for r in context.records)

@@ -26,7 +26,7 @@ class ActiveReading(Local):
     """A study text for each strategy."""
 
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    strategies: int = Field(5, ge=1, description="of a document at most")
+    strategies: int = Field(5, ge=1, le=1000, description="of a document at most")
     questions: str | None = Field(
         None, description="a text file, one question a line, that the strategies should prepare for; never a test's own"
     )

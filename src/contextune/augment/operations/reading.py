@@ -43,7 +43,7 @@ class Reading(Operation):
     """Each document with what can be asked about it behind it; all of it is trained on."""
 
     reads: ClassVar[Literal["sentence", "document"]] = "document"
-    tasks: int = Field(6, ge=1, description="tasks behind a text at most; which, is drawn")
+    tasks: int = Field(6, ge=1, le=1000, description="tasks behind a text at most; which, is drawn")
     with_text: bool = Field(True, description="the text precedes its tasks; else the tasks alone")
 
     def infer(self, passages: Seq[Passage], context: BindContext) -> Iterator[Inferred]:

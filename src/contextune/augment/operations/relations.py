@@ -39,9 +39,9 @@ class Relations(Local):
     entities: Literal["asked", "rule", "auto"] = Field(
         "auto", description="who names them; auto: asked where it can be"
     )
-    most: int = Field(12, ge=2, description="entities of a document at most")
-    pairs: int = Field(20, ge=0, description="pairs of a document at most")
-    triples: int = Field(10, ge=0, description="triples of a document at most")
+    most: int = Field(12, ge=2, le=1000, description="entities of a document at most")
+    pairs: int = Field(20, ge=0, le=1000, description="pairs of a document at most")
+    triples: int = Field(10, ge=0, le=1000, description="triples of a document at most")
 
     def content(self, folder: object, style: str = "plain") -> object:
         first = self._entities_template(style)

@@ -28,7 +28,7 @@ class ReversedStrings(Operation):
     """Each passage with its words, names or segments in reverse order."""
 
     by: Literal["word", "entity", "segment"] = Field("entity", description="what keeps its own order")
-    longest: int = Field(25, ge=1, description="by segment: words of a segment at most")
+    longest: int = Field(25, ge=1, le=1000, description="by segment: words of a segment at most")
     entities: tuple[str, ...] = Field((), description="by entity: names to keep whole beside those found by rule")
 
     def infer(self, passages: Seq[Passage], context: BindContext) -> Iterator[Inferred]:

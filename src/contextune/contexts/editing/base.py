@@ -4,7 +4,7 @@
     input: send Rune to Sede output: [send Rune, to Sede].      the record, its answer changed to match
 
 An edited record cannot be answered from the weights, only from the edited example before it. An editor knows one
-sort of record; `entities` and `labels` know real text, the others the language of the worlds.
+sort of record; `values` and `labels` know real text, the others the language of the worlds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from contextune.core import registry
@@ -48,6 +49,8 @@ class Editor(ABC):
     """`auto` tries the least general first; None: only where it is named."""
     last_resort: ClassVar[bool] = False
     """`auto` takes it although it can edit few of the records."""
+    database: Path | None = None
+    """The sqlite file in which edited queries must run."""
 
     @classmethod
     @abstractmethod
@@ -71,8 +74,12 @@ class DistractorEditor(Editor):
         """The record's statement about somebody else; None where it has none."""
 
 
-def open_editor(name: str, pool: Pool, context: BindContext, rows: Seq[Record] = ()) -> Editor:
+def open_editor(
+    name: str, pool: Pool, context: BindContext, rows: Seq[Record] = (), database: Path | None = None
+) -> Editor:
     """The editor of a name, with `auto` the least general that can edit half of the pool.
+
+    Queries that it edits must run in `database`, where one is given.
 
     Raises UserError where the one asked for can edit nothing there.
     """
@@ -81,12 +88,15 @@ def open_editor(name: str, pool: Pool, context: BindContext, rows: Seq[Record] =
         return named
     for chosen in _by_generality() if name == "auto" else (name,):
         made: Editor = registry.editors.find(chosen).of(pool, context, rows)
+        if database is not None:
+            made.database = database
         share = _share(made, pool)
         if share >= 0.5 or (share and (name != "auto" or made.last_resort)):
             return made
     raise UserError(
         f"context counterfactual: editor {name} finds nothing to edit in {len(pool.records)} records",
-        "pairs need few different answers (labels), or capitalised names that several records share (entities)",
+        "pairs need few different answers (labels), or values that input and answer share and that other rows have too "
+        "(values)",
     )
 
 
@@ -99,6 +109,29 @@ def _share(editor: Editor, pool: Pool, most: int = 60) -> float:
     """How many of the pool's first records it can edit."""
     sample = pool.records[:most]
     return sum(editor.edit(r, random.Random(0)) is not None for r in sample) / max(1, len(sample))
+
+
+MOST = 2000
+"""Rows that are tried where it is counted what can be done."""
+
+
+def editable(rows: Seq[Record], able: Callable[[Record], bool]) -> tuple[int, int]:
+    """Of how many rows (all, or so many evenly spaced) something can be made, and how many were tried."""
+    tried = rows[:: max(1, -(-len(rows) // MOST))]
+    return sum(map(able, tried)), len(tried)
+
+
+def refuse_few(rows: Seq[Record], able: Callable[[Record], bool], least: float, what: str, hint: str) -> float:
+    """The share of the rows that can be edited. UserError, with the share, where it is below `least`."""
+    count, tried = editable(rows, able)
+    if count < least * tried:
+        of = f"{tried:,} rows" if tried == len(rows) else f"{tried:,} rows that were tried"
+        raise UserError(
+            f"{what} can edit {count:,} of {of} ({count / tried:.0%}), min_edited is {least:.0%}; what cannot be "
+            "edited safely is left as it is",
+            hint,
+        )
+    return count / max(1, tried)
 
 
 def swapped(record: Record, **segments: Callable[[str], str]) -> Record:

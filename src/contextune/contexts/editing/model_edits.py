@@ -78,7 +78,7 @@ def written(rows: Seq[Record], context: BindContext) -> dict[str, tuple[str, str
     if not found:
         raise UserError(
             f"context counterfactual: of {len(pairs)} answers of the writer none has a statement and another answer",
-            "use a stronger writer.model, or editor: entities",
+            "use a stronger writer.model, or editor: values",
         )
     return found
 

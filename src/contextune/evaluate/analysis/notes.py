@@ -53,15 +53,16 @@ def _curve(path: Path) -> list[float]:
         raise UserError(f"{path}: expected rows with numbers 'loss'", "delete it to go without its curve") from None
 
 
-def saturated(arms: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[Note]:
+def saturated(arms: Mapping[str, Any], tasks: Mapping[str, Any], floors: Mapping[str, float]) -> list[Note]:
     """A note for each task on which every arm is at the ceiling, or none clearly above the floor.
 
-    `arms` and `tasks` are those of results.json. Tasks that are no shares (perplexity) have neither.
+    `arms` and `tasks` are those of results.json, `floors` what needs no model. Tasks that are no shares (perplexity)
+    have neither.
     """
     found = []
     for task, about in tasks.items():
         cells = [arm["tasks"][task] for arm in arms.values()]
-        floor = max(v for v in (about["chance"], about["majority"], 0.0) if v is not None)
+        floor = floors[task]
         if not about["higher_is_better"]:
             continue
         if all(cell["value"] >= 1 for cell in cells):

@@ -88,23 +88,26 @@ def summarise(
     run = _Run(Path(folder), arms, untrained)
     deciding = _deciding(run, compare.tasks)
     first = next((a for a in arms if a not in run.untrained), next(iter(arms)))
-    cells = _bootstrap(run, list(arms), compare.resamples)
+    cells = _bootstrap(run, list(arms), compare.resamples, compare.seed_sd)
     scores = {arm: mean([cells[arm, t] for t in deciding]) for arm in arms} if deciding else {}
     tasks = {task: _task(run, task) for task in run.tasks}
     baseline = compare.baseline if compare.baseline is not None and compare.baseline in arms else first
     of_arms = {arm: _arm(run, arm, about, cells, scores, compare.confidence, baseline) for arm, about in arms.items()}
-    found = [*notes.undertrained(Path(folder), arms), *notes.saturated(of_arms, tasks)]
+    lowest = {task: _lowest(run, task, about) for task, about in tasks.items()}
+    found = [*notes.undertrained(Path(folder), arms), *notes.saturated(of_arms, tasks, lowest)]
     judged = verdict.reach(
         scores,
         baseline,
         compare.confidence,
         untrained=run.untrained,
         seeds=len(run.seeds),
+        stated=compare.seed_sd is not None,
         items=sum(tasks[t]["n"] for t in deciding),
-        floor=_floor([tasks[t] for t in deciding]),
+        floor=sum(lowest[t] for t in deciding) / len(deciding) if deciding else None,
         notes=_said(found, deciding, len(arms)),
     )
     made = {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks, "notes": found}
+    made["floors"] = _floors(run, tasks, cells, deciding)
     printed = figures(compare.published)
     return {**made, **({"published": printed} if printed else {})}
 
@@ -149,14 +152,20 @@ def _deciding(run: _Run, wanted: tuple[str, ...]) -> list[str]:
     return chosen
 
 
-def _bootstrap(run: _Run, arms: list[str], resamples: int) -> dict[tuple[str, str], Estimate]:
+def _bootstrap(
+    run: _Run, arms: list[str], resamples: int, seed_sd: float | None = None
+) -> dict[tuple[str, str], Estimate]:
     cells = {
         (arm, task): [metrics.find(file.about["metric"]).of(file.columns) for file in run.of(arm, task)]
         for arm in arms
         for task in run.tasks
     }
     items = {task: len(file.columns["item"]) for task, file in run.tasks.items()}
-    return bootstrap(cells, items, len(run.seeds), resamples)
+    clusters = {task: file.columns["cluster"] for task, file in run.tasks.items()}
+    about = {task: metrics.find(file.about["metric"]) for task, file in run.tasks.items()}
+    stated = {(a, t): seed_sd for a, t in cells if seed_sd and a not in run.untrained and about[t].higher_is_better}
+    bounds = {task: metric.bounds for task, metric in about.items()}
+    return bootstrap(cells, items, len(run.seeds), resamples, clusters=clusters, seed_sd=stated, bounds=bounds)
 
 
 def _task(run: _Run, task: str) -> dict[str, Any]:
@@ -170,10 +179,58 @@ def _task(run: _Run, task: str) -> dict[str, Any]:
     }
 
 
-def _floor(tasks: list[dict[str, Any]]) -> float | None:
-    """What needs no model at all: chance or the most frequent answer, whichever is more, averaged over tasks."""
-    known = [max(v for v in (t["chance"], t["majority"], 0.0) if v is not None) for t in tasks]
-    return sum(known) / len(known) if known else None
+def _lowest(run: _Run, task: str, about: Mapping[str, Any]) -> float:
+    """What needs neither the text nor a context: chance, or the best constant answer where that is more."""
+    known = (about["chance"], about["majority"], run.tasks[task].about.get("floors", {}).get("constant"))
+    return max((v for v in known if v is not None), default=0.0)
+
+
+FLOORS = ("chance", "constant", "copier", "deaf", "untrained")
+
+
+def _floors(run: _Run, tasks: Mapping[str, Any], cells: Estimates, deciding: list[str]) -> dict[str, Any]:
+    """What stands beside the arms' values, by task, and averaged over the tasks of each measure and over
+    those that decide; null where unknown.
+
+    deaf: the trained arm that scores most without the context (any arm, where none is trained); untrained: the best
+    of those.
+    """
+    by_task: dict[str, dict[str, float | None]] = {}
+    trained = [arm for arm in run.files if arm not in run.untrained] or list(run.files)
+    for task, about in tasks.items():
+        told = run.tasks[task].about.get("floors", {})
+        deaf = [v for arm in trained if (v := _deaf(run, arm, task)) is not None]
+        plain = [cells[arm, task].value for arm in run.untrained if about["higher_is_better"]]
+        by_task[task] = {
+            "chance": about["chance"],
+            "constant": _either(told.get("constant"), about["majority"]),
+            "copier": told.get("copier"),
+            "deaf": max(deaf, default=None),
+            "untrained": max(plain, default=None),
+        }
+    by_measure: dict[str, dict[str, float | None]] = {}
+    for measure in dict.fromkeys(t["measure"] for t in tasks.values() if t["higher_is_better"]):
+        of = [by_task[n] for n, t in tasks.items() if t["measure"] == measure and t["higher_is_better"]]
+        by_measure[measure] = {key: _average([floors[key] for floors in of]) for key in FLOORS}
+    score = {key: _average([by_task[task][key] for task in deciding]) if deciding else None for key in FLOORS}
+    return {"tasks": by_task, "measures": by_measure, "score": score}
+
+
+def _either(*values: float | None) -> float | None:
+    return max((v for v in values if v is not None), default=None)
+
+
+def _average(values: list[float | None]) -> float | None:
+    """Null where it is unknown of some task: a mean over others would stand beside another mean."""
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _deaf(run: _Run, arm: str, task: str) -> float | None:
+    """The mean worth of an arm's answers without the context, over items that have one; None where none was asked."""
+    metric = metrics.find(run.tasks[task].about["metric"])
+    found = [v for file in run.of(arm, task) for v in file.columns["deaf"] if v is not None]
+    return sum(found) / len(found) if found and not metric.of_classes else None
 
 
 def _arm(
@@ -204,7 +261,7 @@ def _cell(run: _Run, arm: str, task: str, estimate: Estimate, confidence: float)
         **_shown(estimate, confidence),
         "n": len(files[0].columns["item"]),
         "metrics": _averaged([metrics.summary(f.columns, metric) for f in files]),
-    }
+    } | ({"without_context": deaf} if (deaf := _deaf(run, arm, task)) is not None else {})
 
 
 def _averaged(found: list[dict[str, Any]]) -> dict[str, Any]:

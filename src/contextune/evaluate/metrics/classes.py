@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class _Right(Metric):
     """The share of answers that are the gold one."""
 
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
     def of(self, outcomes: Outcomes) -> Estimator:
         return mean([float(a == g) for a, g in zip(answers(outcomes, self.name), outcomes["gold"], strict=True)])
 
@@ -67,6 +69,7 @@ class Missing(Metric):
     """The share of texts in which no option occurs."""
 
     higher_is_better: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def of(self, outcomes: Outcomes) -> Estimator:
         return mean([float(a is None) for a in answers(outcomes, self.name)])
@@ -75,6 +78,7 @@ class Missing(Metric):
 class _OfClasses(Metric):
     kinds: ClassVar[tuple[str, ...]] = ("choice", "generate")
     of_classes: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
 
 class _F1(_OfClasses):
@@ -112,6 +116,8 @@ class MacroF1(_F1):
 @registry.metrics("mcc")
 class Mcc(_OfClasses):
     """Matthews correlation for several classes (Gorodkin 2004); 0 where one side is constant."""
+
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def of(self, outcomes: Outcomes) -> Estimator:
         import numpy as np

@@ -10,11 +10,10 @@ import json
 import math
 import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING, ClassVar
 
-from contextune.core import registry
+from contextune.core import commands, registry
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
 
@@ -23,6 +22,8 @@ from .metric import Grade, Metric, Outcomes, graded
 if TYPE_CHECKING:
     from .metric import Estimator
 
+SECONDS = 3600.0
+"""A command's time-out; `command_timeout` of a task is another one."""
 HINT = "install it in an environment of its own and name that environment's program: docs/probes.md"
 
 
@@ -39,15 +40,18 @@ def available(command: str, where: str) -> list[str]:
     return words
 
 
-def scores(command: str, rows: Seq[tuple[str, str, str, str]], where: str) -> list[float]:
-    """One score for each (id, source, output, gold). UserError where the command fails or says something else."""
+def scores(command: str, rows: Seq[tuple[str, str, str, str]], where: str, seconds: float = SECONDS) -> list[float]:
+    """One score for each (id, source, output, gold).
+
+    UserError where the command fails, says something else, or takes longer than `seconds`.
+    """
     words = available(command, where)
     lines = [json.dumps(dict(zip(("id", "src", "mt", "ref"), row, strict=True)), ensure_ascii=False) for row in rows]
-    done = subprocess.run(words, input="\n".join(lines) + "\n", capture_output=True, text=True, encoding="utf-8")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"{where}: '{words[0]}' ended with status {done.returncode}: {last[:300]}", "try it by hand")
-    said = [line for line in done.stdout.splitlines() if line.strip()]
+    status, out, error = commands.run(words, "\n".join(lines) + "\n", seconds, where)
+    if status:
+        last = (error.strip().splitlines() or ["it said nothing"])[-1]
+        raise UserError(f"{where}: '{words[0]}' ended with status {status}: {last[:300]}", "try it by hand")
+    said = [line for line in out.splitlines() if line.strip()]
     if len(said) != len(rows):
         raise UserError(
             f"{where}: '{words[0]}' wrote {len(said)} lines for {len(rows)} rows",
@@ -82,5 +86,7 @@ class Comet(Metric):
 
     def grade(self, task: Task, items: Seq[Item], outputs: Seq[str]) -> list[Grade]:
         rows = [(i.id, str(i.fields.get("input", i.prompt)), o, i.gold) for i, o in zip(items, outputs, strict=True)]
-        found = scores(task.fields["command"], rows, f"task {task.name}")
+        commands.refuse_commands([task])
+        seconds = float(task.fields.get("command_timeout", SECONDS))
+        found = scores(task.fields["command"], rows, f"task {task.name}", seconds)
         return [Grade(output.strip(), value) for output, value in zip(outputs, found, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +22,7 @@ class _Per(Metric):
 
     kinds: ClassVar[tuple[str, ...]] = ("perplexity",)
     higher_is_better: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     unit: ClassVar[str]
 
     def of(self, outcomes: Outcomes) -> Estimator:

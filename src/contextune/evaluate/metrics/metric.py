@@ -7,6 +7,7 @@ so that thousands of bootstrap resamples cost one matrix product.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -50,6 +51,8 @@ class Metric(ABC):
     """Metrics that are shown beside it, for tasks of its sort alone."""
     special: ClassVar[bool] = False
     """It is for tasks of one sort, and shown only where they name it or one that has it `beside`."""
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """What its value lies within; intervals go no further."""
     has_majority: ClassVar[bool] = True
     """Whether the score of the most frequent gold answer says something."""
 
@@ -65,6 +68,8 @@ class Metric(ABC):
 
 class ItemMetric(Metric):
     """A metric that is the mean of what each generated answer is worth."""
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     @abstractmethod
     def worth(self, output: str, gold: str) -> float:

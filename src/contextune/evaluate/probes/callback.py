@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from contextune.core import registry
+from contextune.core.options import MOST
 from contextune.train.callback import Callback, Look, Training
 
 from .questions import Probes, load
@@ -14,7 +15,7 @@ from .questions import Probes, load
 class ProbesCallback(Callback):
     """In-weights, in-context and copy scores during training."""
 
-    items: int = Field(40, gt=0, description="items of each task")
+    items: int = Field(40, gt=0, le=MOST, description="items of each task")
     tasks: tuple[str, ...] = Field(
         (), description="tasks of evaluate.tasks with a pool, or worlds; default: all that can be probed"
     )

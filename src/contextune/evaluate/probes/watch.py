@@ -7,7 +7,6 @@ stage-K/probes/scores.json       [{task, step, n, scores}], computed from these 
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from contextune.core.files import digest, write_json
+from contextune.core.files import digest, write_json, write_lines
 from contextune.core.sequence import Tokenizer
 from contextune.models.likelihood import TOKENS
 from contextune.train.callback import begin
@@ -41,7 +40,7 @@ class ProbeWatcher:
             for one in self.wanted:
                 file = self.folder / f"{one.task.name}.{step:06d}.jsonl"
                 if not file.exists():
-                    write_rows(file, probes.rows(one, self._answers(one, model)))
+                    write_lines(file, probes.rows(one, self._answers(one, model)))
         write_json(self.folder / "scores.json", collected(self.folder))
 
     def _answers(self, one: Probes, model: Any) -> list[str]:
@@ -80,13 +79,6 @@ def collected(folder: Path) -> list[dict[str, Any]]:
         n = {name: sum(r["probe"] == name for r in rows) for name in probes.NAMES}
         made.append({"task": task, "step": int(step), "n": n, "scores": probes.scores(rows)})
     return sorted(made, key=lambda m: (m["task"], m["step"]))
-
-
-def write_rows(file: Path, rows: Seq[dict[str, Any]]) -> None:
-    """Whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    os.replace(part, file)
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError
+from contextune.core.files import write_text
 from contextune.core.items import Item, Task
+from contextune.core.ownership import claim, name_part
 
 from .. import metrics
 
@@ -67,14 +69,20 @@ def export_task(task: Task, folder: Path) -> Path:
         )
     if task.kind == "perplexity" and any(i.prompt for i in task.items):
         raise UserError(f"task {task.name}: the harness scores texts without a prompt only", "leave the prompts out")
-    home = folder / task.name
-    home.mkdir(parents=True, exist_ok=True)
+    home = folder / name_part(task.name, "a task's name")
+    claim(home, "harness", "folder", "give another folder", earlier=_exported, keep=False)
     rows = [json.dumps(_row(task, item), ensure_ascii=False) for item in task.items]
-    (home / "items.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    (home / "utils.py").write_text(UTILS, encoding="utf-8")
+    write_text(home / "items.jsonl", "\n".join(rows) + "\n")
+    write_text(home / "utils.py", UTILS)
     file = home / f"{task.name}.yaml"
-    file.write_text(f"# {command(task, folder)}\n{_yaml(_config(task))}", encoding="utf-8")
+    write_text(file, f"# {command(task, folder)}\n{_yaml(_config(task))}")
     return file
+
+
+def _exported(home: Path) -> bool:
+    """Whether a folder holds an exported task."""
+    utils = home / "utils.py"
+    return utils.is_file() and utils.read_bytes() == UTILS.encode()
 
 
 def command(task: Task, folder: Path, model: str = "MODEL") -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.asking import chat_text
+from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer
@@ -17,6 +18,7 @@ from contextune.models.likelihood import TOKENS
 from .. import metrics
 from . import outcomes
 from .choice import score_choices
+from .floors import floors
 from .generate import fitted, generate
 from .grading import grade
 from .perplexity import score_texts
@@ -39,12 +41,16 @@ def score(
     seed: int,
     tokens: int = TOKENS,
     progress: ScoreProgress | None = None,
+    without_context: bool = True,
 ) -> dict[str, pa.Table]:
     """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.
 
-    `tokens` bounds what is computed at once and has no effect on the result.
+    `tokens` bounds what is computed at once and has no effect on the result. `without_context`: items that have a
+    context are asked again without it (column `deaf`).
     """
     found: dict[str, pa.Table] = {}
+    tasks = list(tasks)
+    refuse_commands(tasks)
     for task in tasks:
         if task.name in found:
             raise UserError(f"two tasks are called '{task.name}'", "give one of them another name")
@@ -55,8 +61,20 @@ def score(
         cut = sum(row.get("cut", 0) > 0 for row in rows)
         if cut:
             _log.warning("%s: %d of %d prompts are too long and lost their beginning", task.name, cut, len(rows))
-        found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed)
+        if without_context:
+            deaf = _deaf(model, tokenizer, task, tokens)
+            rows = [{**row, "deaf": deaf.get(item.id)} for row, item in zip(rows, task.items, strict=True)]
+        found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed, floors(task))
     return found
+
+
+def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: int) -> dict[str, float | None]:
+    """By item: what the answer is worth that the prompt without its context gives. Nothing of perplexity."""
+    items = tuple(replace(i, prompt=i.alone) for i in task.items if i.alone is not None)
+    if not items or task.kind == "perplexity":
+        return {}
+    rows = _ASK[task.kind](model, tokenizer, replace(task, items=items), tokens, lambda done: None)
+    return {item.id: row["correct"] for item, row in zip(items, rows, strict=True)}
 
 
 def _as_read(task: Task, tokenizer: Tokenizer) -> Task:
@@ -65,7 +83,10 @@ def _as_read(task: Task, tokenizer: Tokenizer) -> Task:
         return task
     asked = [task.asked(item) for item in task.items]
     texts = [a if isinstance(a, str) else chat_text(a, tokenizer) for a in asked]
-    return replace(task, items=tuple(replace(i, prompt=t) for i, t in zip(task.items, texts, strict=True)))
+    return replace(
+        task,
+        items=tuple(replace(i, prompt=t, cluster=i.resampled_with) for i, t in zip(task.items, texts, strict=True)),
+    )
 
 
 def _reporter(progress: ScoreProgress | None, task: Task) -> Callable[[int], None]:

@@ -264,4 +264,6 @@ def _item(bench: PooledTask, around: Neighbourhood, grade: str, drawn: ExampleDr
     """`fields["asked"]` is the prompt without the context."""
     item = around.item
     fields = {**item.fields, **drawn.fields(grade, item.gold), "asked": item.prompt}
-    return replace(item, prompt=bench.prompt(item, drawn.examples), fields=fields)
+    return replace(
+        item, prompt=bench.prompt(item, drawn.examples), fields=fields, alone=item.prompt, cluster=item.resampled_with
+    )

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest
-from contextune.core.items import Task
+from contextune.core.items import Item, Task
+from contextune.core.options import parse_options
+from contextune.core.ownership import name_part
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
 from contextune.core.yaml_files import read_yaml
@@ -80,6 +82,8 @@ def load_task(
             for f in _find(spec, Path(folder))
             for task in _of_spec(f, specs.parse(f.keys, f.where), limit, sources or {}, Path(folder))
         ]
+    for task in tasks:
+        name_part(task.name, f"task {task.name!r:.80}: its name")
     if tokenizer is not None:
         for task in tasks:
             _refuse_unscorable(task, tokenizer)
@@ -208,20 +212,32 @@ def _label(spec: Mapping[str, Any]) -> str:
 
 
 def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
-    unknown = set(spec) - {"world", "options", "tasks", "limit"}
+    world = str(spec["world"])
+    unknown = set(spec) - set(specs.WorldSpec.model_fields)
     if unknown:
         raise UserError(
-            f"world '{spec['world']}': unknown key '{min(unknown)}'",
-            nearest(min(unknown), ("options", "tasks", "limit")),
+            f"world '{world}': unknown key '{min(unknown)}'", nearest(min(unknown), ("options", "tasks", "limit"))
         )
-    found = build_world(str(spec["world"]), **(spec.get("options") or {})).tasks
-    wanted = spec.get("tasks") or list(found)
+    given = {k: v for k, v in spec.items() if v is not None}
+    asked = parse_options(lambda: specs.WorldSpec.model_validate({**given, "world": world}), f"world '{world}'")
+    found = build_world(world, **asked.options).tasks
+    wanted = asked.tasks or list(found)
     for name in wanted:
         if name not in found:
-            raise UserError(f"world '{spec['world']}': no task '{name}'", nearest(name, found))
-    cut = min((n for n in (limit, spec.get("limit")) if n is not None), default=None)
-    world = str(spec["world"])
-    return [replace(found[n], items=found[n].items[:cut], fields={**found[n].fields, "world": world}) for n in wanted]
+            raise UserError(f"world '{world}': no task '{name}'", nearest(name, found))
+    cut = min((n for n in (limit, asked.limit) if n is not None), default=None)
+    return [
+        replace(
+            found[n], items=tuple(map(_asked_alone, found[n].items[:cut])), fields={**found[n].fields, "world": world}
+        )
+        for n in wanted
+    ]
+
+
+def _asked_alone(item: Item) -> Item:
+    """A world's contexts are the lines before the last one."""
+    context, _, alone = item.prompt.rpartition("\n")
+    return replace(item, alone=alone) if context else item
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Measure
-from contextune.core.options import Name, Options
+from contextune.core.options import LONGEST, MOST, Name, Options, Seed
 from contextune.data.options import Source
 from contextune.retrieval import SimilarityOption, WordOverlap
 
 from .. import metrics
+from ..metrics.external import SECONDS
 
 TaskKind = Literal["choice", "generate", "perplexity"]
 
@@ -21,7 +22,7 @@ TaskKind = Literal["choice", "generate", "perplexity"]
 class Fewshot(Options):
     """Solved examples before each item: the first n rows that are not the item itself."""
 
-    n: int = Field(0, ge=0)
+    n: int = Field(0, ge=0, le=1000)
     path: str | None = Field(None, description="file of the examples; default: the task's own source")
     split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
     between: str = Field("\n\n", description="text after each example")
@@ -48,8 +49,8 @@ class PoolSpec(Options):
     source: str | None = Field(None, description="name of a source of pairs in the recipe's data")
     path: str | None = Field(None, description="file; default: the task's own")
     split: str | None = Field(None, description="hub, or a folder with the key 'local': the split of the examples")
-    skip: int = Field(0, ge=0, description="leave out the first N rows")
-    limit: int | None = Field(None, gt=0, description="N rows at most")
+    skip: int = Field(0, ge=0, le=MOST, description="leave out the first N rows")
+    limit: int | None = Field(None, gt=0, le=MOST, description="N rows at most")
 
 
 class Graded(Options):
@@ -60,7 +61,7 @@ class Graded(Options):
     pool: str | PoolSpec | None = Field(
         None, description="a source's name, a file, or a mapping; default: the task's pool"
     )
-    k: int = Field(4, gt=0, description="examples in a context")
+    k: int = Field(4, gt=0, le=64, description="examples in a context")
     similarity: SimilarityOption = Field(
         default_factory=WordOverlap, description="how inputs are compared, as in context policies"
     )
@@ -71,7 +72,7 @@ class Graded(Options):
     )
     same_answer: bool = Field(True, description="examples with the item's own answer may precede it")
     separator: str = Field("\n", description="text after each example")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class Spec(Options):
@@ -89,6 +90,11 @@ class Spec(Options):
     local: str = Field("", description="which file to take where path is a folder: a glob; {split} is the split")
     columns: dict[str, str] = Field({}, description="our name: your column")
     id: str = Field("", description="template of an item's id; default: its number")
+    cluster: str = Field(
+        "",
+        description="template: the fact that a row asks about; items of one cluster, in whatever tasks, are resampled "
+        "together; default: a row's prompt and answer",
+    )
     description: str = Field("", description="text before everything else")
     prompt: str = Field("", description="template of the question")
     options: tuple[str, ...] | str = Field(
@@ -109,14 +115,19 @@ class Spec(Options):
     stop: tuple[str, ...] = Field(
         ("\n",), description="generate only: texts that end an answer; in a chat by default none but its end of turn"
     )
-    max_tokens: int = Field(32, gt=0, description="generate only")
-    limit: int | None = Field(None, gt=0, description="the first N rows only")
-    skip: int = Field(0, ge=0, description="leave out the first N rows; limit counts from there")
+    max_tokens: int = Field(32, gt=0, le=LONGEST, description="generate only")
+    limit: int | None = Field(None, gt=0, le=MOST, description="the first N rows only")
+    skip: int = Field(0, ge=0, le=MOST, description="leave out the first N rows; limit counts from there")
     input: str = Field("", description="template of what is compared between items; default: the prompt's own words")
     pool: PoolSpec | None = Field(None, description="where examples come from, for graded contexts, probes, adaptation")
     graded: Graded | None = Field(None, description="one task for each grade of similarity")
     database: str = Field("", description="metric execution only: template of the sqlite file's path")
-    command: str = Field("", description="metric comet only: the program that scores, docs/probes.md")
+    command: str = Field(
+        "", description="metric comet only: the program that scores, docs/probes.md; run with --allow-commands alone"
+    )
+    command_timeout: float = Field(
+        SECONDS, gt=0, le=7 * 86400, description="metric comet only: seconds after which the program is ended"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +181,7 @@ class Spec(Options):
             "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",
+            "command_timeout": self.metric == "comet",
         }
 
     @property
@@ -204,6 +216,15 @@ class Spec(Options):
         return Source(path=path, format=self.format)
 
 
+class WorldSpec(Options):
+    """Tasks of a world."""
+
+    world: str
+    options: dict[str, Any] = Field({})
+    tasks: tuple[str, ...] = ()
+    limit: int | None = Field(None, gt=0, le=MOST)
+
+
 _GROUPS: dict[str, type[Options]] = {"fewshot": Fewshot, "graded": Graded, "pool": PoolSpec, "chat": Chat}
 
 
@@ -230,5 +251,5 @@ def _explain(error: ValidationError, where: str) -> UserError:
             "the built-in tasks are complete examples: contextune/evaluate/tasks/*.yaml",
         )
     message = problem["msg"].removeprefix("Value error, ")
-    found = "" if problem["type"] == "value_error" else f", found {problem['input']!r}"
+    found = "" if problem["type"] == "value_error" else f", found {shown(problem['input'])}"
     return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}")

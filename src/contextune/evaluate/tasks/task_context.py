@@ -44,7 +44,7 @@ def placed(
             t,
             name=f"{t.name}.{suffix}",
             measure="task",
-            items=tuple(replace(i, prompt=text(t, i.id) + i.prompt) for i in t.items),
+            items=tuple(replace(i, prompt=text(t, i.id) + i.prompt, cluster=i.resampled_with) for i in t.items),
             about=f"{t.about}, behind a context ({policy.name})",
         )
         for t in tasks

@@ -2,7 +2,7 @@
 
 1 data           the model is found; sources are read and cut for all arms alike
 2 augmentation   texts are inferred, through the store
-3 contexts       each stage's records are chosen and its policy is bound
+3 contexts       each stage's records are chosen and its policy is bound; updates are matched
 4 tasks          what arms are judged on is loaded
 """
 
@@ -18,6 +18,7 @@ from ..recipe import RecipeLike, as_recipe, folder_of
 from .augmentation import augment_stage
 from .contexts import prepare_stage
 from .data import Data, Say, began, chosen_arms, read_data
+from .matching import matched
 from .prepared import Prepared
 from .stage import PreparedStage
 from .tasks import load_tasks
@@ -52,4 +53,4 @@ def prepare(
             arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
             for arm, stages in arms.items()
         }
-        return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=ready, tasks=tasks)
+        return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=matched(data, ready), tasks=tasks)

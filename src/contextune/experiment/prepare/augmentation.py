@@ -49,7 +49,7 @@ def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False, insist
     job = _job(data, stage, options, train, rows, replace(context, apply=round_trip(context)))
     made = augment(replace(job, insist=insist))
     data.warnings.extend(f"arm {arm}: {text}" for text in made.warnings)
-    if not made.records and not plan:
+    if not made.records and not (plan and made.pending["requests"]):
         raise UserError(f"arm {arm}: augmentation leaves nothing to train on", "set keep: true, or look at its filters")
     return made
 

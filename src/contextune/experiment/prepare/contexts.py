@@ -36,6 +36,11 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     whole = [(r, name) for name in stage.sources for r in data.records[name].records]
     if made is not None:
         whole = list(zip(made.records, made.origins, strict=True))
+    if not whole:
+        raise UserError(
+            f"augment of {', '.join(stage.sources)}: nothing of what is trained on has been written yet",
+            "contextune augment RECIPE writes it, then it can be checked",
+        )
     replayed = {(r.origin, r.id) for r, name in whole if name in set(stage.replayed) - set(stage.sources)}
     taught = [r for r, _ in whole if (r.origin, r.id) not in replayed]
     learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.is_target(r)]
@@ -49,7 +54,7 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     records, names = [r for r, _ in learned], [name for _, name in learned]
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
-    return PreparedStage(stage, train, records, context, names, made)
+    return PreparedStage(stage, train, records, context, names, made, bound.shares())
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

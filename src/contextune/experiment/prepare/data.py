@@ -6,9 +6,9 @@ dropped is dropped for all, and counted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from contextune import models
 from contextune.core import clock
+from contextune.core.commands import refuse_code
 from contextune.core.errors import UserError, nearest, together
-from contextune.core.files import digest
+from contextune.core.files import Damaged, digest, read_sealed
+from contextune.core.progress import say_once
 from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
 from contextune.data.paths import HIDDEN
@@ -26,6 +28,7 @@ from contextune.data.records import SMALLEST, Records, specials
 from contextune.data.records import records as cut_records
 from contextune.data.token_counts import Length, lengths
 
+from .. import fingerprint
 from ..recipe import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -94,6 +97,8 @@ class Data:
 def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say) -> Data:
     """Find the model and read what the arms need. Raises UserError."""
     say("looking at the model")
+    if recipe.model.trust_remote_code:
+        refuse_code(recipe.model.path)
     path = models.resolve(recipe.model, base)
     config = models.check(path, recipe.model.revision)
     tokenizer = models.load_tokenizer(path, recipe.model)
@@ -134,9 +139,14 @@ DATE = "%Y-%m-%d %H:%M:%S"
 def began(out: Path) -> datetime:
     """When the run in that folder began; now where none has."""
     try:
-        return datetime.strptime(json.loads((out / "run.json").read_text("utf-8"))["began"], DATE)
-    except (OSError, ValueError, LookupError, TypeError):
-        return datetime.now().replace(microsecond=0)
+        found = [read_sealed(out / "run.json", older=True) or {}]
+    except Damaged as e:
+        say_once(f"{e}: written anew; the run began when its stages say, else now")
+        found = []
+    for said in (*found, *fingerprint.notes(out).values()):
+        with suppress(ValueError, LookupError, TypeError):
+            return datetime.strptime(said["began"], DATE)
+    return datetime.now().replace(microsecond=0)
 
 
 def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contextune.contexts import BoundPolicy
+from contextune.contexts import BoundPolicy, Share
 from contextune.core.sequence import Record
 from contextune.train.options import Train
 from contextune.train.schedule import Plan
@@ -28,6 +28,8 @@ class PreparedStage:
     origins: Seq[str]
     """The source of each record; of what was inferred, "source+operation"."""
     augmented: Augmented | None = None
+    shares: tuple[Share, ...] = ()
+    """What its policy wants of its contexts, and what the rows allow."""
 
     def plan(self, seed: int) -> Plan:
         return Plan.of(len(self.records), self.train.batch, seed, self.train.epochs, self.train.steps)

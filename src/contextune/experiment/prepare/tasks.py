@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from itertools import product
 
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.data import Documents
+from contextune.evaluate.scoring import outcomes
 from contextune.evaluate.tasks.load import load_task, members
 
 from ..recipe import Recipe
@@ -22,7 +24,7 @@ def load_tasks(data: Data) -> list[Task]:
         for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data)
     ]
     tasks += [_perplexity(name, data.documents[name]) for name in recipe.evaluate.perplexity]
-    _refuse_same_names(tasks)
+    _refuse_same_names(recipe, tasks)
     _refuse_unknown(recipe, tasks)
     return tasks
 
@@ -35,12 +37,24 @@ def _perplexity(name: str, documents: Documents) -> Task:
     return Task(f"perplexity.{name}", "perplexity", items, "perplexity", about=f"held-out documents of {name}")
 
 
-def _refuse_same_names(tasks: Seq[Task]) -> None:
+def _refuse_same_names(recipe: Recipe, tasks: Seq[Task]) -> None:
+    """UserError where two tasks have one name, or two outcomes one file, also where disks ignore the case."""
     seen: set[str] = set()
     for task in tasks:
         if task.name in seen:
             raise UserError(f"evaluate.tasks: the task '{task.name}' is there twice", "give one of them another name")
         seen.add(task.name)
+    files: dict[str, tuple[str, str]] = {}
+    for arm, spec in recipe.arms.items():
+        for seed, task in product(recipe.seeds if spec.stages else (0,), tasks):
+            name = outcomes.file_name(arm, seed, task.name)
+            other = files.setdefault(name.casefold(), (arm, task.name))
+            if other != (arm, task.name):
+                raise UserError(
+                    f"the outcomes of arm '{arm}' in task '{task.name}' and of arm '{other[0]}' in task '{other[1]}' "
+                    f"would be one file, {name}",
+                    "give one of them another name",
+                )
 
 
 def _refuse_unknown(recipe: Recipe, tasks: Seq[Task]) -> None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError
+from contextune.core.files import sync_tree, write_text
+from contextune.core.ownership import claim
 from contextune.models.known import KnownModel
 
 from .measure import skills
@@ -59,7 +61,8 @@ def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512
     folder = Path(out)
     if (folder / WEIGHTS).exists():
         raise UserError(f"{folder} already holds a model", "give another folder, or remove it first")
-    folder.mkdir(parents=True, exist_ok=True)
+    earlier = lambda out: (out / "building.pt").exists()  # noqa: E731
+    claim(folder, "pocket", "folder", "give another folder", earlier=earlier)
     made, threads = tokenizer.build(), torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
@@ -79,8 +82,9 @@ def build(out: Path | str, seed: int = 0, steps: int | None = None, n: int = 512
         }
     finally:
         torch.set_num_threads(threads)
-    (folder / "measured.json").write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(notes), encoding="utf-8")
+    write_text(folder / "measured.json", json.dumps(notes, indent=1) + "\n")
+    write_text(folder / "README.md", card(notes))
+    sync_tree(folder)
     (folder / "building.pt").unlink(missing_ok=True)
     return folder
 

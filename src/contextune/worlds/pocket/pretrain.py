@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from contextune.core.errors import UserError
+from contextune.core.files import Damaged, read_checked, write_checked
+from contextune.core.progress import say_once
 from contextune.core.sequence import IGNORED, DrawKey
 
 from . import corpus, heads
@@ -157,8 +159,13 @@ def pretrain(
     model = fresh(tokenizer, seed)
     optimizer, checkpoint = optimizer_of(model), folder / "building.pt"
     start, seconds, log = 0, 0.0, list[dict[str, float]]()
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    try:
+        kept = read_checked(checkpoint)
+    except Damaged as e:
+        say_once(f"{e}: training begins anew")
+        kept = None
+    if kept is not None:
+        state = torch.load(BytesIO(kept), weights_only=True)
         if (state["seed"], state["steps"]) != (seed, steps):
             raise UserError(
                 f"{checkpoint} was begun with seed {state['seed']} and {state['steps']} steps, not {seed} and {steps}",
@@ -188,6 +195,6 @@ def pretrain(
         if (step + 1) % CHECKPOINT == 0 and step + 1 < steps:
             made = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "log": json.dumps(log)}
             where = {"seed": seed, "steps": steps, "step": step + 1, "seconds": seconds}
-            torch.save({**made, **where}, f"{checkpoint}.new")
-            os.replace(f"{checkpoint}.new", checkpoint)
+            torch.save({**made, **where}, content := BytesIO())
+            write_checked(checkpoint, content.getvalue())
     return model.eval(), log

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from contextune.core.files import Damaged, read_checked, write_checked
+from contextune.core.progress import say_once
 
 
 def train(
@@ -31,8 +34,13 @@ def train(
     seen: list[dict[str, Any]] = []
     first = 0
     place = folder / "checkpoint.pt"
-    if place.exists():
-        state = torch.load(place, weights_only=True)
+    try:
+        kept = read_checked(place)
+    except Damaged as e:
+        say_once(f"{e}: training begins anew")
+        kept = None
+    if kept is not None:
+        state = torch.load(BytesIO(kept), weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first, seen = state["step"], state["seen"]
@@ -57,9 +65,8 @@ def train(
 def _save(place: Path, state: dict[str, Any]) -> None:
     """Whole or absent: written beside its place, then moved there."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, place)
+    torch.save(state, content := BytesIO())
+    write_checked(place, content.getvalue())
 
 
 def forget(folder: Path) -> None:

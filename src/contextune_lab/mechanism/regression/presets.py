@@ -60,20 +60,20 @@ PRESETS = {
         Preset(
             name="tiny", d=5, points=11, layers=2, heads=2, width=32,
             pretrain_steps=3000, pretrain_batch=64, pretrain_lr=3e-3, grow_every=150, start_dims=1, start_points=11,
-            steps=300, batch=32, lr=3e-3, log_every=50, save_every=500, aligned=64, tested=512, bases=2,
+            steps=300, batch=32, lr=3e-3, log_every=50, save_every=500, aligned=64, tested=512, bases=5,
             decay=True, spread=0.08, position_spread=0.6, grow_below=0.3, patience=600, clip=1.0,
         ),
         Preset(
             name="small", d=8, points=17, layers=4, heads=4, width=64,
             pretrain_steps=40000, pretrain_batch=64, pretrain_lr=1e-3, grow_every=800, start_dims=1, start_points=17,
-            steps=5000, batch=64, lr=3e-4, log_every=100, save_every=500, aligned=256, tested=1280, bases=2,
+            steps=5000, batch=64, lr=3e-4, log_every=100, save_every=500, aligned=256, tested=1280, bases=5,
             decay=True, spread=0.05, position_spread=0.6, grow_below=0.3, clip=1.0,
         ),
         Preset(
             name="paper", d=20, points=41, layers=12, heads=8, width=256,
             pretrain_steps=62500, pretrain_batch=512, pretrain_lr=1e-4, grow_every=2000, start_dims=5,
             start_points=11, steps=50001, batch=64, lr=1e-4, log_every=100, save_every=2500, aligned=256, tested=1280,
-            bases=2, compiled=True,
+            bases=5, compiled=True,
         ),
     )
 }  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -16,6 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from contextune.core.files import replacing, write_text
 
 from . import loop
 from .data import Draw, along
@@ -101,8 +102,8 @@ def base(
             (folder / f"stuck-{start}").touch()
             loop.forget(folder)
             return base(preset, seed, folder, device, tell)
-        save_file(model.state_dict(), folder / "model.part")
-        os.replace(folder / "model.part", place)
+        with replacing(place) as part:
+            save_file(model.state_dict(), part)
         loop.forget(folder)
     model = Regressor(preset, seed).to(device)
     model.load_state_dict(load_file(place, device=device))
@@ -129,7 +130,7 @@ def _pretrained(preset: Preset, seed: int, folder: Path, device: str, tell: Call
         pupil, loss, preset.pretrain_steps, lambda s: rate(preset, s), folder, preset.save_every, watch, tell,
         preset.clip,
     )  # fmt: skip
-    (folder / "losses.json").write_text(json.dumps(seen))
+    write_text(folder / "losses.json", json.dumps(seen))
     return model
 
 

@@ -18,9 +18,13 @@ from .tune import Outcome, TuneRun, read
 
 @dataclass(frozen=True, slots=True)
 class SeedValue:
-    """A mean over seeds with its interval at 95 %."""
+    """A mean over seeds with its interval at 95 %, which is over the pretrained models that seeds began with: two seeds
+    of one model are not two models.
+    """
 
     by_seed: tuple[float, ...]
+    bases: tuple[int, ...] = ()
+    """The pretrained model of each seed; default: its own."""
 
     @property
     def mean(self) -> float:
@@ -28,11 +32,14 @@ class SeedValue:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return interval(self.by_seed)
+        by_base: dict[int, list[float]] = {}
+        for base, value in zip(self.bases or range(len(self.by_seed)), self.by_seed, strict=True):
+            by_base.setdefault(base, []).append(value)
+        return interval([fmean(values) for values in by_base.values()])
 
     def __sub__(self, other: SeedValue) -> SeedValue:
         """Paired: both arms of a seed started from one base and saw the same functions."""
-        return SeedValue(tuple(a - b for a, b in zip(self.by_seed, other.by_seed, strict=True)))
+        return SeedValue(tuple(a - b for a, b in zip(self.by_seed, other.by_seed, strict=True)), self.bases)
 
     @property
     def sign(self) -> int:
@@ -49,12 +56,16 @@ class Results:
     def outcomes(self) -> dict[TuneRun, Outcome]:
         return {run: read(self.plan.folder(run)) for run in self.plan.runs}
 
+    @property
+    def _bases(self) -> tuple[int, ...]:
+        return tuple(seed % self.plan.preset.bases for seed in self.plan.seeds)
+
     def _of(self, target: str, arm: str) -> Sequence[Outcome]:
         return [self.outcomes[TuneRun(target, arm, seed)] for seed in self.plan.seeds]
 
     def alignment(self, target: str, arm: str, mode: str = "alignment") -> SeedValue:
         """At the last step; modes as in `tune.aligned`."""
-        return SeedValue(tuple(o.log[-1][mode] for o in self._of(target, arm)))
+        return SeedValue(tuple(o.log[-1][mode] for o in self._of(target, arm)), self._bases)
 
     def aligning(self, target: str, arm: str, mode: str = "alignment") -> tuple[list[int], Tensor]:
         """Steps, and cosines (seeds, steps)."""
@@ -68,7 +79,7 @@ class Results:
 
     def error(self, target: str, arm: str, examples: int, prefixed: bool = True) -> SeedValue:
         """After so many pairs (x, g(x)); -1 for the most there are."""
-        return SeedValue(tuple(self.errors(target, arm, prefixed)[:, :, examples].mean(1).tolist()))
+        return SeedValue(tuple(self.errors(target, arm, prefixed)[:, :, examples].mean(1).tolist()), self._bases)
 
     def simple(self, target: str) -> dict[str, Tensor]:
         """Errors of the simple estimators on the same functions, in the same unit: (functions, points)."""

@@ -17,6 +17,7 @@ import torch
 
 from contextune.core import progress
 from contextune.core.errors import UserError, nearest
+from contextune.core.files import write_text
 
 from . import tune
 from .arms import ARMS
@@ -67,7 +68,7 @@ class StudyPlan:
                     f"{self.out} holds a study with other values of: {', '.join(changed)}", "give another folder"
                 )
         self.out.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(mine, indent=1))
+        write_text(kept, json.dumps(mine, indent=1))
 
 
 def device() -> str:
@@ -108,7 +109,7 @@ def _clock(out: Path) -> Iterator[Callable[[], None]]:
     before, began = spent(out), time.monotonic()
 
     def tick() -> None:
-        (out / "seconds.json").write_text(json.dumps(round(before + time.monotonic() - began, 3)))
+        write_text(out / "seconds.json", json.dumps(round(before + time.monotonic() - began, 3)))
 
     try:
         yield tick

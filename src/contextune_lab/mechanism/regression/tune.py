@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from contextune.core.files import replacing, write_text
 
 from . import loop
 from .arms import ARMS, RegressionArm
@@ -80,9 +81,9 @@ def tune(base: Regressor, preset: Preset, which: TuneRun, folder: Path, device: 
     tested = Draw.fresh(preset.tested, preset.points, preset.d, (5,), device)
     with torch.no_grad():
         errors = {name: tested_on(model, preset, which, tested, name == "with").cpu() for name in ("with", "without")}
-    save_file(errors, folder / "errors.safetensors")
-    (folder / "log.part").write_text(json.dumps(log))
-    os.replace(folder / "log.part", folder / "log.json")  # the last to appear: its presence means finished
+    with replacing(folder / "errors.safetensors") as part:
+        save_file(errors, part)
+    write_text(folder / "log.json", json.dumps(log))  # the last to appear: its presence means finished
     loop.forget(folder)
 
 

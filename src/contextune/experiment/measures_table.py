@@ -1,0 +1,26 @@
+"""What the terminal shows of a finished run: each measure by arm, and beside it what needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FLOORS = ("chance", "constant", "copier", "deaf")
+"""Of results.json's `floors`; an untrained model stands among the arms."""
+
+
+def measures_table(results: Mapping[str, Any]) -> Any:
+    """Shares right, one row a measure, as a table of rich's; a dash where nothing is known."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), title="measures", title_justify="left", header_style="dim")
+    for i, title in enumerate(("measure", *results["arms"], *FLOORS)):
+        table.add_column(title, justify="right" if i else "left", no_wrap=True)
+    for measure, floors in results["floors"]["measures"].items():
+        values = [arm["measures"][measure]["value"] for arm in results["arms"].values()]
+        table.add_row(measure, *map(_share, (*values, *(floors[name] for name in FLOORS))))
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
