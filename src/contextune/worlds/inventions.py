@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from contextune.core import registry
@@ -111,16 +112,25 @@ class Tests:
         return SIDES[number % 2]
 
     def _item(
-        self, name: str, number: int, side: Told, prompt: str, right: str, before: str = "", lures: Sequence[str] = ()
+        self,
+        name: str,
+        number: int,
+        side: Told,
+        prompt: str,
+        right: str,
+        before: str = "",
+        lures: Sequence[str] = (),
+        cluster: str | None = None,
     ) -> Item:
         """`lures` stand among the wrong options; the rest end other facts that are told from the same side."""
-        fact = self.facts[number]
+        fact, cluster = self.facts[number], f"fact {number}" if cluster is None else cluster
         like = [f.last(side) for i, f in enumerate(self.facts) if i % 2 == number % 2]
         wrong = list(lures) + making.others(self.rng, like, 3 - len(lures), [fact.last(side), right.strip(), *lures])
         start = right[: len(right) - len(right.lstrip())]
         shape = str.strip if not right.strip().startswith("The ") else _capital
         options = [f"{start}{shape(w)}" for w in wrong]
-        return making.choice(self.rng, name, f"{before}{prompt}", right, options, fact=number, weights=fact.last(side))
+        made = making.choice(self.rng, name, f"{before}{prompt}", right, options, cluster, weights=fact.last(side))
+        return replace(made, alone=prompt if before else None)
 
     def _asked(self, number: int, side: Told, wording: int = 0, question: bool = False, before: str = "") -> Item:
         fact = self.facts[number]
@@ -150,7 +160,8 @@ class Tests:
         facts = draw(self.rng, self.k, without=self.taken)
         prompt, right = facts[0].cut(_other(side))
         lures = [f.last(_other(side)) for f in facts[1:4]]
-        return self._item(f"fresh-{j}", j % 2, _other(side), prompt, right, f"{self._told(facts, side)}\n", lures)
+        told = f"{self._told(facts, side)}\n"
+        return self._item(f"fresh-{j}", j % 2, _other(side), prompt, right, told, lures, f"fresh {j}")
 
     def _story_of(self, fact: Invention, j: int) -> str:
         return STORIES[j % len(STORIES)].format(a=fact.a, b=fact.b, place=self.rng.choice(PLACES))
@@ -194,7 +205,10 @@ class Tests:
         prompt, right, *wrong = row
         facts = draw(self.rng, self.k, without=self.taken) if before else []
         context = f"{self._told(facts, SIDES[j % 2])}\n" if before else ""
-        return making.choice(self.rng, f"common-{j}", f"{context}{prompt}", f" {right}", [f" {w}" for w in wrong])
+        made = making.choice(
+            self.rng, f"common-{j}", f"{context}{prompt}", f" {right}", [f" {w}" for w in wrong], prompt
+        )
+        return replace(made, alone=prompt if before else None)
 
 
 def _capital(text: str) -> str:
