@@ -118,7 +118,6 @@ MEANING = {  # of keys whose model says nothing more than their name
     "Compare.confidence": "of all intervals",
     "Compare.resamples": "of the bootstrap",
     "Model.revision": "hub only: a branch, tag or commit",
-    "Model.trust_remote_code": "run code that comes with a hub model",
     "Recipe.about": "one line for the report",
     "Recipe.arms": "name: arm; an arm of one stage may be written as that stage, an untrained one as nothing",
     "Recipe.compare": "see compare below",

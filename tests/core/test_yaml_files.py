@@ -67,7 +67,8 @@ def test_other_encodings(encoding, tmp_path):
 
 
 def test_words_stay_words(tmp_path):
-    said = "\ufeffdate: 2024-02-30\nat: 2024-01-01 10:00:00\nodd: 010\ntime: 1:30\nlr: 1e-4\nn: 1_000\nx: -.inf\nv: .5\nh: 0x1F\n"
+    said = "\ufeffdate: 2024-02-30\nat: 2024-01-01 10:00:00\n"
+    said += "odd: 010\ntime: 1:30\nlr: 1e-4\nn: 1_000\nx: -.inf\nv: .5\nh: 0x1F\n"
     (tmp_path / "r.yaml").write_text(said)
     assert read_yaml(tmp_path / "r.yaml") == {
         "date": "2024-02-30", "at": "2024-01-01 10:00:00", "odd": "010", "time": "1:30", "lr": 1e-4, "n": 1000,

@@ -169,3 +169,22 @@ def test_progress_and_state(model, byte_level):
     assert torch.equal(torch.get_rng_state(), state)
     assert [s for s in seen if s[1] == s[2]] == [("letters", 1, 1), ("words", 2, 2), ("texts", 1, 1)]
     model.eval()
+
+
+def test_files_that_changed_places_are_told(tables, tmp_path):
+    table = tables["pick"] if "pick" in tables else next(iter(tables.values()))
+    arms, place = ("cpt", "cft.seed-5.x"), table.schema.get_field_index("arm")
+    task, files = table["task"][0].as_py(), []
+    for arm in arms:
+        column = pa.array([arm] * table.num_rows, table.schema.field(place).type)
+        name = outcomes.file_name(arm, table["seed"][0].as_py(), task)
+        files.append(outcomes.write(tmp_path / name, table.set_column(place, table.schema.field(place), column)))
+    assert [outcomes.arm_of(f) for f in files] == list(arms)
+    aside = files[0].rename(tmp_path / "aside")
+    files[1].rename(files[0])
+    aside.rename(files[1])
+    assert f"holds the outcomes of {files[1].name}" in outcomes.fault(files[0])
+    (tmp_path / "mine.parquet").write_bytes(b"no parquet")
+    with pytest.raises(UserError) as e:
+        outcomes.read(tmp_path / "mine.parquet")
+    assert "delete" not in e.value.hint

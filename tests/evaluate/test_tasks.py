@@ -9,7 +9,7 @@ import yaml
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
-from contextune.evaluate.tasks.load import load_task, members, names
+from contextune.evaluate.tasks.load import _refuse_unscorable, load_task, members, names
 from tests.conftest import SHARED, needs_shared
 
 MMLU = {"question": " Where is it? ", "choices": ["here", "there", "nowhere", "all over"], "answer": 2}
@@ -372,8 +372,9 @@ def test_a_fault_leads_to_its_line(tmp_path):
 
 def test_options_without_a_token_are_found_before_training(tmp_path, tokenizer):
     """A word-level tokenizer knows no spaces: an option of punctuation alone leaves nothing to predict."""
-    spec = {**QUESTION, "rows": [{"q": "w1", "a": 0}], "options": ["w2", " \u200b"]}
+    spec = {**QUESTION, "rows": [{"q": "w1", "a": 0}]}
     load_task({**spec, "options": [" w2", " w3"]}, tmp_path, tokenizer=tokenizer)
-    joined = {**spec, "options": ["w2", " w3"]}  # "w1w2" is one unknown word, as is the prompt
-    with pytest.raises(UserError, match="item 0: the option 'w2' is no token of its own"):
-        load_task(joined, tmp_path, tokenizer=tokenizer)
+    load_task({**spec, "options": ["w2", " w3"]}, tmp_path, tokenizer=tokenizer)  # encoded apart, as training does it
+    empty = Task("mine", "choice", (Item("0", "w1", 0, (" w2", "\n")),), "accuracy")
+    with pytest.raises(UserError, match=r"item 0: the option '\\n' is no token of its own"):
+        _refuse_unscorable(empty, tokenizer)

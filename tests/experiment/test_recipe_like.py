@@ -55,7 +55,7 @@ def test_paths_begin_where_one_works_if_there_is_no_file(folder, monkeypatch):
         ({"train": {"lr": "fast"}}, "recipe: train.lr: .*, found 'fast'"),
         ({"arms": {"cpt": {"data": "docs", "train": {"lrr": 1}}}}, "recipe: unknown key 'arms.cpt.train.lrr'"),
         ({"arms": {"cpt": {"data": "docs", "context": {"policy": "promts"}}}}, "recipe: unknown .*policy 'promts'"),
-        ({"arms": {"cpt": {"data": "dosc"}}}, "recipe: arms.cpt: stage 0 uses data 'dosc'; did you mean 'docs'?"),
+        ({"arms": {"cpt": {"data": "dosc"}}}, "recipe: arms.cpt: stage 0 uses data 'dosc'\nhint: did you mean 'docs'"),
         ({"model": None}, "recipe: model"),
     ],
 )  # fmt: skip

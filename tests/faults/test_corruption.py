@@ -133,7 +133,8 @@ def state(out: Path) -> dict[str, Any]:
 
 def files(out: Path) -> list[str]:
     made = (p for p in out.rglob("*") if p.is_file())
-    return sorted(str(p.relative_to(out)) for p in made if p.name != ".lock" and not re.search(r"\.sqlite.", p.name))
+    apart = r"\.lock|.*\.sqlite.+|(recipe\.yaml|README\.md)\.yours"  # what is kept aside is one file more
+    return sorted(str(p.relative_to(out)) for p in made if not re.fullmatch(apart, p.name))
 
 
 def _content(file: Path) -> Any:
@@ -146,7 +147,8 @@ def _content(file: Path) -> Any:
         return bool(file.stat().st_size)
     if file.suffix == ".json":
         return _timeless(json.loads(file.read_text()), file.name)
-    return re.sub(rb"recipe `[0-9a-f]+`", b"", file.read_bytes())  # of which the folder's name is a part
+    named = rb"(recipe `|written by contextune )[0-9a-f]+"  # of which the folder's name is a part
+    return re.sub(named, b"", file.read_bytes())
 
 
 def _timeless(value: Any, name: str) -> Any:

@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from contextune.cli import main
+from contextune.core import ownership
 from contextune.core.errors import UserError
+from contextune.core.files import checksums, edited, files_in, seal
 from contextune.core.items import Item, Task
 from contextune.core.progress import Reporter
 from contextune.core.yaml_files import dump, read_yaml
@@ -98,6 +100,140 @@ def test_fresh_removes_nothing_of_the_users(mine, name, capsys):
     assert status == 2
     assert f"--fresh would remove what no run has written: {name}" in said
     assert content(mine) == before
+
+
+@pytest.mark.parametrize("fresh", [["--fresh"], []], ids=["fresh", "plain"])
+@pytest.mark.parametrize(
+    "name", [".lock", "arms", "outcomes", "augmented", "arms/cpt", STAGE, f"{STAGE}/model", "results.json", "run.json",
+             "outcomes/cpt.seed-0.quiz.parquet", "generated.sqlite", "generated.sqlite-wal", ".contextune-run"],
+)  # fmt: skip
+def test_no_link_is_followed(mine, name, fresh, capsys):
+    link = mine / "out" / name
+    if os.path.lexists(link):
+        shutil.move(link, mine / "treasure")
+    else:
+        (mine / "treasure").write_text("gold")
+    os.symlink(mine / "treasure", link)
+    before = content(mine)
+    status, said = call(capsys, "run", "recipe.yaml", "--workers", "1", *fresh)
+    assert (status, f"{name} (a link)" in said or (bool(fresh) and name in said)) == (2, True), said
+    assert content(mine) == before
+    if not fresh and (mine / "out" / "run.json").exists():
+        assert call(capsys, "check", "recipe.yaml", "--quick")[0] == 2
+        assert call(capsys, "report", "out")[0] == 2
+
+
+def test_a_new_folder_with_a_lock_that_is_a_link(mine, capsys):
+    Path("gold").write_text("gold")
+    for made in (os.symlink, os.link):
+        shutil.rmtree("new", ignore_errors=True)
+        Path("new").mkdir()
+        made(mine / "gold", mine / "new" / ".lock")
+        status, said = call(capsys, "run", "recipe.yaml", "output=new", "--workers", "1")
+        assert (status, "link" in said) == (2, True), said
+        assert Path("gold").read_text() == "gold"
+
+
+def test_a_list_of_what_was_written_that_is_a_link(mine):
+    Path("gold").write_text("gold")
+    os.symlink("gold", ".contextune-files")
+    with pytest.raises(UserError):
+        ownership.write(mine / "new.txt", "x")
+    assert Path("gold").read_text() == "gold"
+
+
+@pytest.mark.parametrize("command", ["run recipe.yaml --workers 1", "run recipe.yaml --fresh", "report out",
+                                     "check recipe.yaml --quick"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["samples.json", "run.json", "recipe.yaml", "results.json", f"{STAGE}/identity.json", f"{STAGE}/stage.json",
+             f"{STAGE}/whole.json", f"{STAGE}/model/model.safetensors", "outcomes/index.json", "outcomes/new"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_never_ends_is_not_read(mine, name, kind, command, capsys):
+    file = mine / "out" / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file) if kind == "pipe" else os.symlink("/dev/zero", file)
+    status, said = call(capsys, *command.split())
+    assert (status, name in said) == (2, True), said
+    assert "fault in Contextune" not in said
+    assert os.path.lexists(file)
+
+
+@pytest.mark.parametrize("fresh", [["--fresh"], []], ids=["fresh", "plain"])
+@pytest.mark.parametrize(
+    "name", ["outcomes", "arms", "augmented", "similarities", "run.json", ".lock", "report.html", "arms/cpt",
+             f"{STAGE}", f"{STAGE}/identity.json"],
+)  # fmt: skip
+def test_what_is_in_the_way_is_named(mine, name, fresh, capsys):
+    at = mine / "out" / name
+    is_file = "." in Path(name).name
+    if at.is_dir():
+        shutil.rmtree(at)
+    at.unlink(missing_ok=True)
+    at.mkdir() if is_file else at.write_text("mine")
+    status, said = call(capsys, "run", "recipe.yaml", "--workers", "1", *fresh)
+    assert "fault in Contextune" not in said
+    assert "Traceback" not in said
+    if fresh and is_file and name.startswith("arms"):
+        assert status == 0, "an empty folder goes with its stage"
+    else:
+        assert (status, name in said) == (2, True), said
+        assert at.is_dir() or at.read_text() == "mine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("name", ["x.txt", "notes.md", "deep/model.safetensors", "plan.json"])
+def test_a_users_file_in_a_checkpoint_stays(mine, name, whole, capsys):
+    folder = mine / "out" / STAGE / "checkpoint-9"
+    folder.mkdir()
+    for usual in ("model.safetensors", "config.json", "optimizer.pt", "rng_state_0.pth", "trainer_state.json"):
+        (folder / usual).write_text("ours")
+    if whole:
+        seal(folder, checksums(folder, files_in(folder)))
+    assert not list(foreign(mine / "out"))
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = content(mine)
+    for fresh in (["--fresh"], []):
+        status, said = call(capsys, "run", "recipe.yaml", "--workers", "1", *fresh)
+        assert (status, f"checkpoint-9/{name}" in said) == (2, True), said
+    assert content(mine) == before
+
+
+@pytest.mark.parametrize("edit", [lambda t: "my own", lambda t: t + "And so on.\n", lambda t: t.replace("Base", "My")])
+def test_an_edited_card_stays(mine, edit, capsys):
+    card = mine / "out" / STAGE / "model" / "README.md"
+    mine_now = edit(card.read_text())
+    card.write_text(mine_now)
+    before = content(mine)
+    status, said = call(capsys, "run", "recipe.yaml", "--fresh")
+    assert (status, f"{STAGE}/model/README.md" in said) == (2, True), said
+    assert content(mine) == before
+    run("recipe.yaml", reporter=Reporter.silent())
+    assert card.with_name("README.md.yours").read_text() == mine_now
+    assert not edited(card)
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda t: "mine", lambda t: t.replace("steps: 2", "steps: 3"), lambda t: f"# my\n{t}"]
+)
+def test_an_edited_recipe_of_a_run_stays(mine, edit):
+    kept = mine / "out" / "recipe.yaml"
+    text = edit(kept.read_text())
+    for name in ("recipe.yaml.yours", "recipe.yaml.yours-2"):
+        kept.write_text(text)
+        clear(mine / "out")
+        assert not kept.exists()
+        assert (mine / "out" / name).read_text() == text
+
+
+def test_a_plain_run_keeps_an_edited_recipe_and_no_other(mine):
+    kept = mine / "out" / "recipe.yaml"
+    for text in (kept.read_text(), "mine"):
+        kept.write_text(text)
+        run("recipe.yaml", reporter=Reporter.silent())
+        assert not edited(kept)
+        assert kept.with_name("recipe.yaml.yours").exists() == (text == "mine")
 
 
 def test_fresh_does_not_follow_a_link(mine):
@@ -279,16 +415,15 @@ TEXTS = [
 
 
 def test_a_kept_recipe_reads_back(tmp_path):
-    inf = float("inf")
     made = recipes.parse({
-        "model": "pocket", "data": {"d": {"path": TEXTS}}, "train": {"clip": inf, "lr": 1e-5},
+        "model": "pocket", "data": {"d": {"path": TEXTS}}, "train": {"clip": 1e9, "lr": 1e-5},
         "arms": {"a": {"about": "1e5", "data": "d"}}, "about": "[/x] :smile:",
     })  # fmt: skip
     plain = json.loads(made.model_dump_json(exclude_defaults=True))
     (tmp_path / "recipe.yaml").write_text(dump(plain), encoding="utf-8")
     assert read_yaml(tmp_path / "recipe.yaml") == plain
     assert recipes.parse(read_yaml(tmp_path / "recipe.yaml")) == made
-    assert made.train.clip == inf
+    assert made.train.clip == 1e9
 
 
 MARKUP = ["[/x] a", "[red]b[/red]", "[/]", "[link=file:///x]y[/link]", ":smile:", "[bold", "\\[x]", "[@click=f]x[/]"]

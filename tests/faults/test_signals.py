@@ -9,6 +9,7 @@ import platform
 import random
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -328,3 +329,28 @@ def test_augment_and_evaluate(heavy, tiny, tmp_path):
         assert heavy.wait(pid) in (0, 128 + number), printed(tmp_path / "met")
     assert heavy.run(tmp_path / "met", "augment", "recipe.yaml")[0] == 0
     assert ending(tmp_path / "met" / "out") == ending(tmp_path / "plain" / "out")
+
+
+def test_an_interrupt_that_falls_into_a_destructor_is_raised_anew(monkeypatch, capsys):
+    """Python only prints what a `__del__` raises: the command would go on."""
+    from contextune.cli import signals
+
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # here the handler runs
+
+    before = {n: signal.getsignal(n) for n in (*signals.ENDING, signal.SIGALRM)}
+    monkeypatch.setattr(signals, "_first", None)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    try:
+        signals.listen()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            [Dying()].clear() or time.sleep(2)
+        assert time.monotonic() - began < 1
+    finally:
+        signals.caught()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert not capsys.readouterr().err

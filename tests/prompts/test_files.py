@@ -105,7 +105,7 @@ BAD = {  # file: (what the message says, what the hint says)
     "nothing": ("# only a comment\n", "expected a mapping of keys, found nothing", ""),
     "not UTF-8": ("name: caf\xe9".encode("latin-1"), "mine.yaml: not UTF-8 at byte 9", "UTF-8"),
     "control characters": (b"name: \x00", "mine.yaml:1: not valid YAML (the character U+0000", "UTF-8"),
-    "a list within itself": (replaced("name: mine", "name: &x [*x]"), "mine.yaml:1: not valid YAML (an alias stands in", ""),
+    "a list within itself": (replaced("name: mine", "name: &x [*x]"), "mine.yaml:1: not valid YAML (an alias", ""),
 }  # fmt: skip
 
 

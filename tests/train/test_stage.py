@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,8 @@ def test_a_checkpoint_without_its_mark_is_a_leftover(tmp_path):
 
 
 def test_divergence_is_named(records, tokenizer, tiny, tmp_path):
+    made = job(records, tokenizer, tiny, tmp_path)
+    beyond = made.train.model_copy(update={"lr": 1e30, "clip": 1e30})  # more than a recipe may say
     with pytest.raises(UserError, match=r"the loss is (nan|inf), training has diverged"):
-        stage.run(job(records, tokenizer, tiny, tmp_path, lr=1e30, clip=1e30))
+        stage.run(replace(made, train=beyond))
     assert not (tmp_path / "model").exists()

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from contextune.core.errors import UserError
 from contextune.core.sequence import IGNORED, Record, Segment, Sequence, render
 from contextune.worlds import language, pocket
-from contextune.worlds.pocket import corpus, measure, pretrain
+from contextune.worlds.pocket import corpus, english, measure, pretrain
 
 MODEL = pocket.path()
 NAMES = language.all_names(True) + language.all_names(False)
@@ -149,7 +149,8 @@ def test_documents_are_pure_and_never_name_a_test_entity(seed: int, index: int, 
     document = corpus.document(seed, index, only=kind)
     assert document == corpus.document(seed, index, only=kind)
     words = re.findall(r"[A-Z][a-z]+", document.text)
-    assert not [w for w in words if w in language.all_names(True)]
+    english_words = {w.capitalize() for w in english.WORDS}  # four of them read like names: Have, Life, Note, Same
+    assert not [w for w in words if w in set(language.all_names(True)) - english_words]
     assert any(kind == "answer" for _, kind in document.spans)
 
 

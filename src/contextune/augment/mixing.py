@@ -155,7 +155,10 @@ def _refuse_missing(have: Mapping[str, int], options: Mix) -> None:
                 "were all its texts refused by a filter?",
             )
     if options.replay is not None and not have.get(REPLAY):
-        raise UserError(f"mix: the source '{options.replay.data}' that is to be replayed has no text")
+        raise UserError(
+            f"mix: the source '{options.replay.data}' that is to be replayed has no text",
+            "give that source texts, or name another",
+        )
     if options.total == "original" and ORIGINAL not in have:
         raise UserError("mix: total is 'original', but there is no group of that name", "give a number of tokens")
 

@@ -12,13 +12,13 @@ demonstrations:           worked cases, which a recipe can replace: demonstratio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from contextune.core import patterns
 from contextune.core.errors import UserError, nearest
 from contextune.core.options import LONGEST, MOST, Options
 from contextune.prompts import templates as jinja
@@ -70,9 +70,9 @@ class PromptTemplate(Options):
     @classmethod
     def _only(cls, pattern: str) -> str:
         try:
-            re.compile(pattern)
-        except re.error as e:
-            raise Problem(f"not a regular expression ({e})", "see Python's re") from None
+            patterns.refuse(pattern, "only")
+        except UserError as e:
+            raise Problem(e.message.removeprefix("only: "), e.hint) from None
         return pattern
 
     @field_validator("asked")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from contextune.core import patterns
 from contextune.core.binding import BindContext
 from contextune.core.encoding import count, encode
 from contextune.core.errors import UserError
@@ -208,4 +208,4 @@ def pairs(passage: Passage, only: str = "", seen: Seq[Passage] = ()) -> Iterator
 
 def _counting(passages: Iterable[Passage], only: str) -> list[str]:
     bare = (untitled(s) for p in passages for s in sentences(p.text))
-    return [s for s in bare if re.search(only, s)]
+    return list(patterns.matching(only, bare, "only"))

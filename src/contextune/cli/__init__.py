@@ -66,8 +66,9 @@ def add_commands() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    Exits 0 if all is well, 1 on a fault of ours, 2 on what the user can fix, 128 + N on signal N (130: Ctrl-C). As the
-    process's own command line (no `arguments`) it also sees to signals and to streams that are closed, full or gone.
+    Exits 0 if all is well, 1 on a fault of ours (and where more of `augment` failed than `--failures` allows), 2 on
+    what the user can fix, 128 + N on signal N (130: Ctrl-C). As the process's own command line (no `arguments`) it
+    also sees to signals and to streams that are closed, full or gone.
     """
     own = arguments is None
     if own:

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, shown
 from contextune.core.files import digest, write_json, write_text
+from contextune.core.reading import whole_number
 
-from .common import MOST, Json, Seed, print_json, reporter
+from .common import MOST, Json, Seed, a_path, print_json, reporter
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
         limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items.")] = None,
         feedback: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N examples of the pool.")] = None,
         seed: Seed = 0,
-        out: Annotated[Path, typer.Option(help="Folder for what comes of it.")] = Path("runs/adapt"),
+        out: Annotated[Path, typer.Option(parser=a_path, help="Folder for what comes of it.")] = Path("runs/adapt"),
         as_json: Json = False,
     ) -> None:
         """Accuracy on the neighbours of new examples, and on the rest, as they come in. Trains nothing."""
@@ -47,9 +48,10 @@ def add_to(app: typer.Typer) -> None:
 
 def _sizes(text: str) -> list[int]:
     parts = [p.strip() for p in text.split(",") if p.strip()]
-    if not all(p.isdecimal() for p in parts):
-        raise UserError(f"sizes: '{text}'", "whole numbers with commas, e.g. 0,16,64")
-    return [int(p) for p in parts]
+    sizes = [n for p in parts if (n := whole_number(p)) is not None]
+    if len(sizes) < len(parts):
+        raise UserError(f"sizes: {shown(text)}", "whole numbers with commas, e.g. 0,16,64")
+    return sizes
 
 
 def _adapt(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, commonest
 
-from .common import Arms, Json, print_json, reporter
+from .common import Arms, Json, a_path, print_json, reporter
 
 if TYPE_CHECKING:
     from contextune.experiment.prepare import Prepared
@@ -55,9 +54,12 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         kind: Annotated[str, typer.Option(help="text or pairs: what a row of the files is.")] = "text",
         column: Annotated[Several, typer.Option("--column", help="Our name=your column, e.g. text=body.")] = None,
-        out: Annotated[Path, typer.Option(help="File to write; failures are listed beside it.")] = Path("made.jsonl"),
+        out: Annotated[Path, typer.Option(parser=a_path, help="File to write; failures are listed beside it.")] = Path(
+            "made.jsonl"
+        ),
         store: Annotated[
-            Path | None, typer.Option(help="Folder of what was asked already. Default: beside the first source.")
+            Path | None,
+            typer.Option(parser=a_path, help="Folder of what was asked already. Default: beside the first source."),
         ] = None,
         form: Annotated[str, typer.Option("--format", help="jsonl, alpaca, sharegpt, messages.")] = "jsonl",
         instruction: Annotated[str, typer.Option(help="Stands before texts without a prompt, in conversations.")] = "",
@@ -165,8 +167,7 @@ def _refused(message: str) -> int:
 
 def _why(lost: list[dict[str, Any]]) -> str:
     """The commonest reasons of what failed, else that filters left nothing."""
-    reasons = Counter(row["reason"] for row in lost).most_common(3)
-    return "; ".join(f"{n} times: {reason}" for reason, n in reasons) or "the filters left out every text, see above"
+    return "; ".join(commonest(row["reason"] for row in lost)) or "the filters left out every text, see above"
 
 
 def show_operations(as_json: bool) -> None:

@@ -13,7 +13,15 @@ import typer
 if TYPE_CHECKING:
     from contextune.core.progress import Reporter
 
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
+
+def a_path(text: str) -> Path:
+    """A path that is given; an empty one would be the working directory."""
+    if not str(text).strip():
+        raise typer.BadParameter("empty, expected a path")
+    return Path(text)
+
+
+RecipeFile = Annotated[Path, typer.Argument(parser=a_path, help="Recipe file (YAML).", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Keys of the recipe, e.g. train.lr=1e-4", metavar="[KEY=VALUE]...")
 ]

@@ -9,7 +9,7 @@ import typer
 
 from contextune.core.errors import UserError
 
-from .common import Json, Seed, print_json
+from .common import Json, Seed, a_path, print_json
 
 if TYPE_CHECKING:
     from contextune.worlds.base import World
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune scratch my-model --text articles.jsonl --width 256 --layers 4")
     def scratch(
-        out: Annotated[Path, typer.Argument(help="Folder to write the model into.")],
+        out: Annotated[Path, typer.Argument(parser=a_path, help="Folder to write the model into.")],
         text: Annotated[
             list[str], typer.Option("--text", help="File, folder or glob whose text the tokenizer learns.")
         ],
@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
         documents = load(Source(path=tuple(text), columns={"text": column}), Path())
         texts = [d.text for d in documents.documents if d.text]
         if not texts:
-            raise UserError(f"no text in {', '.join(text)}")
+            raise UserError(f"no text in {', '.join(text)}", "give files of texts")
         print(make(out, texts, vocabulary, width, layers, seed=seed))
 
     @app.command(epilog="contextune get smollm2")
@@ -84,7 +84,9 @@ def add_to(app: typer.Typer) -> None:
 
     @pocket.command(epilog="contextune pocket build my-pocket --seed 1")
     def build(
-        out: Annotated[Path, typer.Argument(help="Folder to write the model into; given again, it resumes.")],
+        out: Annotated[
+            Path, typer.Argument(parser=a_path, help="Folder to write the model into; given again, it resumes.")
+        ],
         seed: Seed = 0,
     ) -> None:
         """Train the pocket model anew from its generated data."""

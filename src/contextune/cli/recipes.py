@@ -10,7 +10,7 @@ import typer
 from contextune.core.errors import UserError, nearest
 from contextune.core.files import write_text
 
-from .common import Json, print_json
+from .common import Json, a_path, print_json
 
 
 def folder() -> Path:
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune init cft_medical  writes cft_medical.yaml here, every key explained")
     def init(
         name: Annotated[str, typer.Argument(help="A recipe's name; contextune recipes lists them.")],
-        target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None,
+        target: Annotated[Path | None, typer.Argument(parser=a_path, help="File to write; default NAME.yaml.")] = None,
         force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
     ) -> None:
         """Copy a ready recipe to start from."""

@@ -10,7 +10,7 @@ import typer
 from contextune.core.commands import allowing
 from contextune.core.errors import UserError
 
-from .common import MOST, AllowCommands, Arms, Json, Overrides, RecipeFile, command_line, print_json, reporter
+from .common import MOST, AllowCommands, Arms, Json, Overrides, RecipeFile, a_path, command_line, print_json, reporter
 
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, max=512, help="Trainings side by side; 0: one a core for small models.")
@@ -55,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
             list[str], typer.Option("--task", help="Built-in name, name=PATH to local data, or a task file.")
         ],
         limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items of each task.")] = None,
-        out: Annotated[Path, typer.Option(help="Folder for the outcomes.")] = Path("runs/evaluate"),
+        out: Annotated[Path, typer.Option(parser=a_path, help="Folder for the outcomes.")] = Path("runs/evaluate"),
         chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
         allow_commands: AllowCommands = False,
         as_json: Json = False,
@@ -68,15 +68,17 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             return print_json(results)
         for name, found in results["tasks"].items():
-            low, high = found["interval"] or (float("nan"),) * 2
+            interval = "–" if found["interval"] is None else "[{:.4f}, {:.4f}]".format(*found["interval"])
             floors = "".join(f"  {key} {v:.4f}" for key, v in results["floors"][name].items() if v is not None)
-            print(f"{name:32} {found['metric']} {found['value']:.4f}  [{low:.4f}, {high:.4f}]  N {found['n']}{floors}")
+            print(f"{name:32} {found['metric']} {found['value']:.4f}  {interval}  N {found['n']}{floors}")
         return None
 
     @app.command(epilog="contextune report runs/quickstart")
     def report(
-        folders: Annotated[list[Path], typer.Argument(help="Run folders.")],
-        out: Annotated[Path | None, typer.Option(help="With several folders: the page to write.")] = None,
+        folders: Annotated[list[Path], typer.Argument(parser=a_path, help="Run folders.")],
+        out: Annotated[
+            Path | None, typer.Option(parser=a_path, help="With several folders: the page to write.")
+        ] = None,
         as_json: Json = False,
     ) -> None:
         """Rebuild the results and the page from the stored outcomes alone."""

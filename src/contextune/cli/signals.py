@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from types import FrameType
+from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TOGETHER = 0.5
 """Seconds within which several signals are one: `timeout` and process groups send each twice."""
 AGAIN = 3.0
 """Seconds after which an interrupt that a library has swallowed is raised once more."""
+
+SOON = 0.05
 
 _first: tuple[int, float] | None = None
 
@@ -26,6 +30,7 @@ def listen() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
     signal.signal(signal.SIGALRM, _raise)
+    sys.unraisablehook = _again
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -36,6 +41,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     if time.monotonic() - _first[1] > TOGETHER:
         os._exit(128 + number)
+
+
+def _again(lost: Any) -> None:
+    """An interrupt that fell into a `__del__` or a callback, where none can be raised, is raised anew in a moment."""
+    if lost.exc_type is KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, SOON, AGAIN)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -20,8 +20,11 @@ from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes, pass_context, pass_environment
 from jinja2.filters import make_attrgetter
+from jinja2.runtime import TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from .errors import shown
 
 CHANCE = "No filter named 'random', which would give another text each time"
 STEPS = 100_000
@@ -64,8 +67,9 @@ class Budget:
     """What one rendering may still use."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self.steps, self.most, self.end = STEPS, SIZE + SHARE * length(values), time.monotonic() + SECONDS
-        self.size = self.most
+        self.steps, self.end = STEPS, time.monotonic() + SECONDS
+        self.values: Mapping[str, Any] | None = values  # until their length is needed, which most rows never need
+        self.most = self.size = SIZE
 
     def step(self) -> None:
         self.steps -= 1
@@ -79,6 +83,9 @@ class Budget:
 
     def spend(self, size: int) -> None:
         self.size -= size
+        if self.size < 0 and self.values is not None:
+            more, self.values = SHARE * length(self.values), None
+            self.most, self.size = self.most + more, self.size + more
         if self.size < 0:
             raise LimitError(f"more than {self.most:,} characters")
 
@@ -129,6 +136,8 @@ def written(value: Any) -> Any:
 
 def _refuse_chance(value: Any) -> None:
     """TemplateError for what is written otherwise in each process: an address in memory, the order of a set."""
+    if isinstance(value, TemplateReference):
+        raise TemplateError("self is the template, which no text can hold: write a column")
     if isinstance(value, set | frozenset):
         raise TemplateError("a set has no order: write | sort behind it")
     if not isinstance(value, (*_TEXTS, int, float, Mapping)) and _ADDRESS.search(repr(value)):
@@ -326,7 +335,7 @@ def _before(name: str, value: Any, args: tuple[Any, ...], options: Mapping[str, 
     given = (*args, *options.values())
     numbers = [abs(a) for a in given if isinstance(a, int)]
     if name in _FILLING and numbers and max(numbers) > WIDTH:
-        raise LimitError(f"{name} of {max(numbers):.6g}, at most {WIDTH:,}")
+        raise LimitError(f"{name} of {shown(max(numbers), 20)}, at most {WIDTH:,}")
     if not isinstance(value, _TEXTS):
         return args
     text: Any = value

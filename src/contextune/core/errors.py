@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from difflib import get_close_matches
@@ -23,7 +24,7 @@ class UserError(Exception):
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says first, at most 300 characters; its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
@@ -37,6 +38,19 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def readable(text: str, most: int = 100) -> str:
+    """A text as it is where it fits into a line, else as `shown`."""
+    return text if text.isprintable() and len(text) <= most else shown(text, most)
+
+
+def commonest(reasons: Iterable[str], most: int = 3) -> list[str]:
+    """The commonest reasons, each in a line of its own: "7 times: REASON", cut so that like ones are one."""
+    short = Counter(" ".join(r.split())[:REASON] + ("…" if len(r) > REASON else "") for r in reasons)
+    return [f"{n} times: {reason}" for reason, n in short.most_common(most)]
+
+
+REASON = 90
+"""Characters of a reason where many are listed."""
 MOST = 20
 """Faults that one report lists; more are counted."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import first_line
+from .reading import whole_number
 
 SEAL = "seal"
 """Key of a sealed JSON mapping: the digest of all the others."""
@@ -80,6 +81,11 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
+def no_link(path: str, flags: int) -> int:
+    """Opener of a file that is written in place: of a link OSError (ELOOP), and a pipe is not waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 def write_text(file: Path, text: str) -> None:
     with replacing(file) as part:
         part.write_text(text, encoding="utf-8")
@@ -98,7 +104,7 @@ def sweep(folder: Path) -> None:
     """Remove what killed processes have left half-written, anywhere below a folder."""
     for part in folder.rglob(".*.part"):
         pid = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
-        if part.is_file() and pid.isdigit() and not _alive(int(pid)):
+        if part.is_file() and (number := whole_number(pid)) is not None and not _alive(number):
             part.unlink(missing_ok=True)
 
 
@@ -137,6 +143,27 @@ def read_sealed(file: Path, older: bool = False) -> dict[str, Any] | None:
     if not isinstance(value, dict) or value.pop(SEAL, None) != digest(value):
         raise Damaged(f"{file} is damaged (its checksum is another)")
     return value
+
+
+def signed(text: str, comment: str = "# {}") -> str:
+    """`text` with its own checksum in a comment at the end, which tells whether it was edited since."""
+    text = text.rstrip("\n") + "\n"
+    return text + comment.format(f"written by contextune {_signature(text.encode('utf-8'))}") + "\n"
+
+
+def edited(file: Path) -> bool:
+    """Whether a file holds anything else than what `signed` gave."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    *text, comment = content.removesuffix(b"\n").rpartition(b"\n")
+    found = re.fullmatch(rb"(?:# |<!-- )written by contextune ([0-9a-f]{32})(?: -->)?", comment)
+    return bool(content) and (found is None or found[1].decode() != _signature(b"".join(text)))
+
+
+def _signature(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def write_checked(file: Path, content: bytes) -> None:

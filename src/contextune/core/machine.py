@@ -48,6 +48,9 @@ def refusal(error: BaseException, place: Path | str = "", then: str = "") -> Use
     own = error if isinstance(error, OSError) else None
     if own is not None and own.errno == errno.ENOENT:
         return _missing(own, place, then)
+    if own is not None and own.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR) and _name(own):
+        name = getattr(own, "filename2", None) or _name(own)  # of a move: what it would replace
+        return _refusal(f"the place is taken ({os.strerror(own.errno)})", name, "move away what is there", then)
     number = own.errno if own is not None and own.errno in FIXES else _number(error)
     if number is None:
         return None

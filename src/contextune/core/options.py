@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
@@ -27,6 +28,8 @@ from .registry import Registry
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", max_length=80)]
 """A name that can be part of a file's name."""
 
+ODD = re.compile("[\0\ud800-\udfff]")
+"""Characters that no text in UTF-8 has."""
 MOST = 1_000_000_000
 """Rows, updates or tokens: no option counts further."""
 LONGEST = 16_777_216
@@ -70,10 +73,16 @@ class Options(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_truths(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_odd(cls, value: Any, info: ValidationInfo) -> Any:
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+        for text in parts:
+            if isinstance(text, str) and (odd := ODD.search(text)):
+                what = "a NUL character" if odd[0] == "\0" else "half of a surrogate pair"
+                raise ValueError(f"{what} at position {odd.start()} of a text, which no file can hold")
         if any(isinstance(p, bool) for p in parts) and _is_number(_annotation(cls, info)):
             raise ValueError("a number is expected, and yes, no, on, off, true and false are truths")
+        if isinstance(value, float) and value.is_integer() and _kinds(_annotation(cls, info)).isdisjoint({float, Any}):
+            return int(value)  # 1e30, of which pydantic says no more than that it cannot parse it
         return value
 
 
@@ -166,8 +175,16 @@ def parse_named(value: object, registry: Registry, key: str) -> Any:
 def whole(value: Any, what: str, least: int = 0, most: int = MOST) -> int:
     """The value where it is a whole number in these bounds. Raises UserError that names `what`."""
     if type(value) is not int or not least <= value <= most:
-        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}")
+        raise UserError(f"{what} is {shown(value)}, expected a whole number from {least:,} to {most:,}", fix("int"))
     return value
+
+
+class Refused(ValueError):
+    """A value that cannot be, with the fix of its own."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 T = TypeVar("T")
@@ -180,6 +197,49 @@ def parse_options(parse: Callable[[], T], where: str) -> T:
     except ValidationError as e:
         problem = e.errors(include_url=False)[0]
         key = "".join(f".{p}" for p in problem["loc"])
-        raise UserError(f"{where}{key}: {problem['msg'].removeprefix('Value error, ')}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}{key}: {message}{found(problem)}", fix_of(problem)) from None
     except ValueError as e:
-        raise UserError(f"{where}: {e}") from None
+        raise UserError(f"{where}: {e}", getattr(e, "hint", "") or fix("value_error")) from None
+
+
+def found(problem: Mapping[str, Any]) -> str:
+    """What pydantic found, where its message does not say so."""
+    said = problem["type"] == "value_error" or isinstance(problem["input"], dict)
+    return "" if said else f", found {shown(problem['input'])}"
+
+
+_FIXES = {
+    "string": "write one text, in quotes where YAML would read a number or a truth",
+    "dict": "write a mapping: {KEY: VALUE}",
+    "model": "write a mapping: {KEY: VALUE}",
+    "mapping": "write a mapping: {KEY: VALUE}",
+    "tuple": "write a list: [A, B]",
+    "list": "write a list: [A, B]",
+    "int": "write a whole number",
+    "float": "write a number, such as 0.1 or 1e-4",
+    "finite": "write a number, such as 0.1 or 1e-4",
+    "bool": "write true or false",
+    "literal": "write one of these words",
+    "greater": "give a number in that range",
+    "less": "give a number in that range",
+    "invalid": "write the key in quotes",
+    "too": "give as many as that",
+}
+
+
+def fix_of(problem: Mapping[str, Any]) -> str:
+    """The fix of a problem of pydantic's: that of what was raised, else of its type."""
+    if problem["input"] is None and problem["type"].endswith("_type"):
+        return "give it a value, or leave the key out"
+    return getattr(problem.get("ctx", {}).get("error"), "hint", "") or fix(problem["type"])
+
+
+def fix(kind: str) -> str:
+    """The fix of a problem of pydantic's, by its type."""
+    special = {
+        "string_pattern_mismatch": "use letters, digits and _ . + - alone, with a letter or a digit first",
+        "string_too_long": "shorten it",
+        "string_too_short": "fill it",
+    }
+    return special.get(kind) or _FIXES.get(kind.partition("_")[0], "contextune schema prints what each key takes")

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from .errors import UserError
-from .files import checksum, is_part, replacing
+from .errors import UserError, shown
+from .files import checksum, edited, is_part, no_link, replacing
 
 MARK = ".contextune-"
 WRITTEN = f"{MARK}files"
@@ -27,6 +27,7 @@ TITLE, HEAD = " · Contextune</title>".encode(), 8192
 INERT = (".DS_Store", ".gitignore", ".gitkeep", ".directory", "desktop.ini", "Thumbs.db")
 """What file managers and git leave in a folder that holds nothing."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_UNREADABLE = re.compile("[\x01-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 LONGEST = 120
 """Characters of a name that becomes part of a file's name."""
 
@@ -57,18 +58,58 @@ def claim(
     """Make `folder` the one of a `kind` (run, evaluation …), or take it up again; with `keep` false only look.
 
     It must be new, empty, of the same kind already, or made by an `earlier` version. UserError where it holds anything
-    else, or cannot be written to.
+    else, a link or a device, or cannot be written to.
     """
+    refuse_unreadable(folder, what, fix)
     mark = folder / f"{MARK}{kind}"
     with _in_words(folder, what, fix):
         folder.mkdir(parents=True, exist_ok=True)
         there = sorted(p.name for p in folder.iterdir())
         if mark.name not in there:
             _refuse(folder, there, kind, what, fix, earlier)
-            if keep:
-                mark.write_text(f"Contextune writes this folder ({kind}).\n", encoding="utf-8")
+        refuse_links(folder, fix)
+        said = f"Contextune writes this folder ({kind}).\n".encode()
+        if keep and (mark.name not in there or mark.read_bytes() != said):
+            _replace(mark, said)
         with TemporaryFile(dir=folder) as probe:  # of this process alone: others of the run look at the same time
             probe.write(b"x")
+
+
+def refuse_links(folder: Path, fix: str = "give another output=FOLDER") -> None:
+    """UserError where anything in a folder of ours is no file or folder: a link leads out of it, a pipe never ends."""
+    odd = sorted(
+        f"{path.relative_to(folder)} ({_KINDS.get(kind, 'a device')})"
+        for at, inner, files in os.walk(folder)
+        for path in (Path(at, name) for name in (*inner, *files))
+        if (kind := _kind(path)) not in (0, stat.S_IFREG, stat.S_IFDIR)
+    )
+    if odd:
+        raise UserError(
+            f"{folder}: neither files nor folders: {listed(odd)}",
+            f"Contextune makes no links or devices: move them elsewhere first, or {fix}",
+        )
+
+
+_KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def _kind(path: Path) -> int:
+    """0 where there is nothing any more."""
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return 0
+
+
+def set_aside(file: Path) -> None:
+    """Before `file` is written again: what was edited in it since `signed` text was written stays, as FILE.yours."""
+    if edited(file):
+        names = (file.with_name(f"{file.name}.yours{end}") for end in ("", *(f"-{i}" for i in range(2, 10**6))))
+        kept = next(name for name in names if not os.path.lexists(name))
+        os.rename(file, kept)
+        from .progress import say_once  # rich, which a report does without
+
+        say_once(f"{file} was edited or damaged: kept as {kept.name}, and written anew")
 
 
 def claimed(folder: Path, kind: str = "*") -> bool:
@@ -117,8 +158,24 @@ def same(one: Path, other: Path) -> bool:
         return False
 
 
+def refuse_unreadable(path: Path, what: str, fix: str) -> None:
+    """UserError for a path to write that no line of text can show: line breaks, controls, marks of direction."""
+    if odd := _UNREADABLE.search(str(path)):
+        raise UserError(
+            f"{what} {shown(str(path), 200)}: holds the character U+{ord(odd[0]):04X}", f"{fix}, of plain characters"
+        )
+
+
+def refuse_nameless(file: Path, fix: str = "give another --out") -> None:
+    """UserError for `.` and `/`, which name no file."""
+    if not file.name:
+        raise UserError(f"output {file}: a folder, expected the name of a file", fix)
+
+
 def may_write(file: Path, fix: str = "give another --out", inputs: Iterable[Path] = ()) -> None:
     """UserError where `file` is there and not as Contextune left it, is one of `inputs`, or cannot be written."""
+    refuse_nameless(file, fix)
+    refuse_unreadable(file, "output", fix)
     with _in_words(file, "output", fix):
         if twin := next((i for i in inputs if same(file, i)), None):
             raise UserError(f"output {file}: it is an input as well ({twin})", fix)
@@ -143,7 +200,7 @@ def write(file: Path, text: str, fix: str = "give another --out") -> Path:
     data = text.encode("utf-8")
     with _in_words(file, "output", fix):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with (file.parent / WRITTEN).open("a", encoding="ascii") as log:
+        with open(file.parent / WRITTEN, "a", encoding="ascii", opener=no_link) as log:
             # first: after a kill the old and the new are ours
             log.write(f"{hashlib.sha256(data).hexdigest()} {json.dumps(file.name)}\n")
         _replace(file, data)

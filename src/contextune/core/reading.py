@@ -13,6 +13,8 @@ LIMIT = 2**26
 """Bytes of a file that is read whole, unless told otherwise."""
 DEPTH = 64
 """Levels of lists and mappings in each other."""
+DIGITS = 18
+"""Digits of a whole number within a text."""
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -77,6 +79,11 @@ def parse_json(text: str) -> Any:
     if depth(value) > DEPTH:
         raise ValueError(f"nested deeper than {DEPTH} levels")
     return value
+
+
+def whole_number(text: str) -> int | None:
+    """What decimal digits alone say, at most DIGITS of them; None for any other text."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else None
 
 
 def depth(value: Any) -> int:

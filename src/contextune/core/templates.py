@@ -83,17 +83,31 @@ class ValueTemplate:
             raise _failed(e, self._text, values, where) from None
 
 
+_MEANINGS = {
+    "no loader for this environment": "templates cannot include, import or extend files",
+    "Range too big": "a range of more than 100,000 numbers",
+    "object is not iterable": "a loop, or a filter of lists, over what is no list",
+    "has no attribute 'items'": "a filter of mappings (xmlattr, dictsort, items) on what is no mapping",
+}
+"""What Python says of a template, in words."""
+
+
 def fault(error: Exception) -> str:
     """What is wrong with a template, in words."""
     from jinja2 import TemplateError, TemplateSyntaxError
+    from jinja2.exceptions import SecurityError
 
     if isinstance(error, TemplateSyntaxError):
         return f"line {error.lineno}: {error.message}"
     if isinstance(error, RecursionError | MemoryError):
         return "nested too deeply"
+    said = first_line(error)
+    for word, meaning in _MEANINGS.items():
+        if word in said:
+            return meaning
     return (
         first_line(error)
-        if isinstance(error, SyntaxError | TemplateError)
+        if isinstance(error, SyntaxError | TemplateError) and not isinstance(error, SecurityError)
         else f"{type(error).__name__}: {first_line(error)}"
     )
 
@@ -221,4 +235,11 @@ def _failed(
         return UserError(
             f"{place}: it takes {error}", "a template writes one row: shorten its loops, widths and powers"
         )
-    return UserError(f"{place}: {fault(error)}", f"columns: {', '.join(columns)}")
+    said = fault(error)
+    if said.startswith("templates cannot"):
+        return UserError(f"{place}: {said}", "write the text itself into the template")
+    if said.startswith(("nested too", "a range of")):
+        return UserError(
+            f"{place}: {said}", "a template writes one row: shorten its loops, and call no macro within itself"
+        )
+    return UserError(f"{place}: {said}", f"columns: {', '.join(columns)}")

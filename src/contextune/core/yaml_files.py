@@ -61,8 +61,29 @@ def parse_yaml(text: str, where: str) -> tuple[yaml.Node | None, Any]:
         problem = getattr(e, "problem", None) or e
         if str(problem).startswith("but "):
             problem = f"{getattr(e, 'context', '')}, {problem}"
-        hint = "indent with spaces" if "'\\t'" in str(problem) else "check indentation and quotes"
+        problem = str(problem).replace("found '\\x00'", "found the end of the text")
+        begins = next(iter(text.strip()), "")
+        if "expected alphabetic" in problem and begins in "*&":
+            problem = f"a text that begins with {begins} reads as a YAML reference"
+        hint = next((fix for word, fix in _FIXES.items() if word in problem), "check indentation and quotes")
         raise UserError(f"{at}: not valid YAML ({problem})", hint) from None
+
+
+_FIXES = {
+    "'\\t'": "indent with spaces",
+    "alias stands in": "leave the reference (*NAME) out, or write the value out",
+    "reads as a YAML reference": "write it in quotes",
+    "undefined alias": "write a text that begins with * in quotes",
+    "nested deeper": "write it with fewer levels",
+    "with aliases written out": "write fewer values; rows belong in a file of their own",
+    "digits, at most": "write a smaller number, or a text in quotes",
+    "tag": "leave the tag (!…) out; write a text that begins with ! in quotes",
+    "a NUL character": "remove it",
+    "half of a surrogate pair": "write the whole character",
+    "given twice": "keep one of the two",
+    "cannot be a key": "write a text as the key",
+}
+"""Fixes by a word of the problem."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -30,6 +30,8 @@ USUAL = {
 }
 """What others call our columns, the most telling names first."""
 
+LONGEST_ID = 4_000
+"""Characters of an id."""
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -147,8 +149,13 @@ class Maker:
             return row.name
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             where = f"{row.origin}: column '{self.mapped['id']}'"
-            raise UserError(f"{where}: expected an id (text or a whole number), found {describe(value)}")
-        return clean(str(value), f"{row.origin}: id")
+            found = f"expected an id (text or a whole number), found {describe(value)}"
+            raise UserError(f"{where}: {found}", "name another column (columns: {id: …}), or rename this one")
+        id = clean(str(value), f"{row.origin}: id")
+        if len(id) > LONGEST_ID:
+            found = f"{row.origin}: id: {len(id):,} characters, at most {LONGEST_ID:,} are read"
+            raise UserError(found, "is it the text? name another column: columns: {id: …}")
+        return id
 
 
 def text(value: object, where: str) -> str:
@@ -212,7 +219,8 @@ def _messages(value: object, row: Row) -> Iterator[Mapping[str, Any]]:
 
 def _message(message: object, where: str) -> Mapping[str, Any]:
     if not isinstance(message, Mapping):
-        raise UserError(f"{where}: expected an object with role and content, found {describe(message)}")
+        found = f"expected an object with role and content, found {describe(message)}"
+        raise UserError(f"{where}: {found}", "each message is {role: …, content: …}")
     for key in ("role", "content"):
         if key not in message:
             found = ", ".join(map(str, message)) or "nothing"

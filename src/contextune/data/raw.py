@@ -25,6 +25,8 @@ LIMIT = 64 * 2**20
 
 WHOLE = 2**30
 """Bytes a JSON file may have at most: an array is read whole."""
+FREE, RATIO = 2**24, 300
+"""Bytes that any compressed file may unpack to, and how many times its own size beyond that."""
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 4096
@@ -63,17 +65,29 @@ def lines(file: File) -> Iterator[tuple[int, str]]:
             skip = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
             yield number, _decode(raw[skip:], f"{file.shown}:{number}", offset + skip)
             offset += len(raw)
+            if offset > FREE and file.compression:
+                _refuse_bomb(file, offset)
 
 
 def whole(file: File, limit: int) -> str:
     """The file's text; UserError where it has more than `limit` bytes."""
     with opened(file, file.shown) as handle:
-        raw = handle.read(limit + 1)
+        raw = handle.read(min(limit, FREE) + 1)
+        while len(raw) <= limit and (more := handle.read(FREE)):
+            raw += more
+            _refuse_bomb(file, len(raw))
     if len(raw) > limit:
         hint = "cut it into several files, or use JSON Lines (.jsonl)"
         raise UserError(f"{file.shown}: more than {limit:,} bytes at once", hint)
     skip = len(_BOM) if raw.startswith(_BOM) else 0
     return _decode(raw[skip:], file.shown, skip)
+
+
+def _refuse_bomb(file: File, size: int) -> None:
+    """UserError where a compressed file unpacks to far more than texts do."""
+    if file.compression and size > RATIO * file.path.stat().st_size:
+        found = f"{file.shown}: unpacks to more than {RATIO} times its size"
+        raise UserError(found, "texts shrink to a third or a tenth; unpack it by hand and look at it")
 
 
 @contextmanager
@@ -127,7 +141,7 @@ def explained(file: File) -> Iterator[None]:
     try:
         yield
     except IsADirectoryError:
-        raise UserError(f"{file.shown}: a folder, expected a file") from None
+        raise UserError(f"{file.shown}: a folder, expected a file", "name a file in it") from None
     except PermissionError:
         raise UserError(f"{file.shown}: no permission to read it", f"chmod u+r {file.path}") from None
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as e:
@@ -135,4 +149,4 @@ def explained(file: File) -> Iterator[None]:
             raise UserError(f"{file.shown}: not a whole {file.compression} file ({e})", "write it again") from None
         if not isinstance(e, OSError):
             raise
-        raise UserError(f"{file.shown}: cannot be read ({e.strerror or e})") from None
+        raise UserError(f"{file.shown}: cannot be read ({e.strerror or e})", "check the path and the disk") from None

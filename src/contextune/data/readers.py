@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
+from contextune.core.reading import DEPTH, depth
 
 from . import hub
 from .paths import File, find
@@ -69,7 +70,7 @@ def _jsonl(file: File) -> Iterator[Row]:
         except (ValueError, RecursionError) as e:
             hint = "each line is one complete object (is the file cut off?); an array of objects is format: json"
             raise UserError(f"{where}: not valid JSON ({_fault(e)})", hint) from None
-        yield _row(value, where, f"{file.name}:{number}")
+        yield _row(value, where, f"{file.name}:{number}", "\\u" in line)
 
 
 def _json(file: File) -> Iterator[Row]:
@@ -98,7 +99,7 @@ def _json(file: File) -> Iterator[Row]:
             raise _twice(where, e) from None
         except (ValueError, RecursionError) as e:
             raise UserError(f"{where}: not valid JSON ({_fault(e)})", "is the file cut off?") from None
-        yield _row(value, where, f"{file.name}:{row}")
+        yield _row(value, where, f"{file.name}:{row}", "\\u" in text)
         at = skip(at)
         mark = text[at : at + 1]
         if mark not in (",", "]"):
@@ -136,12 +137,28 @@ def _fault(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _row(value: object, where: str, name: str) -> Row:
+def _row(value: object, where: str, name: str, escapes: bool = False) -> Row:
     if not isinstance(value, dict):
         kinds = {list: "an array", str: "a text", type(None): "null", bool: "true or false"}
         found = kinds.get(type(value), "a number")
         raise UserError(f"{where}: expected an object, found {found}", 'each row looks like {"text": "…"}')
+    if depth(value) > DEPTH:
+        raise UserError(
+            f"{where}: lists and objects nested deeper than {DEPTH} levels", "flatten it, or remove the row"
+        )
+    for column, held in value.items() if escapes else ():
+        _refuse_halves(column, f"{where}: the name of column {column!r}")
+        _refuse_halves(held, f"{where}: column '{column}'")
     return Row(value, where, name)
+
+
+def _refuse_halves(value: Any, where: str) -> None:
+    """UserError where a text holds half of a surrogate pair: no file in UTF-8 could hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as e:
+        at = f"at position {e.start - 1}" if isinstance(value, str) else "in it"
+        raise UserError(f"{where}: half of a surrogate pair {at}", "write the character whole") from None
 
 
 def _csv(file: File) -> Iterator[Row]:
@@ -214,9 +231,9 @@ def _parquet(file: File) -> Iterator[Row]:
                 for values in batch.to_pylist():
                     row += 1
                     yield Row(values, f"{file.shown}:{row}", f"{file.name}:{row}")
-        except (pa.ArrowException, OSError) as e:
+        except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as e:
             after = f" after row {row}" if row else ""
-            first = str(e).splitlines()[0]
+            first = first_line(e)
             raise UserError(f"{file.shown}: not a readable Parquet file{after} ({first})", "write it again") from None
 
 

@@ -11,7 +11,7 @@ import re
 
 _BORDER = re.compile(
     r"""
-      (?P<stop> [.!?…।]+ ) ["'”’»)\]]* \s+     # a stop, closing quotes, white space
+      (?<![.!?…।]) (?P<stop> [.!?…।]+ ) ["'”’»)\]]* \s+     # a stop, closing quotes, white space
     | [。！？]+ [」』”’）]* \s*                    # scripts without white space between sentences
     | \n \s*                                    # a line break
     """,

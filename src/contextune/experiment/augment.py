@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.augment.export import failures_of
+from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.progress import keeping
 from contextune.core.sequence import Record
@@ -34,6 +35,7 @@ KNOWN = 0.8
 
 def recipe_of(sources: list[str], out: Path, options: dict[str, Any]) -> Recipe:
     """A recipe of one arm, named after `out`, over files, for `contextune augment FILE …`."""
+    ownership.refuse_nameless(out)
     arm = re.sub(r"[^\w-]+", "-", out.stem, flags=re.ASCII).strip("-_") or ARM
     value = {
         "name": arm,

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 from contextune.augment.options import keys_of
 from contextune.core import registry
 from contextune.core.errors import UserError, nearest, shown
-from contextune.core.options import Named
+from contextune.core.options import Named, fix_of
+from contextune.core.reading import whole_number
 
 Root = type[BaseModel]
 """The model of a whole recipe."""
@@ -32,13 +33,21 @@ def explain(
         if not hint.startswith("did") and homes:
             hint = f"'{path[-1]}' belongs in {' or '.join(homes)}"
         return UserError(f"{where}: unknown key '{key}'{also}", hint)
+    given = _value(path[:-1], value) if problem["type"] == "missing" else None
+    if isinstance(given, list | tuple):
+        needed = max(int(one["loc"][-1]) for one, _ in same) + 1
+        return UserError(
+            f"{where}: {key}: {needed} values are needed, found {len(given)}{also}", "write a list: [A, B]"
+        )
     if problem["type"] == "missing":
         return UserError(f"{where}: the key '{key}' is missing{also}", "contextune recipes lists complete examples")
     first, *others = (one["msg"].removeprefix("Value error, ") for one, _ in same)
     message = " or ".join([first, *(text.removeprefix("Input should be ") for text in others)])
+    if problem["input"] is None and message.startswith("Input"):
+        return UserError(f"{where}: {key} is empty ({message[0].lower()}{message[1:]}){also}", fix_of(problem))
     found = "" if isinstance(problem["input"], dict) else f", found {shown(problem['input'])}"
     said = message + (found if problem["type"] != "value_error" else "")
-    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}")
+    return UserError(f"{where}: {key + ': ' if key else ''}{said}{also}", fix_of(problem))
 
 
 def _as_written(path: list[str], value: dict[str, Any]) -> list[str]:
@@ -56,17 +65,23 @@ def _written_keys(path: list[str], value: Any) -> list[str]:
             if key not in value:
                 return path
             value = value[key]
-        elif key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
+        elif (place := whole_number(key)) is not None and place < len(value):
+            value = value[place]
         else:
             return path[:i]
     return path
 
 
 def _at(value: Any, path: list[str]) -> dict[str, Any] | None:
+    found = _value(path, value)
+    return found if isinstance(found, dict) else None
+
+
+def _value(path: list[str], value: Any) -> Any:
+    """What stands at a path, through mappings alone."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None
+    return value
 
 
 def _models(model: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], type[BaseModel]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.core.asking import window
 from contextune.core.errors import UserError
 from contextune.core.options import parse_options, whole
 from contextune.core.sequence import Tokenizer
@@ -63,7 +64,9 @@ def score(
         whole(value, f"score: {name}", 1)
     compare = parse_options(lambda: Compare(resamples=resamples), "score")
     specs = [tasks] if isinstance(tasks, str | Mapping) else tasks
-    found = [t for spec in specs for t in load_task(spec, Path(base), limit, tokenizer)]
+    found = [
+        t for spec in specs for t in load_task(spec, Path(base), limit, tokenizer, window=window(model, tokenizer))
+    ]
     if not found:
         raise UserError("score: no task was given", 'tasks=["mmlu_medical"], or a task file')
     with models.threads(0, model.num_parameters()):

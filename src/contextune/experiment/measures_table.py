@@ -13,9 +13,11 @@ def measures_table(results: Mapping[str, Any]) -> Any:
     """Shares right, one row a measure, as a table of rich's; a dash where nothing is known."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1), title="measures", title_justify="left", header_style="dim")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 0, 0, 1), title="measures", title_justify="left", header_style="dim"
+    )
     for i, title in enumerate(("measure", *results["arms"], *FLOORS)):
-        table.add_column(title, justify="right" if i else "left", no_wrap=True)
+        table.add_column(title, justify="right" if i else "left", min_width=5 if i else 10, overflow="fold")
     for measure, floors in results["floors"]["measures"].items():
         values = [arm["measures"][measure]["value"] for arm in results["arms"].values()]
         table.add_row(measure, *map(_share, (*values, *(floors[name] for name in FLOORS))))

@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 
 from contextune import __version__
-from contextune.core.files import digest
+from contextune.core.files import digest, signed
 
 from .accounting import accounting
 from .prepare import Prepared
 
 
 def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None = None) -> str:
-    """Markdown with the hub's metadata in front. Scores stand in it once there are `results`."""
+    """Markdown with the hub's metadata in front. Scores stand in it once there are `results`; it is `signed`."""
     recipe, stages = prepared.recipe, prepared.arms[arm]
     base = recipe.model.path
     front = {"library_name": "transformers", "tags": ["contextune", "fine-tuned"], "pipeline_tag": "text-generation"}
@@ -45,7 +45,7 @@ def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None
         "Trained and tested on the data named above and on nothing else; what it says beyond them was not checked.",
         "Benchmarks that are public may have been in the base model's own training data.", "",
     ]  # fmt: skip
-    return "\n".join(lines)
+    return signed("\n".join(lines), "<!-- {} -->")
 
 
 def _scores(arm: str, results: dict[str, Any] | None) -> list[str]:
@@ -53,10 +53,10 @@ def _scores(arm: str, results: dict[str, Any] | None) -> list[str]:
         return ["Not evaluated yet."]
     rows = ["| task | metric | value | interval | N | majority |", "| --- | --- | ---: | --- | ---: | ---: |"]
     for name, task in results["arms"].get(arm, {}).get("tasks", {}).items():
-        low, high = task["interval"] or (float("nan"),) * 2
+        interval = "–" if task["interval"] is None else "{:.4f} to {:.4f}".format(*task["interval"])
         majority = results["tasks"][name].get("majority")
         rows.append(
-            f"| {name} | {task['metric']} | {task['value']:.4f} | {low:.4f} to {high:.4f} | {task['n']} | "
+            f"| {name} | {task['metric']} | {task['value']:.4f} | {interval} | {task['n']} | "
             f"{'' if majority is None else f'{majority:.4f}'} |"
         )
     seeds = len(results["arms"].get(arm, {}).get("seeds", []))

@@ -7,7 +7,7 @@ from typing import Any
 
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, faults, read_sealed, write_json
-from contextune.core.ownership import claimed
+from contextune.core.ownership import claimed, refuse_links
 from contextune.evaluate.analysis.summary import summarise
 from contextune.evaluate.scoring import outcomes
 
@@ -33,6 +33,7 @@ def rebuild(folder: Path) -> dict[str, Any]:
     """Recompute the results.json of a run's folder. Raises UserError where it is no run's, or not finished."""
     if not (folder / "run.json").exists() or not (claimed(folder, KIND) or is_run(folder)):
         raise UserError(f"{folder}: not a run's folder (no run.json)", "contextune run makes one, in runs/NAME")
+    refuse_links(folder, "make the report of another folder")
     if not list((folder / "outcomes").glob("*.parquet")):
         raise UserError(f"{folder}: no outcomes yet", "the run is not finished; the same contextune run resumes it")
     made = _recipe(folder)

@@ -17,7 +17,7 @@ from contextune.augment.options import Augment, shorthand
 from contextune.contexts import NoContext
 from contextune.contexts.policy import PolicyOption
 from contextune.core.errors import UserError, nearest
-from contextune.core.options import Name, Options, Seed
+from contextune.core.options import Name, Options, Refused, Seed
 from contextune.core.yaml_files import apply, read_yaml
 from contextune.data.options import Source
 from contextune.evaluate.options import Compare, Evaluate
@@ -47,6 +47,15 @@ class Stage(Options):
         """The source of general text in the stage's mixture, if there is one."""
         mix = self.augment.mix if self.augment is not None else None
         return (mix.replay.data,) if mix is not None and mix.replay is not None else ()
+
+    @field_validator("data")
+    @classmethod
+    def _some_sources(cls, data: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not data:
+            raise Refused("empty, name a source", "a name of `data`, or a list of them")
+        if not isinstance(data, str) and (twin := next((d for d in data if data.count(d) > 1), "")):
+            raise Refused(f"'{twin}' is named twice", "name it once; train.epochs says how often it is read")
+        return data
 
     @model_validator(mode="after")
     def _own_sources(self) -> Stage:
@@ -115,32 +124,32 @@ class Recipe(Options):
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
-            raise ValueError("seeds must be different numbers, at least one")
+            raise Refused("seeds must be different numbers, at least one", "for example [0, 1, 2]")
         return seeds
 
     @model_validator(mode="after")
     def _references(self) -> Recipe:
         if not self.arms:
-            raise ValueError("at least one arm is needed")
+            raise Refused("at least one arm is needed", "arms: {NAME: {data: SOURCE}}")
         if len(twins := {a.casefold(): a for a in self.arms}) < len(self.arms):
             one = next(a for a in self.arms if twins[a.casefold()] != a)
-            raise ValueError(
-                f"arms: '{one}' and '{twins[one.casefold()]}' are one folder where the file system ignores case; "
-                "rename one of them"
+            raise Refused(
+                f"arms: '{one}' and '{twins[one.casefold()]}' are one folder where the file system ignores case",
+                "rename one of them",
             )
         for arm, spec in self.arms.items():
             for i, stage in enumerate(spec.stages):
                 for name in (*stage.sources, *stage.replayed):
                     if name not in self.data:
-                        raise ValueError(f"arms.{arm}: stage {i} uses data '{name}'; {nearest(name, self.data)}")
+                        raise Refused(f"arms.{arm}: stage {i} uses data '{name}'", nearest(name, self.data))
         for name in self.evaluate.perplexity:
             if name not in self.data:
-                raise ValueError(f"evaluate.perplexity: '{name}' is not in data; {nearest(name, self.data)}")
+                raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
             if not self.data[name].held_out:
-                raise ValueError(f"evaluate.perplexity: data.{name} holds nothing out; set its held_out, e.g. 0.05")
+                raise Refused(f"evaluate.perplexity: data.{name} holds nothing out", f"data.{name}.held_out=0.05")
         if self.compare.baseline is not None and self.compare.baseline not in self.arms:
-            raise ValueError(
-                f"compare.baseline: no arm '{self.compare.baseline}'; {nearest(self.compare.baseline, self.arms)}"
+            raise Refused(
+                f"compare.baseline: no arm '{self.compare.baseline}'", nearest(self.compare.baseline, self.arms)
             )
         return self
 

@@ -16,8 +16,9 @@ from typing import Any
 from contextune.core import registry
 from contextune.core.commands import refuse_commands
 from contextune.core.environment import environment, quiet_libraries, rank
-from contextune.core.files import Damaged, checksums, digest, read_sealed, write_json, write_sealed, write_text
+from contextune.core.files import Damaged, checksums, digest, read_sealed, signed, write_json, write_sealed, write_text
 from contextune.core.machine import refusals
+from contextune.core.ownership import set_aside
 from contextune.core.progress import Reporter, keeping, plain_console
 from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
@@ -33,7 +34,7 @@ from .prepare import Prepared, prepare
 from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
 from .run_dir import RESUMES, kept, locked, stage_folder
-from .run_files import claim, clear, refuse_inputs
+from .run_files import CARD, claim, clear, may_clear, refuse_inputs
 from .scoring import evaluate_all, samples, score_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
@@ -66,6 +67,8 @@ def run(
     reporter.quiet = reporter.quiet or rank() != 0
     out = folder_of(recipe)
     quiet_libraries()
+    if fresh:
+        may_clear(out)
     claim(out)
     refuse_inputs(recipe, base, out)
     with refusals(out, RESUMES), keeping(lambda: kept(out)), locked(out):
@@ -147,7 +150,9 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     for arm, stages in prepared.arms.items():
         for seed, i in product(prepared.recipe.seeds, range(len(stages))):
             text = card(prepared, arm, seed, results if results and i == len(stages) - 1 else None)
-            write_text(stage_folder(prepared.out, arm, seed, i) / "model" / "README.md", text)
+            file = stage_folder(prepared.out, arm, seed, i) / "model" / CARD
+            set_aside(file)
+            write_text(file, text)
     record(prepared, command, "done")
     page = registry.reports.find("html")(prepared.out, command)
     if results:
@@ -173,7 +178,8 @@ def record(prepared: Prepared, command: str, status: str) -> None:
     with suppress(Damaged):  # said when its date was read
         old = read_sealed(out / "run.json", older=True) or {}
     plain = json.loads(prepared.recipe.model_dump_json(exclude_defaults=True))
-    write_text(out / "recipe.yaml", dump(plain))
+    set_aside(out / "recipe.yaml")
+    write_text(out / "recipe.yaml", signed(dump(plain)))
     sums = checksums(out, _shown(out)) if status == "done" else {}
     write_sealed(
         out / "run.json",

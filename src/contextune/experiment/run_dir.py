@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import platform
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import digest, sweep
+from contextune.core.files import digest, no_link, sweep
 from contextune.core.progress import say_once
 
 from .prepare import Prepared, PreparedStage
@@ -66,7 +67,7 @@ def locked(out: Path) -> Iterator[None]:
     if rank() != 0:
         yield
         return
-    with (out / ".lock").open("a+", encoding="utf-8", errors="replace") as file:
+    with _open(out / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -85,6 +86,19 @@ def locked(out: Path) -> Iterator[None]:
             yield
         finally:
             _write(file, "")
+
+
+def _open(lock: Path) -> IO[str]:
+    """It is emptied: UserError where that would empty a file elsewhere."""
+    try:
+        file = open(lock, "a+", encoding="utf-8", errors="replace", opener=no_link)  # noqa: SIM115
+        if os.fstat(file.fileno()).st_nlink <= 1:
+            return file
+        file.close()
+    except OSError as e:
+        if e.errno != errno.ELOOP:
+            raise
+    raise UserError(f"{lock}: a link to another file", "remove the link, or give another output=FOLDER")
 
 
 def _holder(file: IO[str]) -> str:

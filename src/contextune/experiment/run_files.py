@@ -13,7 +13,7 @@ from typing import Any
 
 from contextune.core import ownership, registry
 from contextune.core.errors import UserError
-from contextune.core.files import is_part
+from contextune.core.files import Damaged, edited, is_part, sealed
 
 from .recipe import Recipe, folder_of
 
@@ -32,11 +32,34 @@ TOP = (
 )
 KEPT = ("preview.html", ".lock", "generated.sqlite", "generated.sqlite-wal", "generated.sqlite-shm", "similarities")
 """What --fresh leaves."""
+CARD = "README.md"
+"""Of a finished model; people edit it."""
+CHECKPOINT = re.compile(r"checkpoint-\d+")
+TRAINER = re.compile(
+    r"((adapter_)?(model|config)|pytorch_model|generation_config|optimizer|scheduler|scaler|rng_state|trainer_state"
+    r"|training_args|tokenizer|special_tokens|added_tokens|vocab|merges|chat_template|whole)[\w.-]*"
+    r"\.(json|safetensors|bin|pth?|model|txt|jinja|part)|README\.md|latest|zero_to_fp32\.py"
+    r"|(pytorch_model_fsdp_|optimizer_|global_step)\d+/.*"
+)
+"""What trainers write into a checkpoint, relative to it."""
 
 
 def claim(out: Path, keep: bool = True) -> None:
-    """Make `out` a run's folder, or take it up again; with `keep` false only look. UserError where it is another's."""
+    """Make `out` a run's folder, or take it up again; with `keep` false only look. UserError where it is another's, or
+    something in it is in the way of what the run writes and removes.
+    """
     ownership.claim(out, KIND, fix=OUTPUT, earlier=of_earlier_version, keep=keep)
+    folders = (*CLEARED, "similarities")
+    for name in (*folders, *TOP, *KEPT):
+        if (out / name).exists() and (out / name).is_dir() != (name in folders):
+            found, wanted = ("file", "folder") if name in folders else ("folder", "file")
+            raise UserError(f"{out / name}: a {found} is where the run keeps a {wanted}", f"move it away, or {OUTPUT}")
+    old = (p for p in foreign(out, ("arms",)) if len(parts := Path(p).parts) > 5 and CHECKPOINT.fullmatch(parts[4]))
+    if strange := sorted(old):
+        raise UserError(
+            f"{out}: training removes its checkpoints, and no run has written {ownership.listed(strange)}",
+            f"move that elsewhere first, or {OUTPUT}",
+        )
 
 
 def claim_store(store: Path, keep: bool = True) -> None:
@@ -58,11 +81,16 @@ def look(out: Path) -> None:
 
 def is_run(out: Path) -> bool:
     """Whether a folder holds what every run writes."""
-    try:
-        info = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    info = _json(out / "run.json")
     return isinstance(info, dict) and {"schema", "identity"} <= set(info)
+
+
+def _json(file: Path) -> Any:
+    """What a JSON file holds; None where it is none, or not even a file."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def patterns() -> re.Pattern[str]:
@@ -77,7 +105,7 @@ def patterns() -> re.Pattern[str]:
             rf"augmented/{name}\.stage-\d+\.jsonl?{part}",
             rf"outcomes/({name}\.seed-\d+\.{name}\.parquet(\.part-\d+)?|index\.json|samples\.key){part}",
             rf"{stage}/(identity|stage|losses|whole)\.json{part}",
-            rf"{stage}/(checkpoint-\d+|tmp-checkpoint-\d+|(save|model)\.part|{looks})/.*",
+            rf"{stage}/(tmp-checkpoint-\d+|(save|model)\.part|{looks})/.*",
         ])
     )  # fmt: skip
 
@@ -93,7 +121,7 @@ def foreign(out: Path, folders: tuple[str, ...] = (".",)) -> Iterator[str]:
             links = [f for f in inner if Path(at, f).is_symlink()]
             for path in (Path(at, name).relative_to(out) for name in (*links, *files)):
                 mark = path.name in ownership.INERT or path.name.startswith(ownership.MARK) or is_part(path.name)
-                if not (mark or known.fullmatch(path.as_posix()) or _of_model(out, path)):
+                if not (mark or known.fullmatch(path.as_posix()) or _of_model(out, path) or _of_checkpoint(out, path)):
                     yield path.as_posix()
 
 
@@ -104,22 +132,50 @@ def _of_model(out: Path, path: Path) -> bool:
     return path.parts[5] not in added(out / Path(*path.parts[:4]))
 
 
-def added(stage: Path) -> list[str]:
-    """What is in the folder of a stage's model and was not saved with it, as far as the stage says."""
+def _of_checkpoint(out: Path, path: Path) -> bool:
+    """Whether a path is one that a whole checkpoint lists; of an unfinished one, of those that trainers write."""
+    if len(path.parts) < 6 or path.parts[0] != "arms" or not CHECKPOINT.fullmatch(path.parts[4]):
+        return False
+    folder, name = out / Path(*path.parts[:5]), Path(*path.parts[5:]).as_posix()
     try:
-        saved = set(json.loads((stage / "stage.json").read_text(encoding="utf-8"))["files"])
-        return sorted(p.name for p in (stage / "model").iterdir() if p.name not in saved)
-    except (OSError, ValueError, KeyError, TypeError):
+        made = sealed(folder) if (folder / "whole.json").is_file() else None
+    except Damaged:
+        made = None
+    return name in (*made.get("sums", ()), "whole.json") if made else TRAINER.fullmatch(name) is not None
+
+
+def added(stage: Path) -> list[str]:
+    """What is in the folder of a stage's model and was not saved with it, as far as the stage says; a card that was
+    edited is among it.
+    """
+    try:
+        there = sorted(p.name for p in (stage / "model").iterdir())
+    except OSError:
         return []
+    info = _json(stage / "stage.json")
+    saved = info.get("files") if isinstance(info, dict) else None
+    if not isinstance(saved, list):  # of an earlier version
+        return []
+    strange = [name for name in there if name not in saved]
+    card = stage / "model" / CARD
+    return strange + [CARD] * (CARD not in strange and card.is_file() and edited(card))
 
 
-def clear(out: Path) -> None:
-    """Remove what a run has written. UserError, and nothing is removed, where anything else is among it."""
+def may_clear(out: Path) -> None:
+    """UserError where `clear` would remove anything that no run has written."""
     if strange := sorted(foreign(out, CLEARED)):
         raise UserError(
             f"{out}: --fresh would remove what no run has written: {ownership.listed(strange)}",
             "move that elsewhere first, or give another output=FOLDER",
         )
+
+
+def clear(out: Path) -> None:
+    """Remove what a run has written. UserError, and nothing is removed, where anything else is among it; a recipe.yaml
+    that was edited is kept aside.
+    """
+    may_clear(out)
+    ownership.set_aside(out / "recipe.yaml")
     for name in CLEARED:
         shutil.rmtree(out / name, ignore_errors=True)
     for name in TOP:

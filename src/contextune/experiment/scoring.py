@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.augment.room import window_of
 from contextune.core.asking import window
 from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
@@ -216,12 +217,12 @@ def _evaluate_model(
     from contextune.evaluate.tasks.load import load_task
 
     path = models.resolve(Model(path=model), Path())
-    models.check(path)
+    reads = window_of(models.check(path))
     tokenizer = models.load_tokenizer(path)
     pairs = [t.partition("=") for t in tasks]
     own = {"chat": True} if chat else {}
     specs = [{"task": name, **({"path": path} if eq else {}), **own} for name, eq, path in pairs]
-    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer)]
+    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer, window=reads)]
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
     refuse_commands(loaded)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Literal, overload
 
-from contextune.core.errors import UserError
+from contextune.core.errors import REASON, UserError, commonest, readable
 
 from .protocol import Engine, Failure, Request
 from .store import Store
@@ -99,9 +98,9 @@ def _refuse_failures(requests: dict[str, Request], answers: dict[str, str | Fail
     failed = [(r, a.reason) for k, r in requests.items() if isinstance(a := answers[k], Failure)]
     if not failed:
         return
-    lines = [f"  {r.source or repr(r.prompt)[:60]}: {reason}" for r, reason in failed[:10]]
+    lines = [f"  {r.source or repr(r.prompt)[:60]}: {readable(reason, REASON)}" for r, reason in failed[:10]]
     if len(failed) > 10:
-        lines += [f"  {n} times: {reason}" for reason, n in Counter(reason for _, reason in failed).most_common(4)]
+        lines += [f"  {line}" for line in commonest((reason for _, reason in failed), 4)]
         lines.append(f"  and {len(failed) - 10} more")
     raise UserError(
         "\n".join([f"{len(failed)} of {len(requests)} requests have no answer:", *lines]),

@@ -145,12 +145,14 @@ def _grams(form: str, size: int) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _forms(key: str) -> tuple[str, ...]:
-    """The key in letters and digits: itself, in hexadecimal, in base64 at each place in three bytes; none where it is
-    too short to be one."""
+    """The key in letters and digits: itself, backwards, in hexadecimal, in base64 at each place in three bytes; none
+    where it is too short to be one."""
     if len(key) < _SHORT or not _plain(key):
         return ()
     raw = key.encode("utf-8", "surrogateescape")
-    return tuple(dict.fromkeys([_plain(key), raw.hex(), *(_base64(raw, before) for before in range(3))]))
+    return tuple(
+        dict.fromkeys([_plain(key), _plain(key)[::-1], raw.hex(), *(_base64(raw, before) for before in range(3))])
+    )
 
 
 def _base64(raw: bytes, before: int) -> str:

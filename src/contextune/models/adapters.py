@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contextune.core import patterns
 from contextune.core.errors import UserError, first_line, nearest
 
 from .load import load_full
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .options import Model
 
 WEIGHTS = "adapter_model.safetensors"
+PEFT_WORDS = ("all-linear", "dummy-target-modules")
+"""Words for targets that are no regular expressions."""
 
 
 def check_adapter(adapter: Adapter | None, model: Any = None) -> list[str]:
@@ -95,7 +98,7 @@ def _linear_names(model: Any) -> list[str]:
 def _targets(model: Any, adapter: Adapter) -> tuple[str | list[str], list[str]]:
     """peft's target_modules and target_parameters. Raises UserError for a name that fits nothing."""
     if isinstance(adapter.targets, str):
-        return adapter.targets, []
+        return _pattern(adapter.targets, model, "train.adapter.targets"), []
     modules = [name for name, _ in model.named_modules() if name]
     parameters = [name for name, _ in model.named_parameters()]
     layers, weights = [], []
@@ -116,6 +119,34 @@ def _targets(model: Any, adapter: Adapter) -> tuple[str | list[str], list[str]]:
             "set kind: lora and dropout: 0, or leave it out of targets",
         )
     return layers, weights
+
+
+def _resolve_patterns(base: Any, path: str, config: Any) -> None:
+    """Regular expressions of an adapter's configuration become the names that they fit: peft gives them any time."""
+    names = [name for name, _ in base.named_modules() if name]
+    where = f"adapter {path}: adapter_config.json"
+    for key in ("target_modules", "exclude_modules"):
+        if isinstance(value := getattr(config, key, None), str) and value not in PEFT_WORDS:
+            setattr(config, key, set(patterns.matching(value, names, f"{where}: {key}", whole=True)))
+    for key in ("rank_pattern", "alpha_pattern"):
+        value = getattr(config, key, None)
+        if isinstance(value, dict) and any(set(str(p)) & set("*+{(") for p in value):
+            fit = {p: patterns.matching(rf"(.*\.)?({p})", names, f"{where}: {key}", whole=True) for p in value}
+            setattr(config, key, {name: value[p] for p in reversed(value) for name in fit[p]})
+    if any(set(str(p)) & set("*+{(") for p in getattr(config, "layers_pattern", None) or ()):
+        raise UserError(f"{where}: layers_pattern holds a regular expression", "write the name of the list of layers")
+
+
+def _pattern(targets: str, model: Any, where: str) -> str | list[str]:
+    """peft's own word as it is; the names of all layers that a regular expression fits."""
+    if targets in PEFT_WORDS:
+        return targets
+    names = [name for name, _ in model.named_modules() if name]
+    found = sorted(patterns.matching(targets, names, where, whole=True))
+    if not found:
+        parts = {name.rsplit(".", 1)[-1] for name in names}
+        raise UserError(f"{where}: {targets[:60]} fits no layer", nearest(targets[:60], {"all-linear", *parts}))
+    return found
 
 
 def _fits(target: str, name: str) -> bool:
@@ -222,11 +253,12 @@ def _attached(base: Any, path: str, config: Any, trainable: bool, empty: bool = 
     from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 
     there = shapes(Path(path), WEIGHTS)
+    _resolve_patterns(base, path, config)
     try:
         adapted = (
             get_peft_model(base, config, low_cpu_mem_usage=True)
             if empty
-            else PeftModel.from_pretrained(base, path, is_trainable=trainable)
+            else PeftModel.from_pretrained(base, path, is_trainable=trainable, config=config)
         )
     except Exception as e:
         raise UserError(

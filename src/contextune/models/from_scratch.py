@@ -40,7 +40,9 @@ def make(
     if out.exists():
         raise UserError(f"{out} exists already", "give another folder")
     if vocabulary < 300 or width % 64:
-        raise UserError(f"vocabulary {vocabulary}, width {width}: expected at least 300, and a multiple of 64")
+        raise UserError(
+            f"vocabulary {vocabulary}, width {width}: expected at least 300, and a multiple of 64", "--width 256"
+        )
     specials = ["<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextune.core import clock, registry
 from contextune.core.environment import rank
-from contextune.core.errors import UserError, first_line
+from contextune.core.errors import UserError, first_line, readable, shown
 
 from .configs import fix_configs
 from .resolve import base_of, is_adapter, known
@@ -41,7 +41,10 @@ def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
         path = base_of(Path(path))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **_remote(model))
-    except Exception as e:
+        _try(tokenizer)
+    except BaseException as e:
+        if not isinstance(e, Exception) and type(e).__name__ != "PanicException":  # what Rust raises
+            raise
         raise _unloadable(path, "its tokenizer does not load", e, "save it with tokenizer.save_pretrained") from None
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -49,6 +52,13 @@ def load_tokenizer(path: str, model: Model | None = None) -> Tokenizer:
         dated: Any = partial(_apply_dated, tokenizer.apply_chat_template, clock.now())
         tokenizer.apply_chat_template = dated  # type: ignore[method-assign]
     return tokenizer
+
+
+def _try(tokenizer: Any) -> None:
+    """Any exception where a tokenizer that was read does not work."""
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise ValueError(f"model_max_length is {shown(tokenizer.model_max_length)}, expected a number")
+    tokenizer.decode(tokenizer.encode("a b"), skip_special_tokens=True)
 
 
 _DATE = re.compile(r"""\bstrftime_now\(\s*(?:format\s*=\s*)?(["'])(.*?)\1\s*\)""")
@@ -64,12 +74,13 @@ def _apply_dated(
     return apply(conversation, tools=tools, chat_template=chat_template, **options)
 
 
-def _unloadable(path: str, what: str, error: Exception, fix: str) -> UserError:
+def _unloadable(path: str, what: str, error: BaseException, fix: str) -> UserError:
     """A folder that is broken, or a hub id that cannot be reached."""
     if Path(path).is_dir():
         return UserError(f"model {path}: {what} ({first_line(error)})", fix)
     return UserError(
-        f"model '{path}': no folder of that name here, and not found on the hub ({first_line(error)})",
+        f"model {shown(path, 100)}: no folder of that name here, and not found on the hub ("
+        f"{readable(first_line(error), 250)})",
         f"give a model folder, a hub id that this machine can reach, or one of: {', '.join(registry.models.names())}",
     )
 

@@ -6,22 +6,26 @@ Weights are safetensors only; remote code is off unless the recipe says otherwis
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from contextune.core import registry
-from contextune.core.errors import UserError, first_line
+from contextune.core.errors import UserError, first_line, readable, shown
+from contextune.core.reading import read_json, refuse_path
 
 from .gguf import converted, is_gguf
 from .options import Model
+
+CONFIG = 2**23
+"""Bytes of a model's configuration."""
 
 
 def resolve(model: Model, folder: Path) -> str:
     """The folder (absolute) or hub id behind a recipe's `model`. A path is relative to the recipe's folder."""
     if model.path in registry.models:
         return known(model.path)
+    refuse_path(model.path, "model")
     for base in (folder, Path()):
         local = (base / model.path).expanduser()
         if local.is_dir():
@@ -34,7 +38,9 @@ def resolve(model: Model, folder: Path) -> str:
                 "give the folder that holds config.json",
             )
     if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
-        raise UserError(f"model: no folder {model.path} (looked in {folder.resolve()} and here)", "check the path")
+        raise UserError(
+            f"model: no folder {readable(model.path)} (looked in {folder.resolve()} and here)", "check the path"
+        )
     return model.path
 
 
@@ -51,6 +57,7 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
     Raises UserError where the folder lacks a configuration, safetensors weights or a tokenizer, or where a hub id
     cannot be reached.
     """
+    refuse_path(path, "model")
     folder = Path(path)
     if not folder.is_dir():
         return _check_hub(path, revision)
@@ -74,10 +81,10 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
 def read_config(folder: Path) -> dict[str, Any]:
     name = "adapter_config.json" if (folder / "adapter_config.json").exists() else "config.json"
     try:
-        config = json.loads((folder / name).read_text(encoding="utf-8"))
+        config = read_json(folder / name, CONFIG)
     except FileNotFoundError:
         raise UserError(f"model {folder}: no config.json", "point at a folder made by save_pretrained") from None
-    except (ValueError, UnicodeDecodeError) as e:
+    except ValueError as e:
         raise UserError(f"model {folder}: {name} is not valid JSON ({e})", "copy the file again") from None
     if not isinstance(config, dict):
         raise UserError(f"model {folder}: {name} holds no mapping", "copy the file again")
@@ -105,7 +112,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
         return dict(AutoConfig.from_pretrained(name, revision=revision).to_dict())
     except (OSError, ValueError) as e:
         raise UserError(
-            f"model '{name}': no folder of that name here, and not found on the hub ({first_line(e)})",
+            f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ("
+            f"{readable(first_line(e), 250)})",
             "give a model folder, 'pocket', or a hub id that this machine can reach",
         ) from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, shown
+from contextune.core.reading import read_json
 
 if TYPE_CHECKING:
     from .options import Model
@@ -46,7 +46,7 @@ def _files(folder: Path, name: str) -> list[Path]:
             f"model {folder}: no {name}; safetensors files there: {there}", "point at a folder made by save_pretrained"
         )
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index)["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as e:
         raise UserError(f"model {folder}: {INDEX} is not an index of weights ({e!r})", "copy it again") from None
     absent = [n for n in names if not (folder / n).is_file()]
@@ -75,7 +75,19 @@ def skeleton(path: str, model: Model | None = None) -> Any:
         raise UserError(f"model {folder}: its config.json is not understood ({_first(e)})", "copy it again") from None
     refuse_config(path, config)
     there = shapes(folder, getattr(config, "transformers_weights", None) or "model.safetensors")
+    refuse_parts(path, config.to_dict(), there)
     return None if hasattr(config, "quantization_config") else _built(path, config, there)
+
+
+def refuse_parts(path: str, config: Mapping[str, Any], there: Mapping[str, Shape]) -> None:
+    """UserError where a configuration counts more layers, experts or heads than its weights have numbers."""
+    most = max((max(shape, default=1) for shape in there.values()), default=1) + len(there)
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            refuse_parts(path, value, there)
+        elif isinstance(value, int) and value > most and key.startswith(("num_", "n_layer", "n_head", "n_expert")):
+            limit = f"its weights have {len(there)} tensors of at most {most - len(there):,} rows or columns"
+            raise UserError(f"model {path}: config.json says {key} {shown(value)}, but {limit}", FIX)
 
 
 def _built(path: str, config: Any, there: Mapping[str, Shape]) -> Any:

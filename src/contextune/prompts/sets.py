@@ -8,12 +8,13 @@ neutral    sentences of the same length that say nothing about how to read
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
 from contextune.core.errors import UserError, nearest
-from contextune.core.options import MOST, Options
+from contextune.core.options import MOST, Options, parse_options
 
 from . import templates as jinja
 from .yaml_models import BUILT_IN, Problem, digest, find, read, read_text
@@ -123,7 +124,7 @@ def _lines(path: Path) -> PromptSet:
         raise UserError(f"{path}: no prompts in it", "write one prompt a line")
     for a, b in _repeated([text for _, text in rows]):
         raise UserError(f"{path}:{rows[b][0]}: the same prompt as line {rows[a][0]}", "list each prompt once")
-    prompts = tuple(Prompt(id=f"line-{i}", text=text) for i, text in rows)
+    prompts = tuple(parse_options(partial(Prompt, id=f"line-{i}", text=text), f"{path}:{i}") for i, text in rows)
     return PromptSet(name=path.stem, version=1, source=path.name, template="{{ prompt }} ", prompts=prompts)
 
 

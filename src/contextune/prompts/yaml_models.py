@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from contextune.core import reading
 from contextune.core.errors import UserError, nearest, shown
+from contextune.core.options import fix
 from contextune.core.yaml_files import LIMIT, parse_mapping
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -67,7 +68,7 @@ def _explain(error: ValidationError, path: Path, node: yaml.Node, model: type[Ba
         return UserError(f"{where}: the key '{key}' is missing{also}", f"keys here: {', '.join(_keys(model, at[:-1]))}")
     if isinstance(problem, Problem):
         return UserError(f"{where}: {key}: {problem}{also}", problem.hint)
-    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {shown(first['input'])}{also}")
+    return UserError(f"{where}: {key}: {first['msg'].lower()}, found {shown(first['input'])}{also}", fix(first["type"]))
 
 
 def _dotted(at: tuple[str | int, ...]) -> str:

@@ -27,12 +27,12 @@ class Train(Options):
     epochs: float = Field(1.0, gt=0, le=1_000_000)
     steps: int | None = Field(None, gt=0, le=MOST, description="updates; takes the place of epochs")
     batch: int = Field(16, gt=0, le=65_536, description="sequences an update, over all processes")
-    lr: float = Field(2e-5, gt=0, le=1)
+    lr: float = Field(2e-5, ge=1e-12, le=1)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the updates")
     weight_decay: float = Field(0.1, ge=0.0, le=100)
     betas: tuple[Beta, Beta] = (0.9, 0.95)
-    clip: float = Field(1.0, gt=0, le=1e9, description="largest gradient norm; 1e9: none is clipped")
+    clip: float = Field(1.0, ge=1e-12, le=1e9, description="largest gradient norm; 1e9: none is clipped")
     weight_interpolation: float = Field(
         1.0,
         gt=0,

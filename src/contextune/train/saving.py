@@ -46,7 +46,10 @@ def try_save(model: Any, tokenizer: Tokenizer, card: str, folder: Path) -> None:
             _read_back(model, trial)
             (trial / CARD).write_text(card, encoding="utf-8")
             if (trial / CARD).read_text(encoding="utf-8") != card:
-                raise UserError("the finished model could not be saved: its model card would not be read back as it is")
+                raise UserError(
+                    "the finished model could not be saved: its model card would not be read back as it is",
+                    "use plain characters in the recipe's name and texts",
+                )
             _try_tokenizer(tokenizer, tokenizer.chat_template, len(tokenizer))
         except (UserError, OSError, SafetensorError):
             raise

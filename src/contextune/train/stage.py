@@ -37,6 +37,7 @@ from contextune.core.files import (
     sync_tree,
     write_text,
 )  # fmt: skip
+from contextune.core.ownership import listed
 from contextune.core.progress import say_once
 from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
@@ -144,6 +145,13 @@ def mend(folder: Path, identity: str = "") -> None:
     if again:
         say(f"{folder}: damaged or gone, written anew from a copy: {', '.join(again)}")
     if lost := [name for name in wrong if name not in again]:
+        known = {CARD, *(name.removeprefix("model/") for name in made["sums"])}
+        if strange := [name for name in files_in(folder / "model") if name not in known]:
+            raise UserError(
+                f"{folder}: damaged or gone: {', '.join(lost)}; training the stage again would remove what no run has "
+                f"written: {listed(strange)}",
+                f"move that out of {folder / 'model'} first",
+            )
         say(f"{folder}: damaged or gone: {', '.join(lost)}; the stage is trained again")
         shutil.rmtree(folder / "model", ignore_errors=True)
 

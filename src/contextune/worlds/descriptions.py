@@ -52,7 +52,10 @@ def descriptions(seed: int = 0, size: str = "paper", path: str | None = None, **
     if path is not None:
         return _imported(draws, Path(path), n["context"], [k for k in given if k != "context"])
     if n["train_templates"] + n["test_templates"] > len(TEMPLATES):
-        raise UserError(f"world 'descriptions': there are {len(TEMPLATES)} templates to train and test with")
+        raise UserError(
+            f"world 'descriptions': there are {len(TEMPLATES)} templates to train and test with",
+            "lower train_templates",
+        )
     order = draws("templates").sample(TEMPLATES, len(TEMPLATES))
     train, test = order[: n["train_templates"]], order[-n["test_templates"] :]
     groups = _people(draws("people"), n["people"])

@@ -33,7 +33,10 @@ def sizes(world: str, size: str, known: Mapping[str, Mapping[str, int]], **given
             raise UserError(f"world '{world}': unknown option '{key}'", nearest(key, ("seed", "size", *known[size])))
         most = IN_CONTEXT if key == "context" else MOST * max(of[key] for of in known.values())
         if type(value) is not int or not 1 <= value <= most:
-            raise UserError(f"world '{world}': {key} is {shown(value)}, expected a number from 1 up, {most} at most")
+            raise UserError(
+                f"world '{world}': {key} is {shown(value)}, expected a number from 1 up, {most} at most",
+                "write a whole number",
+            )
     return {**known[size], **given}
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
+from contextune.core.reading import read_text
 from contextune.core.sequence import Record
 
 from . import making
@@ -168,7 +169,7 @@ def _jsonl(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file", "path is the folder name_description of the reversal-curse data")
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_text(path, "a file of rows").splitlines()]
         return [(row["prompt"], row["completion"]) for row in rows]
     except (ValueError, KeyError, TypeError) as e:
-        raise UserError(f"{path}: expected rows with prompt and completion: {e!r}") from None
+        raise UserError(f"{path}: expected rows with prompt and completion: {e!r}", "a JSON object a line") from None

@@ -80,14 +80,21 @@ def semantic(seed: int = 0, size: str = "paper", **given: int) -> World:
     """
     n = making.sizes("semantic", size, SIZES, **given)
     if n["holdouts"] >= n["leaves"]:
-        raise UserError(f"world 'semantic': holdouts is {n['holdouts']}, expected less than leaves ({n['leaves']})")
+        raise UserError(
+            f"world 'semantic': holdouts is {n['holdouts']}, expected less than leaves ({n['leaves']})",
+            "lower holdouts",
+        )
     if n["sentences"] < SHORTEST:
-        raise UserError(f"world 'semantic': sentences is {n['sentences']}, expected at least {SHORTEST}")
+        raise UserError(
+            f"world 'semantic': sentences is {n['sentences']}, expected at least {SHORTEST}", "raise sentences"
+        )
     draws = partial(making.draws, "semantic", seed)
     levels = grow(draws("categories"), n)
     circles = [circle for level in levels for circle in level]
     if n["documents"] < 2 * len(circles):
-        raise UserError(f"world 'semantic': documents is {n['documents']}, expected at least {2 * len(circles)}")
+        raise UserError(
+            f"world 'semantic': documents is {n['documents']}, expected at least {2 * len(circles)}", "raise documents"
+        )
     told = [t for circle in circles for c in circle for t in c.facts]
     members = [[c.facts for c in circle] for circle in circles]
     written = enumerate(documents(draws("documents"), members, n["documents"], n["sentences"]))

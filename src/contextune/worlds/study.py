@@ -69,7 +69,10 @@ def study(seed: int = 0, size: str = "paper", **given: int) -> World:
     people, named = n["people"] + n["practice"], 1 + min(n["key_points"], 4)
     most = (len(language.all_names(True)) - BYSTANDERS - SPARE) // named
     if people > most or n["key_points"] > len(KEYS):
-        raise UserError(f"world 'study': expected at most {most} people in all and {len(KEYS)} key points")
+        raise UserError(
+            f"world 'study': expected at most {most} people in all and {len(KEYS)} key points",
+            "lower people or key_points",
+        )
     draws = partial(making.draws, "study", seed)
     taken = set(own_names(draws("bystanders"), BYSTANDERS, "study"))
     bystanders = sorted(taken)

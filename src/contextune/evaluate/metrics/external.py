@@ -64,7 +64,7 @@ def _number(line: str, program: str, row: int, where: str) -> float:
     try:
         value = json.loads(line)
         number = float(value["score"] if isinstance(value, dict) else value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise UserError(

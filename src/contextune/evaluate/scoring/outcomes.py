@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
@@ -94,6 +95,9 @@ def file_name(arm: str, seed: int, task: str) -> str:
     return f"{arm}.seed-{seed}.{task}.parquet"
 
 
+_NAMED = re.compile(r"\.seed-\d+\..+\.parquet$")
+
+
 def arm_of(file: Path) -> str:
     """The arm that a file says it is of; names of files do not tell, as arms and tasks may hold dots and dashes."""
     return str(read(file)["arm"][0])
@@ -129,7 +133,7 @@ def read(file: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    hint = "delete it; the run scores it again"
+    hint = "delete it; the run scores it again" if _NAMED.search(file.name) else "no run wrote it: move it away"
     try:
         found = pq.ParquetFile(file).read()
     except (pa.ArrowException, OSError, ValueError) as e:
@@ -145,4 +149,7 @@ def read(file: Path) -> pa.Table:
         whole = False
     if not whole:
         raise UserError(f"{file}: damaged (its checksum is another)", hint)
+    of = file_name(*(found[column][0].as_py() for column in ("arm", "seed", "task")))
+    if _NAMED.search(file.name) and file.name != of:
+        raise UserError(f"{file}: holds the outcomes of {of}", hint)
     return found

@@ -56,7 +56,7 @@ def score(
             raise UserError(f"two tasks are called '{task.name}'", "give one of them another name")
         metrics.check(task.metric, task.kind, f"task {task.name}")
         if not task.items:
-            raise UserError(f"task {task.name}: no items")
+            raise UserError(f"task {task.name}: no items", "give it rows")
         rows = _ASK[task.kind](model, tokenizer, task, tokens, _reporter(progress, task))
         cut = sum(row.get("cut", 0) > 0 for row in rows)
         if cut:

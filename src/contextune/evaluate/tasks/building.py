@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, shown
 from contextune.core.items import Item, Task, Turns
 from contextune.core.progress import say_once
+from contextune.core.reading import whole_number
 from contextune.core.templates import TextTemplate, ValueTemplate
 from contextune.data import readers as read
 from contextune.data.raw import Row
@@ -21,6 +22,8 @@ from ..metrics import external, free_answers, sql, trees
 from .same_question import Questions
 from .specs import Chat, Spec
 
+LONGEST_NAME = 1_000
+"""Characters of an item's id and of its cluster's name."""
 READINGS = ("text", "letter", "index")
 """How an answer may be written; one reading must fit all rows of a task, tried in this order. A number is an index."""
 
@@ -80,7 +83,9 @@ def _written(spec: Spec) -> str:
 def _rows(spec: Spec, split: str, folder: Path, where: str, limit: int | None = None) -> list[Row]:
     if spec.rows is not None:
         if not spec.rows:
-            raise UserError(f"{where}: rows: an empty list, expected at least one row")
+            raise UserError(
+                f"{where}: rows: an empty list, expected at least one row", "write rows, or name a file: path"
+            )
         rows = [Row(row, f"{where}: row {i}", str(i)) for i, row in enumerate(spec.rows, 1)]
     else:
         stop = None if limit is None else spec.skip + limit
@@ -101,6 +106,12 @@ def _questions(spec: Spec, rows: Seq[Row], where: str, folder: Path) -> list[_Qu
         raw = answer(values, row.origin)
         given = fields(values, row.origin)
         of = cluster(values, row.origin)
+        for key, name in (("id", id), ("cluster", of)):
+            if len(name) > LONGEST_NAME:
+                raise UserError(
+                    f"{row.origin}: {key}: {len(name):,} characters, at most {LONGEST_NAME:,}",
+                    "name a column that numbers the rows",
+                )
         if spec.cluster and not of.strip():
             raise UserError(f"{row.origin}: cluster: empty", "name the fact that the row asks about in every row")
         asked = prompt(values, row.origin)
@@ -147,6 +158,8 @@ class _Options:
         self.each = (
             [TextTemplate(o, "options", where) for o in spec.options] if isinstance(spec.options, tuple) else None
         )
+        if self.each is not None and (twin := next((o for o in spec.options if spec.options.count(o) > 1), None)):
+            raise UserError(f"{where}: options: {shown(twin)} is there twice", "each option is another text")
         self.all = ValueTemplate(spec.options, "options", where) if isinstance(spec.options, str) else None
 
     def __call__(self, values: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -163,9 +176,13 @@ class _Options:
                 )
             options = [str(o) for o in found]
         if len(options) < self.least:
-            raise UserError(f"{where}: options: expected at least {self.least}, found {len(options)}")
+            raise UserError(
+                f"{where}: options: expected at least {self.least}, found {len(options)}", "give more options"
+            )
         if not all(o.strip() for o in options):
-            raise UserError(f"{where}: options: number {[bool(o.strip()) for o in options].index(False)} is empty")
+            raise UserError(
+                f"{where}: options: number {[bool(o.strip()) for o in options].index(False)} is empty", "fill it"
+            )
         return tuple(options)
 
 
@@ -185,7 +202,7 @@ def _answered(spec: Spec, questions: list[_Question], where: str) -> list[_Quest
         furthest = max(readings, key=lambda r: indices[r].index(None))
         q, name = next((q, n) for q, n, i in zip(questions, named, indices[furthest], strict=True) if i is None)
         raise UserError(
-            f"{q.where}: answer: {name!r} is not among the options {', '.join(map(repr, q.options))[:200]}",
+            f"{q.where}: answer: {shown(name)} is not among the options {', '.join(map(repr, q.options))[:200]}",
             "an answer is an index from 0, a letter from A, or an option's text, the same way in all rows",
         )
     return [replace(q, answer=index) for q, index in zip(questions, indices[fitting], strict=True) if index is not None]
@@ -198,14 +215,15 @@ def _labelled(spec: Spec, question: _Question) -> str:
         return name
     if name not in spec.labels:
         known = ", ".join((*spec.labels, *spec.labels.values()))
-        raise UserError(f"{question.where}: answer: {name!r} has no label", f"known: {known}")
+        raise UserError(f"{question.where}: answer: {shown(name)} has no label", f"known: {known[:200]}")
     return spec.labels[name]
 
 
 def _read(answer: str, options: tuple[str, ...], reading: str) -> int | None:
     given = answer.strip()
     if reading == "index":
-        return int(given) if given.isdecimal() and int(given) < len(options) else None
+        index = whole_number(given)
+        return index if index is not None and index < len(options) else None
     if reading == "letter":
         place = string.ascii_uppercase.find(given.upper()) if len(given) == 1 else -1
         return place if 0 <= place < len(options) else None

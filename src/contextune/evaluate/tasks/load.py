@@ -10,17 +10,18 @@ tasks/mine.yaml                              a task file (keys: specs.Spec)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core import registry
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Item, Task
 from contextune.core.options import parse_options
 from contextune.core.ownership import name_part
+from contextune.core.reading import DEPTH
 from contextune.core.sequence import Tokenizer
 from contextune.core.world import build_world
 from contextune.core.yaml_files import read_yaml
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 BUILT_IN = Path(__file__).parent / "library"
 ORIGINS = ("path", "hub", "rows", "config", "format")
+PER_TOKEN = 64
+"""Characters of a prompt for each token that the model reads; a token of text has about four."""
+SHORT = 2**16
+"""Characters that any prompt may have."""
 OF_KIND = ("metric", "stop", "max_tokens", "graded")
 
 
@@ -62,17 +67,20 @@ def load_task(
     limit: int | None = None,
     tokenizer: Tokenizer | None = None,
     sources: Mapping[str, Source] | None = None,
+    window: int = 0,
 ) -> list[Task]:
     """The tasks of one specification, read and checked whole; paths are relative to `folder`.
 
     `limit` keeps the first N items of each. With a tokenizer every item is encoded too, so that one that cannot be
-    scored is found now and not after training. `sources` are the recipe's, from which graded tasks may draw their
+    scored is found now and not after training; `window` is how many tokens
+    the model reads. `sources` are the recipe's, from which graded tasks may draw their
     examples. Raises UserError that names file, row or key.
     """
     if isinstance(spec, Mapping) and "before" in spec:
         rest = {k: v for k, v in spec.items() if k not in ("before", "suffix")}
         alone = load_task(rest, folder, limit, None, sources)
         where = _label(spec) if "world" not in spec else f"world {spec['world']}"
+        _refuse_longest(alone, window)
         tasks = behind.placed(alone, spec["before"], spec.get("suffix", "behind"), Path(folder), tokenizer, where)
     elif isinstance(spec, Mapping) and "world" in spec:
         tasks = _of_world(dict(spec), limit)
@@ -84,6 +92,7 @@ def load_task(
         ]
     for task in tasks:
         name_part(task.name, f"task {task.name!r:.80}: its name")
+    _refuse_longest(tasks, window)
     if tokenizer is not None:
         for task in tasks:
             _refuse_unscorable(task, tokenizer)
@@ -132,17 +141,31 @@ class _Found:
     folder: Path
 
 
+MANY = 1_000
+"""Tasks that one specification may stand for."""
+
+
 def _find(spec: str | Mapping[str, Any], folder: Path, within: tuple[Path, ...] = ()) -> list[_Found]:
+    if len(within) > DEPTH:
+        raise UserError(f"{within[-1]}: task files lead through more than {DEPTH} others", "name the tasks themselves")
     if isinstance(spec, str):
         return _named(spec, folder, within)
     if not isinstance(spec, Mapping):
-        raise UserError(f"a task is a name, a file or a mapping, found {spec!r:.60}")
+        raise UserError(
+            f"a task is a name, a file or a mapping, found {shown(spec)}", "NAME, mine.yaml, or {name: …, prompt: …, …}"
+        )
     own = _anchored(dict(spec), folder)
     if "group" in own:
         group = own.pop("group")
         if not isinstance(group, list) or not group:
-            raise UserError(f"{_label(spec)}: group: expected a list of tasks, found {group!r:.60}")
-        return [_on_top(own, found) for member in group for found in _find(member, folder, within)]
+            hint = "group: [NAME, mine.yaml, {name: …}]"
+            raise UserError(f"{_label(spec)}: group: expected a list of tasks, found {shown(group)}", hint)
+        members = list[_Found]()
+        for member in group:
+            members += [_on_top(own, found) for found in _find(member, folder, within)]
+            if len(members) > MANY:
+                raise UserError(f"{_label(spec)}: group: more than {MANY:,} tasks", "does a group hold itself?")
+        return members
     if "task" not in own:
         return [_Found(own, _label(spec), folder)]
     base = _find(own.pop("task"), folder, within)
@@ -158,12 +181,12 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
     path = built_in if name in names() or (within and built_in.exists()) else folder / Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml") or not (path.exists() or "/" in name):
         raise UserError(f"unknown task '{name}'", f"{nearest(name, names())} a task file ends in .yaml")
-    if path in within:
+    if path.resolve() in within:
         raise UserError(f"{path}: leads back to itself", "a task file's 'task' or 'group' must name another one")
     keys = read_yaml(path)
     if "group" not in keys:
         keys.setdefault("name", path.stem)
-    found = _find(keys, path.parent, (*within, path))
+    found = _find(keys, path.parent, (*within, path.resolve()))
     return found if path is built_in else [replace(f, where=str(path)) for f in found]
 
 
@@ -240,6 +263,20 @@ def _asked_alone(item: Item) -> Item:
         return item
     context, _, alone = item.prompt.rpartition("\n")
     return replace(item, alone=alone) if context else item
+
+
+def _refuse_longest(tasks: Iterable[Task], window: int) -> None:
+    """UserError for an item many times longer than the model reads, which would be encoded to be cut."""
+    most = max(PER_TOKEN * window, SHORT)
+    for task in tasks if window else ():
+        for item in task.items:
+            size = len(item.prompt) + sum(len(text) for _, text in item.turns)
+            if size > most:
+                raise UserError(
+                    f"task {task.name}: item {item.id}: its prompt has {size:,} characters, at most {most:,} are taken "
+                    f"for a model that reads {window:,} tokens",
+                    "shorten the prompt, or take a model that reads more",
+                )
 
 
 def _refuse_unscorable(task: Task, tokenizer: Tokenizer) -> None:

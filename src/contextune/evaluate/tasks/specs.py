@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from contextune.core.errors import UserError, nearest, shown
 from contextune.core.items import Measure
-from contextune.core.options import LONGEST, MOST, Name, Options, Seed
+from contextune.core.options import LONGEST, MOST, Name, Options, Seed, fix
+from contextune.data import paths
 from contextune.data.options import Source
 from contextune.retrieval import SimilarityOption, WordOverlap
 
@@ -203,12 +204,12 @@ class Spec(Options):
             return Source(hub=self.hub, config=self.config, split=split)
         path = self.path
         if self.local and Path(path).is_dir():
-            pattern = self.local.format(split=split)
-            found = sorted(str(p) for p in Path(path).glob(pattern) if p.is_file())
+            pattern = self.local.replace("{split}", split)
+            found = paths.matching(pattern, Path(path))
             if len(found) != 1:
                 what = f"{len(found)} files match" if found else "no file matches"
                 raise UserError(f"{where}: {what} {pattern} in {path}", "give the file itself as path")
-            path = found[0]
+            path = str(Path(path) / found[0])
         elif split != self.split:
             raise UserError(
                 f"{where}: {path} has no split '{split}' for the few-shot examples", "give their file as fewshot.path"
@@ -252,4 +253,4 @@ def _explain(error: ValidationError, where: str) -> UserError:
         )
     message = problem["msg"].removeprefix("Value error, ")
     found = "" if problem["type"] == "value_error" else f", found {shown(problem['input'])}"
-    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}")
+    return UserError(f"{where}: {key + ': ' if key else ''}{message}{found}", fix(problem["type"]))

@@ -18,6 +18,7 @@ from contextune.contexts import BoundPolicy, Policy, bind_policy, parse
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.items import Task
+from contextune.core.options import fix, found
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 
 
@@ -29,7 +30,9 @@ def placed(
     Raises UserError where the policy needs more than an item's name (such as a pool of examples).
     """
     if not isinstance(suffix, str) or not suffix:
-        raise UserError(f"{where}: suffix: expected a word for the tasks' names, found {suffix!r:.40}")
+        raise UserError(
+            f"{where}: suffix: expected a word for the tasks' names, found {suffix!r:.40}", "suffix: behind"
+        )
     policy = _policy(before, where)
     if tokenizer is None:
         return [replace(t, name=f"{t.name}.{suffix}", measure="task") for t in tasks]
@@ -68,7 +71,8 @@ def _policy(before: Any, where: str) -> Policy:
     except ValidationError as e:
         problem = e.errors()[0]
         key = ".".join(map(str, problem["loc"]))
-        raise UserError(f"{where}: before.{key}: {problem['msg']}") from None
+        message = f"{problem['msg'].removeprefix('Value error, ')}{found(problem)}"
+        raise UserError(f"{where}: before.{key}: {message}", fix(problem["type"])) from None
     except ValueError:
         raise UserError(
             f"{where}: before: expected a context policy, found {before!r:.40}", "{policy: prompts}"

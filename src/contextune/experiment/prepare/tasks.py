@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from itertools import product
 
+from contextune.augment.room import window_of
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.data import Documents
@@ -17,11 +18,11 @@ from .data import Data
 
 def load_tasks(data: Data) -> list[Task]:
     """Every task of `evaluate`, its items checked. Raises UserError."""
-    recipe = data.recipe
+    recipe, window = data.recipe, window_of(data.config)
     tasks = [
         task
         for spec in recipe.evaluate.tasks
-        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data)
+        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window)
     ]
     tasks += [_perplexity(name, data.documents[name]) for name in recipe.evaluate.perplexity]
     _refuse_same_names(recipe, tasks)
