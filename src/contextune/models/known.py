@@ -18,6 +18,10 @@ class KnownModel(ABC):
     def path(self) -> Path:
         """The folder of the model. Raises UserError that says how to get it where it is not there."""
 
+    def get(self, source: Path | None = None) -> Path:
+        """Fetch the model, or take it from a file, unless it is there; returns its folder. Raises UserError."""
+        return self.path()
+
     def recognises(self, model: str) -> bool:
         """Whether the model in a folder is this one or made from it."""
         return Path(model) == self.path()
