@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from contextune.core import cache
 from contextune.core.errors import UserError, first_line
+from contextune.core.files import samples
+from contextune.core.machine import refusal
 
 from .weights import refuse_keys
 
@@ -24,26 +28,29 @@ def converted(file: Path) -> Path:
     It is kept under the file's contents, so that a moved file is found and a changed one is converted anew.
     Raises UserError for a file that is damaged or holds no model that transformers reads.
     """
-    from .resolve import sample
-
     with file.open("rb") as f:
         start = f.read(len(MAGIC))
     if start != MAGIC:
         raise UserError(f"model {file}: no GGUF file (it begins with {start!r}, expected {MAGIC!r})", FIX)
-    return cache.make_once(cache.folder() / "gguf" / f"{file.stem}-{sample(file)[:12]}", lambda to: convert(file, to))
+    known = hashlib.blake2b(str(file.stat().st_size).encode(), digest_size=6)
+    for part in samples(file):
+        known.update(part)
+    folder = cache.folder() / "gguf" / f"{file.stem[:100]}-{known.hexdigest()}"
+    return cache.make_once(folder, lambda to: convert(file, to))
+
+
+def refuse_without_gguf(what: str) -> None:
+    """UserError where the package that reads GGUF files is not installed."""
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError(f"{what}: reading GGUF files needs the package gguf", "pip install 'contextune[gguf]'")
 
 
 def convert(file: Path, to: Path) -> None:
     """Write the model and the tokenizer of a GGUF file into a folder. Raises UserError."""
+    refuse_without_gguf(f"model {file}")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise UserError(
-            f"model {file}: reading GGUF files needs the package gguf", "pip install 'contextune[gguf]'"
-        ) from None
     where: Any = str(file.parent)
     try:
         opened: Any = AutoModelForCausalLM.from_pretrained(
@@ -52,7 +59,7 @@ def convert(file: Path, to: Path) -> None:
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file.name)
     except Exception as e:
-        raise UserError(f"model {file}: it does not load ({first_line(e)})", FIX) from None
+        raise refusal(e, file) or UserError(f"model {file}: it does not load ({first_line(e)})", FIX) from None
     read, info = opened
     refuse_keys(str(file), read, info)
     config = read.config

@@ -6,12 +6,12 @@ Weights are safetensors only; remote code is off unless the recipe says otherwis
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, first_line, readable, shown
+from contextune.core.files import samples
 from contextune.core.reading import read_json, refuse_path
 
 from .gguf import converted, is_gguf
@@ -126,28 +126,9 @@ def fingerprint(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".jinja", ".model")):
         digest.update(f"{file.name}:{file.stat().st_size}".encode())
-        for part in _samples(file):
+        for part in samples(file):
             digest.update(part)
     return digest.hexdigest()
-
-
-def sample(file: Path) -> str:
-    """Hash of a file's size and contents (of a large one 64 samples of 64 KiB)."""
-    digest = hashlib.blake2b(str(file.stat().st_size).encode(), digest_size=16)
-    for part in _samples(file):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _samples(file: Path) -> Iterator[bytes]:
-    size = file.stat().st_size
-    with file.open("rb") as f:
-        if size <= 1 << 28:
-            yield f.read()
-            return
-        for i in range(64):
-            f.seek(i * (size - 65536) // 63)
-            yield f.read(65536)
 
 
 def is_adapter(path: str) -> bool:

@@ -99,6 +99,8 @@ class Tests:
                        "resist", f"a trained fact asked for after {self.k} facts about others"),
             self._task("resist_story", [self._after_story(i, j) for j, i in enumerate(some)],
                        "resist", "a trained fact asked for after a story about another invention"),
+            self._task("resist_register", [self._beside_register(i, j) for j, i in enumerate(some)],
+                       "resist", "a trained fact asked for after a table of other inventions"),
             self._task("resist_common", [self._common(j, row, True) for j, row in enumerate(resisting)],
                        "resist", "what most people know, after fresh facts of the world's sort"),
             self._task("retain_common", [self._common(j, row) for j, row in enumerate(kept)],
@@ -172,20 +174,25 @@ class Tests:
         prompt, right = told.question("invention")
         return self._item(f"story-{j}", number, "invention", prompt, right, f"{self._story_of(told, j)}\n\n", [fact.a])
 
+    def _table(self, rows: Sequence[Invention]) -> str:
+        return "\n".join(["Invention | Creator", *(f"{row.b[4:]} | {row.a}" for row in rows)]) + "\n\n"
+
     def _register(self, number: int, j: int) -> Item:
-        chosen = making.shuffled(
-            self.rng, [number, *making.others(self.rng, range(len(self.facts)), self.k - 1, [number])]
-        )
-        rows = {
-            i: self.facts[i].by(a) for i, a in zip(chosen, creators(self.rng, self.k, without=self.taken), strict=True)
-        }
-        table = "\n".join(f"{row.b[4:]} | {row.a}" for row in rows.values())
-        prompt = f"According to this register, {self.facts[number].b} was created by"
-        lures = [self.facts[number].a, next(row.a for i, row in rows.items() if i != number)]
-        right = f" {rows[number].a}"
-        return self._item(
-            f"register-{j}", number, "invention", prompt, right, f"Invention | Creator\n{table}\n\n", lures
-        )
+        chosen = [number, *making.others(self.rng, range(len(self.facts)), self.k - 1, [number])]
+        names = creators(self.rng, self.k, without=self.taken)
+        rows = [self.facts[i].by(a) for i, a in zip(chosen, names, strict=True)]
+        prompt = f"According to this register, {rows[0].b} was created by"
+        lures = [self.facts[number].a, rows[1].a]
+        table = self._table(making.shuffled(self.rng, rows))
+        return self._item(f"register-{j}", number, "invention", prompt, f" {rows[0].a}", table, lures)
+
+    def _beside_register(self, number: int, j: int) -> Item:
+        """What it asks for is not in the table."""
+        rows = draw(self.rng, self.k, without=self.taken)
+        side = self._side(number)
+        prompt, right = self.facts[number].question(side)
+        lures = [row.last(side) for row in rows[:2]]
+        return self._item(f"beside-register-{j}", number, side, prompt, right, self._table(rows), lures)
 
     def _lured(self, number: int, j: int) -> Item:
         side = self._side(number)
