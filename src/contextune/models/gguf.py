@@ -12,6 +12,7 @@ from contextune.core.errors import UserError, first_line
 from contextune.core.files import samples
 from contextune.core.machine import refusal
 
+from .gguf_header import refuse_header
 from .weights import refuse_keys
 
 MAGIC = b"GGUF"
@@ -32,6 +33,7 @@ def converted(file: Path) -> Path:
         start = f.read(len(MAGIC))
     if start != MAGIC:
         raise UserError(f"model {file}: no GGUF file (it begins with {start!r}, expected {MAGIC!r})", FIX)
+    refuse_header(file, FIX)
     known = hashlib.blake2b(str(file.stat().st_size).encode(), digest_size=6)
     for part in samples(file):
         known.update(part)
