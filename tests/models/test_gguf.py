@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+import contextune
 from contextune import models
 from contextune.cli import main
 from contextune.core import files, registry
 from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
+from contextune.experiment.scoring import evaluate_model
+from contextune.generation.options import Writer
+from contextune.generation.protocol import Request
+from contextune.generation.writer import open_engine
 from contextune.models import smollm2
 from contextune.models.load import load_full
 
@@ -236,3 +242,19 @@ def test_without_the_package_gguf_nothing_is_fetched(tmp_path, monkeypatch):
     for ask in (smollm2.SmolLM2().get, lambda: models.resolve(models.Model(path="tiny.gguf"), tmp_path)):
         with pytest.raises(UserError, match=r"pip install 'contextune\[gguf\]'"):
             ask()
+
+
+def test_a_gguf_file_is_scored_and_writes(tmp_path, monkeypatch):
+    """Wherever a model is named: for a task, for a writer (relative to the recipe), for the library."""
+    write(tmp_path / "tiny.gguf")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(
+        "kind: choice\nrows: [{q: Is it}]\nprompt: '{{ q }}'\noptions: [' a', ' b']\nanswer: A\n"
+    )
+    found = evaluate_model("tiny.gguf", ["mine.yaml"], tmp_path / "out", None, Reporter.silent())
+    assert found is not None
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    engine = open_engine(Writer(model="tiny.gguf"), "none", tmp_path)
+    assert dict(engine.complete([Request("ng", max_tokens=2)])).keys() == {0}
+    assert contextune.augment(["A ng."], ["repeat"], writer="../tiny.gguf")
