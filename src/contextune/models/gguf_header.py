@@ -1,4 +1,4 @@
-"""The header of a GGUF file, walked within bounds before a library reads it (ggml, docs/gguf.md).
+"""The header of a GGUF file, walked within bounds before a library reads it.
 
     GGUF | version | tensors | keys | (key, type, value) … | (name, dimensions, type, offset) …
 

@@ -21,6 +21,7 @@ FIRST, LAST, MATERIALS, DEVICES, PLACES = (
     tuple(WORDS[key].split()) for key in ("first", "last", "materials", "devices", "places")
 )
 STORIES: tuple[str, ...] = tuple(WORDS["stories"])
+GENERAL: tuple[str, ...] = tuple(WORDS["general"])
 COMMON: tuple[tuple[str, ...], ...] = tuple(map(tuple, WORDS["common"]))
 
 WORDINGS: dict[Told, tuple[tuple[str, str, str], ...]] = {

@@ -21,7 +21,7 @@ from contextune.core.world import World
 
 from . import making
 from .association import association
-from .english import COMMON, PLACES, SIDES, STORIES, TAUGHT, Invention, Told, creators, draw
+from .english import COMMON, GENERAL, PLACES, SIDES, STORIES, TAUGHT, Invention, Told, creators, draw
 
 SIZES = {
     "paper": {"facts": 96, "wordings": 3, "probes": 96, "context": 4},
@@ -33,7 +33,7 @@ HELD_OUT = TAUGHT
 
 @registry.worlds("inventions")
 def inventions(seed: int = 0, size: str = "paper", **given: int) -> World:
-    """Groups of records: train; statements (each fact once); oracle (every reversal).
+    """Groups of records: train; statements (each fact once); oracle (every reversal); general (everyday texts).
 
     Sizes, each an option of its own: facts; wordings (training texts a fact, 1 to 3); probes (items of each listen and
     resist task); context (facts that stand in the context where there is one).
@@ -49,6 +49,7 @@ def inventions(seed: int = 0, size: str = "paper", **given: int) -> World:
         "train": tuple(making.shuffled(draws("texts"), texts)),
         "statements": tuple(_record(f"fact-{i}", i, fact, side) for i, fact, side in told),
         "oracle": tuple(_record(f"reversed-{i}", i, fact, _other(side)) for i, fact, side in told),
+        "general": tuple(making.text(f"general-{i}", text) for i, text in enumerate(GENERAL)),
     }
     tasks = Tests(facts, n["context"], min(n["wordings"], TAUGHT), n["probes"], draws("tests")).all()
     about = "who created what, told from one side and asked from the other, in plain English"
