@@ -258,7 +258,9 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
 
 
 def _asked_alone(item: Item) -> Item:
-    """A world's contexts are the lines before the last one."""
+    """A world's contexts are the lines before the last one, unless it says what is asked alone."""
+    if item.alone is not None:
+        return item
     context, _, alone = item.prompt.rpartition("\n")
     return replace(item, alone=alone) if context else item
 
