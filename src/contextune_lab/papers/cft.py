@@ -97,7 +97,6 @@ def recipe(wanted: StudyOptions) -> dict[str, Any]:
         },
         "evaluate": {"tasks": [alone, asked], "samples": 0},
         "compare": {"baseline": "cpt", "tasks": [TEST]},
-        "allow_overlap": True,
     }  # fmt: skip
 
 
