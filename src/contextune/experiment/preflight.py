@@ -109,12 +109,15 @@ def refuse_overlap(prepared: Prepared) -> Overlap:
 
 
 def overlaps(prepared: Prepared) -> Overlap:
-    """Test items that occur in the training texts. What is asked as it was taught (`learn`) is meant to."""
+    """Test items that occur in the training texts.
+
+    What is asked as it was taught (`learn`, or the task's field `taught`) is meant to.
+    """
     texts = ((r.id, r.text) for found in prepared.records.values() for r in found.records)
     items = (
         (f"{task.name}:{item.id}", wording)
         for task in prepared.tasks
-        if task.measure not in ("learn", "retain") and task.kind != "perplexity"
+        if task.measure != "learn" and not task.fields.get("taught") and task.kind != "perplexity"
         for item in task.items
         # a world's prompts hold taught statements on purpose, where it asks in context
         # without the examples of a context, which may be those trained on
@@ -124,8 +127,8 @@ def overlaps(prepared: Prepared) -> Overlap:
 
 
 def _last(item: Item) -> tuple[str]:
-    """What a world asks: its prompt's last line, with the answer."""
-    return (item.prompt.rsplit("\n", 1)[-1] + item.gold,)
+    """What a world asks: its prompt's last line, with the answer, before which a generated one has lost its space."""
+    return (f"{item.prompt.rsplit(chr(10), 1)[-1]} {item.gold.strip()}",)
 
 
 def _asked(item: Item) -> str:

@@ -130,7 +130,6 @@ def recipe(name: str, bench: Bench, wanted: StudyOptions, path: str | None = Non
         },
         "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0},
         "compare": {"baseline": "finetuned", "match": "rows", "tasks": [bench.generalise]},
-        "allow_overlap": True,
     }  # fmt: skip
 
 

@@ -130,7 +130,6 @@ def recipe(
         },
         "evaluate": {"tasks": [{**source, "tasks": tasks}], "samples": 0, **watch},
         "compare": {"baseline": "zero" if "zero" in arms else next(iter(arms)), "tasks": list(GRADES)},
-        "allow_overlap": True,
     }  # fmt: skip
 
 
