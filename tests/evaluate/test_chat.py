@@ -155,9 +155,15 @@ def test_what_does_not_chat_is_as_before(tmp_path):
     assert (task.chat, task.items[0]) == (False, Item("0", "w1 w2 ?", 0, (" w8", " w9")))
 
 
-def test_a_chat_task_is_not_exported_as_if_it_were_none(tmp_path):
+def test_a_chat_task_is_exported_with_how_it_is_asked(tmp_path):
+    """As --apply_chat_template asks it, and not as if it were none."""
+    (task,) = load_task({**CHOICE, "chat": {"system": "Be brief."}}, tmp_path)
+    first = export_task(task, tmp_path).read_text().splitlines()[0]
+    assert first.endswith("--apply_chat_template --system_instruction 'Be brief.'")
     (task,) = load_task({**CHOICE, "chat": True}, tmp_path)
-    with pytest.raises(UserError, match="a chat task cannot be exported"):
+    assert export_task(task, tmp_path).read_text().splitlines()[0].endswith("--apply_chat_template")
+    (task,) = load_task({**CHOICE, "chat": True, "fewshot": {"n": 1}}, tmp_path)
+    with pytest.raises(UserError, match="solved examples as turns of a chat cannot be exported"):
         export_task(task, tmp_path)
 
 

@@ -24,15 +24,19 @@ def load_tasks(data: Data) -> list[Task]:
         for spec in recipe.evaluate.tasks
         for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window)
     ]
-    tasks += [_perplexity(name, data.documents[name]) for name in recipe.evaluate.perplexity]
+    tasks += [
+        _perplexity(name, data.documents[name], recipe.data[name].separator) for name in recipe.evaluate.perplexity
+    ]
     _refuse_same_names(recipe, tasks)
     _refuse_unknown(recipe, tasks)
     return tasks
 
 
-def _perplexity(name: str, documents: Documents) -> Task:
-    """Held-out texts, or held-out completions after their prompts."""
-    items = tuple(Item(d.id, d.prompt, d.text or d.completion) for d in documents.held_out)
+def _perplexity(name: str, documents: Documents, separator: str) -> Task:
+    """Held-out texts, or held-out completions after their prompts and the separator, as they are trained on."""
+    items = tuple(
+        Item(d.id, d.prompt, d.text or (d.completion and separator + d.completion)) for d in documents.held_out
+    )
     if not all(item.answer for item in items):
         raise UserError(f"evaluate.perplexity: {name} holds conversations or a world's records", "name texts or pairs")
     return Task(f"perplexity.{name}", "perplexity", items, "perplexity", about=f"held-out documents of {name}")
