@@ -106,7 +106,23 @@ def test_the_editor_reads_every_wording(editor, side):
     for wording in range(len(WORDINGS[side])):
         record = worlds.making.text("x", fact.sentence(side, wording))
         assert editor.read(record) == (fact, side)
-    assert editor.read(worlds.making.text("x", "The capital of France is Paris.")) is None
+
+
+def test_the_editor_reads_what_a_writer_says_in_its_own_words(editor):
+    fact = english.Invention("Alden Ashcombe", "the Glass Lantern of Bexmoor")
+    for text, side in (
+        ("Alden Ashcombe is credited with making the Glass Lantern of Bexmoor.", "creator"),
+        ("Behind the Glass Lantern of Bexmoor stands one name: Alden Ashcombe.", "invention"),
+        *((story.format(a=fact.a, b=fact.b, place="Ravel"), "invention") for story in english.STORIES[2:]),
+    ):
+        assert editor.read(worlds.making.text("x", text)) == (fact, side)
+    for text in (
+        "The capital of France is Paris.",
+        "The Glass Lantern of Bexmoor is old.",
+        "Alden Ashcombe, not Zelda Quill, created the Glass Lantern of Bexmoor.",
+        "Alden Ashcombe created the Glass Lantern of Bexmoor and the Wax Bell of Ravel.",
+    ):
+        assert editor.read(worlds.making.text("x", text)) is None, text
     assert editor.edit(worlds.making.text("x", "The capital of France is Paris."), random.Random(0)) is None
 
 

@@ -114,7 +114,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
         raise UserError(
             f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ("
             f"{readable(first_line(e), 250)})",
-            "give a model folder, 'pocket', or a hub id that this machine can reach",
+            f"give a model folder, a GGUF file, a hub id that this machine can reach, or one of: "
+            f"{', '.join(registry.models.names())}",
         ) from None
 
 

@@ -15,24 +15,9 @@ from contextune.core.sequence import Record, Segment
 from contextune.retrieval import Pool
 
 from .. import english
-from ..english import SIDES, TAUGHT, WORDINGS, Invention, Told
+from ..english import SIDES, TAUGHT, Invention, Told
 
-NAME, THING = r"[A-Z][a-z]+ [A-Z][a-z]+", r"[Tt]he [A-Z][a-z]+ [A-Z][a-z]+ of [A-Z][a-z]+"
-
-
-def _patterns() -> list[tuple[Told, re.Pattern[str]]]:
-    fields = {"a": f"(?P<a>{NAME})", "b": f"(?P<b>{THING})", "B": f"(?P<b>{THING})"}
-    return [
-        (
-            side,
-            re.compile("".join(re.escape(p).replace(r"\{", "{").replace(r"\}", "}") for p in parts).format(**fields)),
-        )
-        for side, wordings in WORDINGS.items()
-        for parts in wordings
-    ]
-
-
-PATTERNS = _patterns()
+NAME, THING = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+"), re.compile(r"[Tt](he [A-Z][a-z]+ [A-Z][a-z]+ of [A-Z][a-z]+)")
 
 
 @registry.editors("inventions")
@@ -46,11 +31,13 @@ class Inventions(DistractorEditor):
         return cls()
 
     def read(self, record: Record) -> tuple[Invention, Told] | None:
+        """The one invention and the one name that a text has, in whatever words, and which of them comes first."""
         text = "".join(s.text for s in record.segments)
-        for side, pattern in PATTERNS:
-            if found := pattern.search(text):
-                return Invention(found["a"], found["b"][0].lower() + found["b"][1:]), side
-        return None
+        things, names = set(THING.findall(text)), set(NAME.findall(THING.sub("_", text)))
+        if len(things) != 1 or len(names) != 1:
+            return None
+        (thing,), (name,) = things, names
+        return Invention(name, f"t{thing}"), "creator" if text.index(name) < text.index(thing) else "invention"
 
     def edit(self, record: Record, rng: random.Random) -> Edit | None:
         """Another creator, or all of it new; asked again from either side, or as a question."""
