@@ -43,7 +43,9 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "reached": reached(prepared),
         "same_targets": same_targets(accounting(prepared)),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
-        "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "tasks": {
+            t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric, "chat": t.chat} for t in prepared.tasks
+        },
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "disk": space,
@@ -313,7 +315,8 @@ def show(found: dict[str, Any]) -> None:
     for row in found["contexts"]:
         console.print(f"contexts {context_line(row)}")
     for name, task in found["tasks"].items():
-        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
+        asked = ", asked through the chat template" if task["chat"] else ""
+        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")
