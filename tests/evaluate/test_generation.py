@@ -11,8 +11,8 @@ PROMPTS = ["The hyoid bone arises from", "A", "Which of these is the answer? Ans
 
 
 def greedy(model, tokenizer, prompt: str, count: int) -> str:
-    """No cache, no batch, no library."""
-    ids = tokenizer.encode(prompt) or [tokenizer.eos_token_id]
+    """No cache, no batch, no library. A space that ends the prompt is left to be written, as in training."""
+    ids = tokenizer.encode(prompt.removesuffix(" ")) or [tokenizer.eos_token_id]
     new: list[int] = []
     with torch.no_grad():
         while len(new) < count:

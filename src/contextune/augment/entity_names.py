@@ -37,6 +37,12 @@ def names(text: str) -> list[str]:
     return list(found)
 
 
+def last(text: str) -> str:
+    """The name that a text comes to last, "" where it has none or begins with it."""
+    name = (names(text) or [""])[-1].rstrip("-'’")
+    return "" if text.lstrip().startswith(name) else name
+
+
 def apart(sentences: Seq[str], linked: bool = True) -> list[tuple[str, str]]:
     """Pairs of names, in the order in which they stand, that no sentence holds together.
 

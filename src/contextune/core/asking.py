@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from .encoding import Markup, encode, encode_markup, joins, restarts
+from .encoding import Markup, encode, encode_markup, restarts
 from .errors import UserError
 from .items import Prompt, Turns
 from .sequence import Segment, encode_segments
@@ -46,21 +46,24 @@ def _opened(ids: list[int], tokenizer: Tokenizer, markup: Markup) -> list[int]:
 
 
 def pair(prompt: str, continuation: str, tokenizer: Tokenizer, markup: Markup = False) -> tuple[list[int], list[int]]:
-    """Ids of a prompt and of what follows it, as lm-evaluation-harness takes them where no token straddles the two.
+    """Ids of a prompt and of what follows it: together those that training has, cut where lm-evaluation-harness cuts.
 
-    Spaces that end the prompt go to the continuation, and the continuation is what the whole text's ids have beyond
-    the prompt's: word-boundary tokens then come out as they would in running text. Unlike the harness, an end of
-    text that the tokenizer appends is left out: options would be scored from their second token otherwise. Where a
-    token would straddle the two (":M"), the ids are those of training, which encodes them apart.
+    White space that ends the prompt is scored with the continuation (`_encode_pair` of the harness), unless a token
+    straddles that cut. Unlike the harness, an end of text that the tokenizer appends is left out: options would be
+    scored from their second token otherwise; and where a token would straddle prompt and continuation (":M"), the two
+    are encoded apart, as in training.
     """
     if prompt == "":
         return list(opens(tokenizer)) or [prefix_token(tokenizer)], encode(continuation, tokenizer)
-    given, whole = _given(prompt.rstrip(), tokenizer, markup), with_specials(prompt + continuation, tokenizer, markup)
-    if tuple(whole[: len(given)]) == given:
-        return list(given), whole[len(given) :]
     segments = Segment(prompt, "context", markup=markup), Segment(continuation, "target")
     (_, before), (_, follows) = encode_segments(segments, tokenizer)
-    return _opened(before, tokenizer, markup), follows
+    before = _opened(before, tokenizer, markup)
+    given, row = _given(prompt.rstrip(), tokenizer, markup), (*before, *follows)
+    return _cut(row, given) if given and row[: len(given)] == given else (before, follows)
+
+
+def _cut(row: tuple[int, ...], given: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    return list(given), list(row[len(given) :])
 
 
 @lru_cache(maxsize=8)
@@ -91,19 +94,21 @@ def chat_ids(turns: Turns, tokenizer: Tokenizer) -> list[int]:
 def chat_pair(turns: Turns, answer: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Ids of a conversation up to where the template puts an answer (past empty thoughts, channels), and of the answer.
 
-    A space that the template writes before answers goes to the answer.
+    White space that the template writes before answers goes to the answer, as in `pair`.
     """
-    ids, space, amid = _up_to_answer(turns, tokenizer)
-    return list(ids), encode(space + answer, tokenizer, amid)
+    ids, space, amid, given = _up_to_answer(turns, tokenizer)
+    row = (*ids, *encode(space + answer, tokenizer, amid))
+    return _cut(row, given if given and row[: len(given)] == given else ids)
 
 
 @lru_cache(maxsize=8)
-def _up_to_answer(turns: Turns, tokenizer: Tokenizer) -> tuple[tuple[int, ...], str, bool]:
+def _up_to_answer(turns: Turns, tokenizer: Tokenizer) -> tuple[tuple[int, ...], str, bool, tuple[int, ...]]:
+    """Ids up to the answer, the spaces before it, whether it is encoded amid a text; ids up to all white space."""
     before, found, _ = chat_text(turns, tokenizer, MARK).rpartition(MARK)
     before = before if found else chat_text(turns, tokenizer)
-    given = before.rstrip(" ")
-    ids = encode_markup(given, [text for _, text in turns], tokenizer)
-    return tuple(ids), before[len(given) :], not restarts(given, tokenizer)
+    given, said = before.rstrip(" "), [text for _, text in turns]
+    ids, bare = (tuple(encode_markup(text, said, tokenizer)) for text in (given, before.rstrip()))
+    return ids, before[len(given) :], not restarts(given, tokenizer), bare
 
 
 def asked_pair(asked: str | Turns, answer: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -116,12 +121,11 @@ def asked_pair(asked: str | Turns, answer: str, tokenizer: Tokenizer) -> tuple[l
 def asked_ids(asked: str | Turns, tokenizer: Tokenizer) -> list[int]:
     """Ids of what an item asks, behind which the model is to write.
 
-    Where a tokenizer writes a word and the space before it as one token, a space that ends a prompt is left to be
-    written, as it was in training.
+    A space that ends a prompt is left to be written with the word after it, as it was in training (`at_seams`).
     """
     if not isinstance(asked, str):
         return chat_ids(asked, tokenizer)
-    text = asked[:-1] if asked.endswith(" ") and asked.strip() and joins(tokenizer) else asked
+    text = asked[:-1] if asked.endswith(" ") and asked.strip() else asked
     return with_specials(text, tokenizer, _of_template(asked, tokenizer))
 
 

@@ -24,7 +24,10 @@ Markup = bool | frozenset[str]
 """Which control tokens of a text are control tokens: all, none, or these."""
 ANCHOR = "\n"
 """Precedes a text that is encoded as a continuation. Vocabularies whose tokenizers prepend a space to a text do not
-merge a line break with the word after it; where one does, the text is encoded alone."""
+merge a line break with the word after it."""
+ANCHORS = (ANCHOR, ".", "0")
+"""What is tried in turn where a vocabulary merges one with the text behind it (two line breaks); where it merges all,
+the text is encoded alone."""
 
 
 def encode(text: str, tokenizer: Tokenizer, amid: bool = False, markup: Markup = False) -> list[int]:
@@ -86,13 +89,16 @@ def _spelled(text: str, tokenizer: Tokenizer) -> list[int]:
 
 def _amid(text: str, tokenizer: Tokenizer, markup: Markup) -> list[int]:
     """Ids of a text as they are behind other text."""
-    before, whole = _anchor(tokenizer), _encode(ANCHOR + text, tokenizer, markup)
-    return whole[len(before) :] if whole[: len(before)] == before else _encode(text, tokenizer, markup)
+    for anchor in ANCHORS:
+        before, whole = _anchor(tokenizer, anchor), _encode(anchor + text, tokenizer, markup)
+        if whole[: len(before)] == before:
+            return whole[len(before) :]
+    return _encode(text, tokenizer, markup)
 
 
 @lru_cache(maxsize=64)
-def _anchor(tokenizer: Tokenizer) -> list[int]:
-    return list(tokenizer.encode(ANCHOR, add_special_tokens=False))
+def _anchor(tokenizer: Tokenizer, anchor: str = ANCHOR) -> list[int]:
+    return list(tokenizer.encode(anchor, add_special_tokens=False))
 
 
 def encode_markup(text: str, messages: Iterable[str], tokenizer: Tokenizer) -> list[int]:

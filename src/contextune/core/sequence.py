@@ -15,6 +15,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from .encoding import Markup, joins, remembered, restarts
@@ -123,22 +124,33 @@ def hold_to_promise(tokens: int, limit: int | None, record: object) -> None:
         )
 
 
-def encode_segments(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list[Piece]:
+def at_seams(segments: tuple[Segment, ...], tokenizer: Tokenizer, drawn: int = 0) -> list[str]:
+    """The segments' texts as they are encoded: a space that ends a prompt is the first character of its answer.
+
+    Most vocabularies write a word and the space before it as one token, so that a prompt that keeps its space has
+    other ids than the same text read through (Ġ + Paris for ĠParis). Before a target every tokenizer moves the space;
+    one whose text has a space put before it (`joins`) moves it at any seam. But the space that ends a drawn context
+    stays with it otherwise: a record's target has the same ids in every arm, whatever is drawn before it.
+    """
+    texts = [s.text for s in segments]
+    for i, (segment, follows) in enumerate(pairwise(segments)):
+        asked = segment.role == "context" and follows.role == "target" and i + 1 != drawn and segment.text.strip()
+        plain = all(s.ids is None and s.markup is not True for s in (segment, follows))
+        spaced = segment.text.endswith(" ") and follows.text[:1].strip()
+        if spaced and plain and (asked or joins(tokenizer)):
+            texts[i], texts[i + 1] = texts[i][:-1], " " + texts[i + 1]
+    return texts
+
+
+def encode_segments(segments: tuple[Segment, ...], tokenizer: Tokenizer, drawn: int = 0) -> list[Piece]:
     """(role, ids) of each segment, encoded where it stands in the row; joined they are the row without specials.
 
-    No token straddles a context and a target, which is the boundary that generation sees. A tokenizer that writes
-    a word and the space before it as one token takes a space that ends a context as the target's, as scoring does.
+    No token straddles a context and a target, which is the boundary that generation sees; of a space there, see
+    `at_seams`. The first `drawn` segments are a policy's.
     """
     pieces: list[Piece] = []
     before, markup, begun = "", False, False
-    for i, segment in enumerate(segments):
-        text = segment.text
-        following = segments[i + 1].text if i + 1 < len(segments) else ""
-        if joins(tokenizer) and segment.markup is not True:
-            if text.endswith(" ") and following[:1].strip() and segments[i + 1].ids is None:
-                text = text[:-1]
-            if before.endswith(" ") and text[:1].strip():
-                text = " " + text
+    for segment, text in zip(segments, at_seams(segments, tokenizer, drawn), strict=True):
         amid = begun and not (markup and restarts(before, tokenizer))
         ids = segment.ids if segment.ids is not None else remembered(text, tokenizer, amid, segment.markup)
         pieces.append((segment.role, list(ids)))
@@ -146,13 +158,13 @@ def encode_segments(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list
     return pieces
 
 
-def lay_out(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> tuple[list[int], list[Piece]]:
-    """What a row begins with, and (role, ids) of its segments.
+def lay_out(segments: tuple[Segment, ...], tokenizer: Tokenizer, drawn: int = 0) -> tuple[list[int], list[Piece]]:
+    """What a row begins with, and (role, ids) of its segments, of which the first `drawn` are a policy's.
 
     A chat template writes its own BOS or none: nothing is added before it, and behind a context its BOS moves to the
     row's beginning.
     """
-    pieces, bos = encode_segments(segments, tokenizer), list(begins(tokenizer))
+    pieces, bos = encode_segments(segments, tokenizer, drawn), list(begins(tokenizer))
     first = next((i for i, s in enumerate(segments) if s.markup is True), None)
     if first is not None and bos and pieces[first][1][: len(bos)] == bos:
         del pieces[first][1][: len(bos)]
@@ -170,7 +182,7 @@ def render(sequence: Sequence, tokenizer: Tokenizer, max_length: int | None = No
 
     Raises UserError where no token would be trained on or the target alone exceeds `max_length`.
     """
-    bos, pieces = lay_out(sequence.segments, tokenizer)
+    bos, pieces = lay_out(sequence.segments, tokenizer, sequence.drawn)
     row = sequence.provenance.get("record", "?")
     hold_to_promise(sum(len(ids) for _, ids in pieces[: sequence.drawn]), sequence.limit, row)
     empty = not any(ids for role, ids in pieces if role == "target")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from contextune.core.encoding import Markup, count
 from contextune.core.errors import UserError
-from contextune.core.sequence import Record, Segment
+from contextune.core.sequence import Record, Segment, at_seams
 from contextune.core.special_tokens import control_tokens, document_end, opens, spelled, spellings, turn_end
 
 from . import chat
@@ -161,8 +161,8 @@ def _chunks(document: Document, tokenizer: Tokenizer, size: int, marks: Markup) 
 
 def _length(record: Record, tokenizer: Tokenizer) -> int:
     """Tokens of a record's targets together."""
-    targets = (s for s in record.segments if s.role == "target")
-    length = sum(len(s.ids) if s.ids is not None else count(s.text, tokenizer) for s in targets)
+    texts = zip(record.segments, at_seams(record.segments, tokenizer), strict=True)
+    length = sum(len(s.ids) if s.ids is not None else count(text, tokenizer) for s, text in texts if s.role == "target")
     if not length:
         raise UserError(f"{record.origin or record.id}: its target has no token in this tokenizer", "remove the row")
     return length

@@ -6,7 +6,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from contextune.core.encoding import encode_all, joins
-from contextune.core.sequence import Record, Tokenizer, encode_segments
+from contextune.core.sequence import Record, Tokenizer, at_seams, encode_segments
 
 BATCH = 1000
 """Segments tokenised in one call."""
@@ -26,7 +26,8 @@ def lengths(records: Seq[Record], tokenizer: Tokenizer) -> list[Length]:
     for start in range(0, len(records), BATCH):
         part = records[start : start + BATCH]
         alone = [not joins(tokenizer) and _plain(r) for r in part]
-        ids = iter(encode_all([s.text for r, a in zip(part, alone, strict=True) if a for s in r.segments], tokenizer))
+        texts = [text for r, a in zip(part, alone, strict=True) if a for text in at_seams(r.segments, tokenizer)]
+        ids = iter(encode_all(texts, tokenizer))
         for record, plain in zip(part, alone, strict=True):
             pieces = (
                 [(s.role, next(ids)) for s in record.segments] if plain else encode_segments(record.segments, tokenizer)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from contextune.core.encoding import count, joins
-from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, hold_to_promise, lay_out
+from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, at_seams, hold_to_promise, lay_out
 from contextune.core.special_tokens import begins, opens
 from contextune.data.token_counts import Length, lengths
 
@@ -113,11 +113,14 @@ def _measure(drawn: Seq[Segment], learned: Record, length: Length, tokenizer: To
     Where a segment's ids do not depend on what precedes it, the record's are those counted before.
     """
     if joins(tokenizer) or any(s.markup for s in learned.segments):
-        bos, pieces = lay_out((*drawn, *learned.segments), tokenizer)
+        bos, pieces = lay_out((*drawn, *learned.segments), tokenizer, len(drawn))
         sizes = [(role, len(ids)) for role, ids in pieces]
         return len(bos), sizes[: len(drawn)], sizes[len(drawn) :]
     target = drawn[0].role == "target" if drawn else length.opens_with_target
-    before = [(s.role, len(s.ids) if s.ids is not None else _size(s.text, tokenizer)) for s in drawn]
+    texts = at_seams(tuple(drawn), tokenizer)
+    before = [
+        (s.role, len(s.ids) if s.ids is not None else _size(t, tokenizer)) for s, t in zip(drawn, texts, strict=True)
+    ]
     own: Sizes = [("context", length.context), ("target", length.target)]
     return len(opens(tokenizer) if target else begins(tokenizer)), before, own
 

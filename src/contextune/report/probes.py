@@ -1,4 +1,4 @@
-"""Probes and gradients over updates: a panel for each score, a line for each arm, a band over its seeds."""
+"""Curves, probes and gradients over updates: a panel for each score, a line for each arm, a band over its seeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,13 @@ class ScoreKind:
     note: str
 
 
+CURVE = {"right": ("Share right", "of the task's items, by updates")}
 KINDS = (
+    ScoreKind(
+        "curve", "Learning curves", CURVE,
+        "The task's items, asked while the arm trained. Under a falling learning rate a point is not what a shorter "
+        "training would have reached; under a constant one it is.",
+    ),
     ScoreKind(
         "probes", "Probes during training", SCORES,
         "Few items: read the curves, not single points. The difference also rises where a model fails after random "

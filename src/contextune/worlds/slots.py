@@ -44,7 +44,8 @@ from contextune.core.world import World
 
 from . import language, making, measures
 from .association import association
-from .grammar import own_names
+from .grammar import draw as draw_facts
+from .grammar import own_names, tell
 from .language import CommandTemplate
 from .people import PeopleDraws
 
@@ -167,12 +168,13 @@ def shown(examples: Sequence[SlotExample]) -> str:
     return "\n".join("".join(language.transform(t.command(v), t.frame(v))) for t, v in examples)
 
 
-def _item(id: str, asked: SlotExample, context: Sequence[SlotExample] = (), **fields: object) -> Item:
-    """`fields` hold the exact similarity of the nearest example."""
+def _item(id: str, asked: SlotExample, context: Sequence[SlotExample] = (), before: str = "", **fields: object) -> Item:
+    """`before` precedes it, else `context`; `fields` hold the exact similarity of the nearest example of this."""
     t, values = asked
     prompt, answer = language.transform(t.command(values), t.frame(values))
     nearest = max((similarity(t.command(values), u.command(v)) for u, v in context), default=0.0)
-    text = f"{shown(context)}\n{prompt}" if context else prompt
+    before = before or shown(context)
+    text = f"{before}\n{prompt}" if before else prompt
     return making.written(id, text, answer, _name(t), template=_name(t), similarity=round(nearest, 4), **fields)
 
 
@@ -230,7 +232,12 @@ def _tasks(
     n: dict[str, int],
 ) -> dict[str, Task]:
     k, probes = n["context"], n["probes"]
-    pool = SlotPool(draws("tests"), ways, examples, n["groups"] > 1)
+
+    def another(name: str) -> SlotPool:
+        """Draws of its own, so that a task more moves no other."""
+        return SlotPool(draws(name), ways, examples, n["groups"] > 1)
+
+    pool = another("tests")
     known = [(t, pool.values()) for t in making.spread(pool.rng, pool.trained, probes)]
     new = [(t, pool.values()) for t in making.spread(pool.rng, combined, probes)]
     return making.gather(
@@ -241,6 +248,9 @@ def _tasks(
         _edited(pool, known, k),
         _lure(pool, known, k),
         measures.common(lambda: shown([pool.any() for _ in range(k)])),
+        _document(another("document"), known, k),
+        _four_parts(another("four"), probes, k),
+        *_irrelevant(another("irrelevant"), known, k),
         measures.retain(draws("retain"), probes, pool.taken),
     )
 
@@ -278,7 +288,7 @@ def _fresh(pool: SlotPool, n: int, k: int) -> Task:
         t = CommandTemplate(verb, markers, tuple(pool.rng.sample(range(3), 3)))
         asked = (t, pool.values())
         items.append(_item(f"fresh-{i}", asked, pool.among(pool.near(asked, pool.owned), asked, k)))
-    return making.writing("listen_fresh", items, "listen", "a verb never trained, its order shown by one example", 40)
+    return measures.listening("fresh", items, "a verb never trained, its order shown by one example", 40)
 
 
 def _edited(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
@@ -289,7 +299,42 @@ def _edited(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
         asked = (replace(t, order=order), values)
         context = pool.among(pool.near(asked, pool.owned), asked, k)
         items.append(_item(f"edited-{i}", asked, context, weights=t.frame(values)))
-    return making.writing("listen_edited", items, "listen", "a trained template, shown once in another order", 40)
+    return measures.listening("edited", items, "a trained template, shown once in another order", 40)
+
+
+def _document(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
+    """As edited, the examples behind a long text."""
+    items = []
+    for i, (t, values) in enumerate(known):
+        (order,) = making.others(pool.rng, permutations(range(3)), 1, [w.order for w in pool.ways[t]])
+        asked = (replace(t, order=order), values)
+        text = measures.prefaced(pool.rng, [shown([e]) for e in pool.among(pool.near(asked, pool.owned), asked, k)])
+        items.append(_item(f"document-{i}", asked, before=text, weights=t.frame(values)))
+    return measures.listening("document", items, "a trained template, shown in another order behind a long text", 40)
+
+
+def _four_parts(pool: SlotPool, n: int, k: int) -> Task:
+    """Commands longer than any that is trained."""
+    items = []
+    for i in range(n):
+        t = language.template(pool.rng, 4, pool.rng.choice(NEW_VERBS))
+        asked, shown_ = (t, pool.values(4)), (t, pool.values(4))
+        items.append(_item(f"four-{i}", asked, pool.among(shown_, asked, k)))
+    return measures.listening("four", items, "a command of four parts, its order shown by one example", 48)
+
+
+def _irrelevant(pool: SlotPool, known: list[SlotExample], k: int) -> list[Task]:
+    """Facts, or examples of other templates behind a long text, precede a trained template."""
+    facts, stories = [], []
+    for i, e in enumerate(known):
+        told = tell(draw_facts(pool.rng, language.VERBS, k, {*pool.taken, *e[1]}))
+        facts.append(_item(f"facts-{i}", e, before=told))
+        text = measures.prefaced(pool.rng, [shown([other]) for other in pool.low(e, k)])
+        stories.append(_item(f"story-{i}", e, before=text))
+    return [
+        measures.resisting("facts", facts, f"{k} facts, which are no commands", 40, taught=False),
+        measures.resisting("story", stories, f"{k} examples of other templates in a long text", 40, taught=False),
+    ]
 
 
 def _lure(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
@@ -299,4 +344,4 @@ def _lure(pool: SlotPool, known: list[SlotExample], k: int) -> Task:
         (other,) = making.others(pool.rng, pool.trained, 1, [u for u in pool.trained if u.verb == t.verb])
         lure = (other, list(values))
         items.append(_item(f"lure-{i}", (t, values), pool.among(lure, (t, values), k), copy=other.frame(values)))
-    return making.writing("resist_lure", items, "resist", "an example with the same values and another template", 40)
+    return measures.resisting("lure", items, "an example with the same values and another template", 40, taught=False)

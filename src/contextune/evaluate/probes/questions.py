@@ -30,6 +30,7 @@ from contextune.retrieval.space import HIGH, LOW
 from ..metrics import sql, texts, trees
 from ..scoring.grading import grade
 from ..tasks import answer_edits as edits
+from ..tasks.chat import AS_WRITTEN, Asking
 from ..tasks.examples import Example, normal
 from ..tasks.graded import Neighbourhood, PooledTask
 from ..tasks.load import benches, load_task
@@ -78,13 +79,19 @@ class Probes:
 
 
 def load(
-    specs: Iterable[Any], base: Path, sources: Mapping[str, Any], items: int, tasks: Seq[str] = ()
+    specs: Iterable[Any],
+    base: Path,
+    sources: Mapping[str, Any],
+    items: int,
+    tasks: Seq[str] = (),
+    how: Asking = AS_WRITTEN,
 ) -> list[Probes]:
     """The probes of tasks (as `evaluate.tasks` names them). UserError where none of them can be probed.
 
-    `sources` are the recipe's, `items` is the number of items of each task, `tasks` names those that are wanted.
+    `sources` are the recipe's, `items` is the number of items of each task, `tasks` names those that are wanted, `how`
+    says how they are asked.
     """
-    found = {p.task.name: p for spec in specs for p in _of_spec(spec, base, sources, items)}
+    found = {p.task.name: p for spec in specs for p in _of_spec(spec, base, sources, items, how)}
     for name in tasks:
         if name not in found:
             raise UserError(f"evaluate.callbacks.probes.tasks: '{name}' cannot be probed", nearest(name, found))
@@ -96,14 +103,14 @@ def load(
     return [p for name, p in found.items() if not tasks or name in tasks]
 
 
-def _of_spec(spec: Any, base: Path, sources: Mapping[str, Any], n: int) -> list[Probes]:
+def _of_spec(spec: Any, base: Path, sources: Mapping[str, Any], n: int, how: Asking) -> list[Probes]:
     if isinstance(spec, Mapping) and "world" in spec:
         world = str(spec["world"])
         if world not in WORLDS:
             return []
         whole = {k: v for k, v in spec.items() if k not in ("tasks", "limit")}
-        return [of_world(world, {t.name: t for t in load_task(whole, base)}, n)]
-    return [of_bench(bench, n) for bench in benches(spec, base, None, sources) if bench.task.kind == "generate"]
+        return [of_world(world, {t.name: t for t in load_task(whole, base, how=how)}, n)]
+    return [of_bench(bench, n) for bench in benches(spec, base, None, sources, how) if bench.task.kind == "generate"]
 
 
 # From a world's own tasks

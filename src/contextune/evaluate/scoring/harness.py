@@ -62,11 +62,7 @@ def export_task(task: Task, folder: Path) -> Path:
 
     Raises UserError for perplexity after a prompt, which the harness does not have.
     """
-    if task.chat:
-        raise UserError(
-            f"task {task.name}: a chat task cannot be exported",
-            "export it without chat, and give --apply_chat_template",
-        )
+    _system(task)
     if task.kind == "perplexity" and any(i.prompt for i in task.items):
         raise UserError(f"task {task.name}: the harness scores texts without a prompt only", "leave the prompts out")
     home = folder / name_part(task.name, "a task's name")
@@ -87,18 +83,38 @@ def _exported(home: Path) -> bool:
 
 def command(task: Task, folder: Path, model: str = "MODEL") -> str:
     """What to type to have the harness score an exported task."""
-    where = shlex.quote(str(folder.resolve()))
-    return f"lm-eval run --model hf --model_args pretrained={model} --tasks {task.name} --include_path {where}"
+    where, system = shlex.quote(str(folder.resolve())), _system(task)
+    said = f" --system_instruction {shlex.quote(system)}" if system else ""
+    chat = f" --apply_chat_template{said}" if task.chat else ""
+    return f"lm-eval run --model hf --model_args pretrained={model} --tasks {task.name} --include_path {where}{chat}"
+
+
+def _system(task: Task) -> str:
+    """The system turn of a chat task. UserError for what the harness, which has one for all items, cannot ask."""
+    before = {item.turns for item in task.items} if task.chat else set()
+    turns = next(iter(before), ())
+    if len(before) > 1 or [role for role, _ in turns] not in ([], ["system"]):
+        raise UserError(
+            f"task {task.name}: solved examples as turns of a chat cannot be exported", "set chat: {fewshot: prompt}"
+        )
+    return turns[0][1] if turns else ""
 
 
 def harness_scores(model: Any, tokenizer: Tokenizer, tasks: Seq[Task], batch_size: int = 8) -> dict[str, Any]:
-    """What lm_eval.simple_evaluate says of a loaded model, with its `results` and `samples` by task."""
+    """What lm_eval.simple_evaluate says of a loaded model, with its `results` and `samples` by task.
+
+    All are asked through the chat template, with one system turn, or none is; else UserError.
+    """
     try:
         import lm_eval
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
     except ImportError:
         raise UserError("lm-evaluation-harness is not installed", "pip install 'contextune[harness]'") from None
+    ways = {(task.chat, _system(task)) for task in tasks}
+    if len(ways) > 1:
+        raise UserError("tasks that are asked in different ways need calls of their own", "one call for each way")
+    chat, system = next(iter(ways), (False, ""))
     with tempfile.TemporaryDirectory() as folder, _same_random_state():
         for task in tasks:
             export_task(task, Path(folder))
@@ -107,6 +123,8 @@ def harness_scores(model: Any, tokenizer: Tokenizer, tasks: Seq[Task], batch_siz
             tasks=[task.name for task in tasks],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             bootstrap_iters=0,
+            apply_chat_template=chat,
+            system_instruction=system or None,
         )
     return found
 

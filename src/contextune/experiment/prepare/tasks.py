@@ -10,6 +10,7 @@ from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.data import Documents
 from contextune.evaluate.scoring import outcomes
+from contextune.evaluate.tasks.chat import refuse_unused_system
 from contextune.evaluate.tasks.load import load_task, members
 
 from ..recipe import Recipe
@@ -22,17 +23,22 @@ def load_tasks(data: Data) -> list[Task]:
     tasks = [
         task
         for spec in recipe.evaluate.tasks
-        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window)
+        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window, data.asking)
     ]
-    tasks += [_perplexity(name, data.documents[name]) for name in recipe.evaluate.perplexity]
+    tasks += [
+        _perplexity(name, data.documents[name], recipe.data[name].separator) for name in recipe.evaluate.perplexity
+    ]
     _refuse_same_names(recipe, tasks)
     _refuse_unknown(recipe, tasks)
+    refuse_unused_system(recipe.evaluate, tasks)
     return tasks
 
 
-def _perplexity(name: str, documents: Documents) -> Task:
-    """Held-out texts, or held-out completions after their prompts."""
-    items = tuple(Item(d.id, d.prompt, d.text or d.completion) for d in documents.held_out)
+def _perplexity(name: str, documents: Documents, separator: str) -> Task:
+    """Held-out texts, or held-out completions after their prompts and the separator, as they are trained on."""
+    items = tuple(
+        Item(d.id, d.prompt, d.text or (d.completion and separator + d.completion)) for d in documents.held_out
+    )
     if not all(item.answer for item in items):
         raise UserError(f"evaluate.perplexity: {name} holds conversations or a world's records", "name texts or pairs")
     return Task(f"perplexity.{name}", "perplexity", items, "perplexity", about=f"held-out documents of {name}")
