@@ -170,7 +170,7 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
         "facts, other items), with one or two seeds.",
         "The way back is part of `contextune`, and alone the arm `interpolated`.",
         "listen: fresh facts, and trained facts edited, stand in the context and decide. The forms fresh and edited "
-        "are trained by counterfactual contexts; document (a long text, another wording), opening (from the other side, "
+        "are trained by counterfactual contexts; document (a long text, another wording), opening (the other side, "
         "four ways to go on; chance 0.25) and check (yes or no; chance 0.5) by no arm.",
         "resist: what stands in the context must not matter; of the items right without it, the share right with it, 0 "
         "where none was. lure is trained by distractors, common by replay; near (names that begin alike), subject "
