@@ -13,7 +13,8 @@ from tests.augment.desk import bind_context, passage
 
 KELLER = "The pump was bought from Anna Keller (see Table 2)."
 TEMPLATE = {
-    "id": "x", "version": 1, "system": "Turn it round.", "prompt": "Text: {{ text }}{% if begin %} ({{ begin }}){% endif %}",
+    "id": "x", "version": 1, "system": "Turn it round.",
+    "prompt": "Text: {{ text }}{% if begin %} ({{ begin }}){% endif %}",
     "begin": "{{ last }}", "answer": "lines",
     "demonstrations": [{"text": "A knows B.", "begin": "B", "made": ["B is known by A.", "B, A knows."]}],
 }  # fmt: skip
