@@ -1,7 +1,7 @@
 """What SmolLM2 wrote of real sentences, read and judged by hand: docs/augmented.md says what the verdicts say.
 
-A verdict is [sentence, hash of the text, 1 where it is true to its sentence, 1 where it also does what was asked, 1 where
-the default filters keep it, 1 where unsupported_entities and unsupported_words do too].
+A verdict is [sentence, hash of the text, 1 where it is true to its sentence, 1 where it also does what was asked, 1
+where the default filters keep it, 1 where unsupported_entities and unsupported_words do too].
 """
 
 from __future__ import annotations
