@@ -10,9 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from contextune.core.asking import chat_ids, chat_pair, chat_text
 from contextune.core.errors import UserError
 from contextune.core.items import Item
+from contextune.evaluate.options import Evaluate
 from contextune.evaluate.scoring.generate import fitted
 from contextune.evaluate.scoring.harness import export_task
 from contextune.evaluate.scoring.score import score
+from contextune.evaluate.tasks.chat import Asking, asking, refuse_unused_system
 from contextune.evaluate.tasks.load import load_task
 from contextune.models.likelihood import LikelihoodRow, log_likelihoods
 
@@ -172,3 +174,81 @@ def test_a_built_in_task_may_be_asked_so(tiny, tmp_path):
     (tmp_path / "mine.yaml").write_text("kind: generate\npath: t.jsonl\nprompt: '{{ q }}'\nanswer: '{{ a }}'\n")
     (task,) = load_task({"task": "mine.yaml", "chat": True}, tmp_path, tokenizer=AutoTokenizer.from_pretrained(tiny))
     assert task.chat
+
+
+@pytest.mark.parametrize(
+    ("chat", "trained", "template", "expected"),
+    [
+        ("auto", ["messages"], True, True),
+        ("auto", ["messages", "pairs"], True, False),
+        ("auto", ["text"], True, False),
+        ("auto", [], True, False),
+        ("auto", ["messages"], False, False),
+        ("on", ["text"], True, True),
+        ("off", ["messages"], True, False),
+        (True, [], True, True),  # YAML's on
+    ],
+)
+def test_how_tasks_are_asked(tokenizer, chat, trained, template, expected):
+    made = tokenizer if template else with_template(tokenizer, None)
+    assert asking(Evaluate(chat=chat), made, trained).chat is expected
+
+
+def test_a_recipes_word_and_a_tasks_own(tokenizer, tmp_path):
+    how = Asking(True, "w20")
+
+    def turns(**keys):
+        (task,) = load_task({**CHOICE, **keys}, tmp_path, tokenizer=tokenizer, how=how)
+        return task.asked(task.items[0])
+
+    assert turns() == (("system", "w20"), ("user", "w1 w2 ?"))
+    assert turns(chat={"system": "w21"}) == (("system", "w21"), ("user", "w1 w2 ?"))
+    assert turns(chat={"system": ""}) == (("user", "w1 w2 ?"),)
+    assert turns(chat=False) == "w1 w2 ?"
+    text = {"name": "p", "kind": "perplexity", "rows": ROWS, "answer": "{{ q }}"}
+    assert not load_task(text, tmp_path, tokenizer=tokenizer, how=how)[0].chat
+    (own,) = load_task({**CHOICE, "chat": True}, tmp_path, tokenizer=tokenizer, how=Asking(False, "w20"))
+    assert own.items[0].turns == (("system", "w20"),)
+
+
+def test_a_worlds_tasks_are_asked_so_too(tokenizer):
+    world = {"world": "reversals", "options": {"size": "small"}}
+    for task, plain in zip(load_task(world, ".", how=Asking(True, "w20")), load_task(world, "."), strict=True):
+        assert task.chat is (task.kind != "perplexity")
+        if task.chat:
+            assert task.asked(task.items[0]) == (("system", "w20"), ("user", plain.items[0].prompt))
+            assert [i.resampled_with for i in task.items] == [i.resampled_with for i in plain.items]
+            assert not any(o.startswith(" ") for i in task.items for o in i.options)
+
+
+def test_what_has_no_effect_is_an_error(tokenizer):
+    with pytest.raises(UserError, match=r"evaluate\.chat is on, and the model's tokenizer has no chat template"):
+        asking(Evaluate(chat="on"), with_template(tokenizer, None), [])
+    with pytest.raises(UserError, match=r"evaluate\.system has no effect"):
+        refuse_unused_system(Evaluate(system="w20"), [])
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def harness_chat(turns, answer, tokenizer):
+    """lm-evaluation-harness 0.4.13 with --apply_chat_template: the template's text, `_encode_pair`, no delimiter."""
+    messages = [{"role": role, "content": text} for role, text in turns]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    given, whole = ids(text.rstrip(), tokenizer), ids(text + answer, tokenizer)
+    return given, whole[len(given) :]
+
+
+@pytest.mark.parametrize("system", ["", "Answer in a word."])
+def test_what_is_scored_is_the_harnesses(byte_level, system):
+    """The line end behind the assistant's name is scored with the answer."""
+    made = with_template(byte_level, CHATML)
+    turns = ((("system", system),) if system else ()) + (("user", "Which one is it?\n"),)
+    for answer in ("the hyoid", "A", "東京"):
+        given, scored = chat_pair(turns, answer, made)
+        assert (given, scored) == harness_chat(turns, answer, made)
+        assert made.decode(scored) == "\n" + answer
+        assert given + scored == chat_ids(turns, made) + ids(answer, made), "as it is trained and generated"

@@ -27,6 +27,9 @@ def add_to(app: typer.Typer) -> None:
         epochs: Annotated[int, typer.Option(min=1, max=100, help="How many epochs, side by side.")] = 2,
         ids: Annotated[bool, typer.Option("--ids", help="Also a table of ids, labels and positions.")] = False,
         html: Annotated[bool, typer.Option("--html", help="Write preview.html into the run's folder.")] = False,
+        tasks: Annotated[
+            bool, typer.Option("--tasks", help="Instead: the first item of each task, as the model reads it.")
+        ] = False,
         allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
@@ -36,6 +39,10 @@ def add_to(app: typer.Typer) -> None:
         from contextune.experiment.context_shares import context_line, context_shares
         from contextune.experiment.preflight import augment_line, pending
 
+        if tasks:
+            with allowing(allow_commands):
+                asked = list(previewing.asked(_prepare(file, overrides, arm, quiet=True)))
+            return print_json(asked) if as_json else print(*map(previewing.asked_lines, asked), sep="\n\n")
         with allowing(allow_commands):
             prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
         for stage in pending(prepared):

@@ -57,6 +57,7 @@ def add_to(app: typer.Typer) -> None:
         limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items of each task.")] = None,
         out: Annotated[Path, typer.Option(parser=a_path, help="Folder for the outcomes.")] = Path("runs/evaluate"),
         chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
+        system: Annotated[str, typer.Option(help="With --chat: a system turn before the prompt.")] = "",
         allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
@@ -64,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
         from contextune.experiment.scoring import evaluate_model
 
         with allowing(allow_commands):
-            results = evaluate_model(model, task, out, limit, reporter(as_json), chat)
+            results = evaluate_model(model, task, out, limit, reporter(as_json), chat, system)
         if as_json:
             return print_json(results)
         for name, found in results["tasks"].items():

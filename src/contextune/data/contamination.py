@@ -85,7 +85,7 @@ def wordings(prompt: str, gold: str, least: int = 8) -> Iterator[str]:
 
     A template's label in front of a line ("Question:") is left out, since training texts have templates of their own.
     """
-    yield f"{prompt}{gold}"
+    yield f"{prompt} {gold}"  # a generated answer comes without the space before it
     for line in prompt.splitlines():
         bare = _LABEL.sub("", line)
         if size(words(bare)) >= least:

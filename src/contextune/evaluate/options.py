@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from contextune.core.errors import nearest
 from contextune.core.options import LONGEST, MOST, Name, Options
 from contextune.train.callback import CallbacksOption
+
+
+def _switch(value: object) -> object:
+    """YAML reads on and off as truths."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 class Evaluate(Options):
@@ -20,13 +25,21 @@ class Evaluate(Options):
         (), description="built-in names, task files, worlds or inline tasks"
     )
     perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
+    chat: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = Field(
+        "auto",
+        description="whether tasks that do not say so themselves are asked through the model's chat template; auto: "
+        "where it has one and all that arms are trained on are conversations",
+    )
+    system: str = Field(
+        "", description="a system turn before all others, of tasks asked so that give none of their own"
+    )
     limit: int | None = Field(None, gt=0, le=MOST, description="the first N items of each task")
     tokens: int = Field(4096, gt=0, le=LONGEST, description="tokens computed at once at most")
     without_context: bool = Field(
         True, description="ask tasks that have contexts again without them: what a model scores that does not read them"
     )
     samples: int = Field(4, ge=0, le=1000, description="texts generated before and after, shown in the report")
-    callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains: probes, gradients")
+    callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains")
 
 
 class Compare(Options):

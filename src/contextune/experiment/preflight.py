@@ -43,7 +43,9 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "reached": reached(prepared),
         "same_targets": same_targets(accounting(prepared)),
         "overlap": {"items": len(found.ids), "ids": list(found.ids)[:20]},
-        "tasks": {t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric} for t in prepared.tasks},
+        "tasks": {
+            t.name: {"kind": t.kind, "items": len(t.items), "metric": t.metric, "chat": t.chat} for t in prepared.tasks
+        },
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "disk": space,
@@ -109,12 +111,15 @@ def refuse_overlap(prepared: Prepared) -> Overlap:
 
 
 def overlaps(prepared: Prepared) -> Overlap:
-    """Test items that occur in the training texts. What is asked as it was taught (`learn`) is meant to."""
+    """Test items that occur in the training texts.
+
+    What is asked as it was taught (`learn`, or the task's field `taught`) is meant to.
+    """
     texts = ((r.id, r.text) for found in prepared.records.values() for r in found.records)
     items = (
         (f"{task.name}:{item.id}", wording)
         for task in prepared.tasks
-        if task.measure not in ("learn", "retain") and task.kind != "perplexity"
+        if task.measure != "learn" and not task.fields.get("taught") and task.kind != "perplexity"
         for item in task.items
         # a world's prompts hold taught statements on purpose, where it asks in context
         # without the examples of a context, which may be those trained on
@@ -124,8 +129,8 @@ def overlaps(prepared: Prepared) -> Overlap:
 
 
 def _last(item: Item) -> tuple[str]:
-    """What a world asks: its prompt's last line, with the answer."""
-    return (item.prompt.rsplit("\n", 1)[-1] + item.gold,)
+    """What a world asks: its prompt's last line, with the answer, before which a generated one has lost its space."""
+    return (f"{item.prompt.rsplit(chr(10), 1)[-1]} {item.gold.strip()}",)
 
 
 def _asked(item: Item) -> str:
@@ -310,7 +315,8 @@ def show(found: dict[str, Any]) -> None:
     for row in found["contexts"]:
         console.print(f"contexts {context_line(row)}")
     for name, task in found["tasks"].items():
-        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}")
+        asked = ", asked through the chat template" if task["chat"] else ""
+        console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from contextune.contexts import compose
+from contextune.core.asking import chat_text as asked_text
 from contextune.core.encoding import token_texts
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, shown
 from contextune.core.sequence import IGNORED, DrawKey, Rendered, render
 from contextune.core.special_tokens import controls
+from contextune.evaluate.scoring.outcomes import prompt_hash
 
 from .prepare import Prepared, PreparedStage
 
@@ -25,6 +27,27 @@ def preview(prepared: Prepared, row: int = 0, rows: int = 1, epochs: int = 2) ->
             for at in range(row, min(row + rows, len(ready.records))):
                 drawn = [_epoch(prepared, ready, at, epoch) for epoch in range(epochs)]
                 yield {"arm": arm, "stage": index, "row": at, "record": ready.records[at].id, "epochs": drawn}
+
+
+def asked(prepared: Prepared) -> Iterator[dict[str, Any]]:
+    """For each task its first item as the model reads it, with the hash that outcomes and report give it."""
+    for task in prepared.tasks:
+        item = task.items[0]
+        said = task.asked(item)
+        text = said if isinstance(said, str) else asked_text(said, prepared.tokenizer)
+        options = list(item.options) if task.kind == "choice" else []
+        yield {
+            "task": task.name, "item": item.id, "chat": task.chat, "prompt": text, "prompt_hash": prompt_hash(text),
+            "options": options, "gold": item.gold, "stop": list(task.stop) if task.kind == "generate" else [],
+        }  # fmt: skip
+
+
+def asked_lines(found: dict[str, Any]) -> str:
+    """One task's first item as text."""
+    how = "through the chat template" if found["chat"] else "as written"
+    head = f"── {found['task']}, item {found['item']}, asked {how}, prompt {found['prompt_hash']}"
+    after = [f"option {shown(o)}" for o in found["options"]] + [f"gold   {shown(found['gold'])}"]
+    return "\n".join([head, found["prompt"], "──", *after])
 
 
 def _epoch(prepared: Prepared, ready: PreparedStage, row: int, epoch: int) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from contextune.core.items import Task
 from contextune.core.machine import refusals
 from contextune.core.ownership import claim
 from contextune.core.progress import Reporter, keeping, read_or_say, say_once
-from contextune.evaluate.options import Compare
+from contextune.evaluate import metrics
+from contextune.evaluate.options import Compare, Evaluate
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
@@ -183,7 +184,8 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     how: list[Any] = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
     how += [[i.turns for i in task.items]] if task.chat else []
     how += [task.fields["command"]] if "command" in task.fields else []
-    if prepared.recipe.evaluate.without_context and any(i.alone is not None for i in task.items):
+    deaf = prepared.recipe.evaluate.without_context or metrics.find(task.metric).of_deaf
+    if deaf and any(i.alone is not None for i in task.items):
         how += [[i.alone for i in task.items]]
     how += [[i.resampled_with for i in task.items]]
     return digest([folder_key(prepared, arm, seed), items, how])
@@ -194,31 +196,34 @@ def _index(folder: Path) -> dict[str, str]:
 
 
 def evaluate_model(
-    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool = False
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool = False, system: str = ""
 ) -> EvaluationResult:
     """Any model on any tasks, without a recipe. `tasks` are built-in names, NAME=PATH, or files; with `chat` they are
-    asked through the model's chat template.
+    asked through the model's chat template, behind a system turn where one is given.
     """
     quiet_libraries()
     claim(out, "evaluation", "--out", "give another --out")
     with refusals(out), locked(out):
-        return _evaluate_model(model, tasks, out, limit, reporter, chat)
+        return _evaluate_model(model, tasks, out, limit, reporter, chat, system)
 
 
 def _evaluate_model(
-    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool
+    model: str, tasks: Seq[str], out: Path, limit: int | None, reporter: Reporter, chat: bool, system: str
 ) -> EvaluationResult:
     from contextune.evaluate.analysis.summary import summarise
     from contextune.evaluate.scoring.score import score
+    from contextune.evaluate.tasks.chat import asking, refuse_unused_system
     from contextune.evaluate.tasks.load import load_task
 
     path = models.resolve(Model(path=model), Path())
     reads = window_of(models.check(path))
     tokenizer = models.load_tokenizer(path)
     pairs = [t.partition("=") for t in tasks]
-    own = {"chat": True} if chat else {}
-    specs = [{"task": name, **({"path": path} if eq else {}), **own} for name, eq, path in pairs]
-    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer, window=reads)]
+    how = Evaluate(chat="on" if chat else "off", system=system)
+    specs = [{"task": name, **({"path": path} if eq else {})} for name, eq, path in pairs]
+    asked = asking(how, tokenizer, ())
+    loaded = [t for spec in specs for t in load_task(spec, Path(), limit, tokenizer, window=reads, how=asked)]
+    refuse_unused_system(how, loaded)
     if not loaded:
         raise UserError("no task was given", "--task mmlu_medical, --task medqa=test.jsonl, --task my_task.yaml")
     refuse_commands(loaded)

@@ -24,7 +24,7 @@ from contextune.core.items import Task
 from contextune.core.sequence import Record
 from contextune.core.world import World
 
-from . import language, making, measures, people
+from . import language, listening, making, measures, people, resisting
 from .association import association
 from .grammar import OPENINGS, Told, own_names
 from .people import PersonRow
@@ -144,9 +144,7 @@ def _row(test: str, i: int, j: int, told: Told, template: DescriptionTemplate) -
 def _measures(draws: people.PeopleDraws, trained: list[Told], taken: set[str], n: dict[str, int]) -> list[Task]:
     pool, probes, k = [language.DESCRIBED], n["probes"], n["context"]
     return [
-        measures.listen_fresh(draws("fresh"), pool, probes, k, taken),
-        measures.listen_edited(draws("edited"), trained, probes, k, taken),
-        measures.resist_lure(draws("lure"), trained, probes, k, taken),
-        measures.resist_common(draws("common"), pool, k, taken),
+        *listening.forms(draws, trained, pool, probes, k, taken),
+        *resisting.forms(draws, trained, pool, probes, k, taken),
         measures.retain(draws("retain"), probes, taken),
     ]

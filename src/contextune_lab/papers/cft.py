@@ -47,8 +47,8 @@ SMALL = {"size": "small", "key_points": 2, "mentions": 4, "padding": 1, "probes"
 """The pocket model's documents: two key points, each told four times in two wordings."""
 JUDGED = 1
 """The draw of the world that is judged: settings were chosen on draw 0, whose people and key points are others."""
-PAIRS = 33
-"""Updates of the instruction stage."""
+PAIRS, BATCH = 60, 2
+"""Updates of the instruction stage; documents, or pairs, an update."""
 
 
 @register("cft")
@@ -133,7 +133,7 @@ def _common(wanted: StudyOptions, world: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": wanted.model,
         "data": {"texts": {**world, "split": "train"}, "questions": {**world, "split": "questions"}},
-        "train": {"steps": _longest(wanted), "batch": 4, "weight_decay": 0.0, "max_length": 256, **CONSTANT},
+        "train": {"steps": _longest(wanted), "batch": BATCH, "weight_decay": 0.0, "max_length": 256, **CONSTANT},
     }
 
 
@@ -217,8 +217,9 @@ def notes(m: MeasuredCft, wanted: StudyOptions, rates: tuple[float, ...]) -> tup
         f"{ABOUT[a]}: {pace(m.curves.apart(a, 'cpt'))}" for a in m.settings if a not in ("cpt", "reading")
     )
     return (
-        f"Documents: updates of 4, at most {longest}; pairs: {_pairs(wanted)} updates; {len(wanted.seeds)} seeds, "
-        f"model {wanted.model}. Target tokens of an update are the same in all document stages; `reading` adds texts.",
+        f"Documents: updates of {BATCH}, at most {longest}; pairs: {_pairs(wanted)} updates; {len(wanted.seeds)} "
+        f"seeds, model {wanted.model}. Target tokens of an update are the same in all document stages; `reading` adds "
+        "texts.",
         f"Settings: every arm tried {len(rates)} rates ({', '.join(f'{r:g}' for r in rates)}) and every length up to "
         f"{longest} in steps of {search.looks(longest)} on draw {search.DRAW} of the world, {count} seeds each; its "
         f"best one is judged on draw {JUDGED}. Chosen: {own}. `reading` has the setting of cpt; an instruction stage "

@@ -15,12 +15,13 @@ from .figures import BarValue
 from .judging import above, claim
 
 TEST = "closed_book"
-"""What claims are decided by. Answers written freely stay near zero with the pocket model, whatever it reads."""
+"""What claims are decided by. Answers written freely stay near zero with the pocket model, whatever it reads, and are
+not asked for.
+"""
 TESTS = {
     TEST: "asked, four answers",
     "recall_written": "as told, written",
     "reversal": "asked the other way",
-    "closed_book_written": "asked, written",
 }
 PRICE = {"listen_text": "listen", "resist_common": "resist", "retain_skills": "retain"}
 """One task of each measure that learning may cost."""

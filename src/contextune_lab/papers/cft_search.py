@@ -19,7 +19,7 @@ DRAW = 0
 """The draw of the world on which settings are chosen."""
 SEEDS = 2
 """Seeds of the search."""
-LONGEST, EVERY = 300, 50
+LONGEST, EVERY = 240, 40
 """Updates of a document stage at most, and between two looks."""
 POCKET_RATES = (1.5e-3, 3e-3, 6e-3)
 RATES = (1e-5, 2e-5, 4e-5)

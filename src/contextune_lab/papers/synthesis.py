@@ -113,7 +113,6 @@ def recipe(world: str, wanted: StudyOptions) -> dict[str, Any]:
         },
         "evaluate": {"tasks": [source], "samples": 0},
         "compare": {"baseline": "finetuned"},
-        "allow_overlap": True,
     }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class ProbesCallback(Callback):
         """What is asked, loaded once a run."""
         run = training.run
         if self not in run.kept:
-            run.kept[self] = load(run.recipe.evaluate.tasks, run.base, run.recipe.data, self.items, self.tasks)
+            run.kept[self] = load(
+                run.recipe.evaluate.tasks, run.base, run.recipe.data, self.items, self.tasks, run.asking
+            )
         found: list[Probes] = run.kept[self]
         return found

@@ -5,6 +5,7 @@
                  answer that has the fresh unit where the old one belongs and is right in the rest. The weights alone
                  give 0, blind copying fails in the rest. Beside it the plain difference `similar` - `random`, with
                  both its terms, since it also rises when the model fails with random contexts.
+    fresh        in a world: a new task that one example shows; neither weights nor copying give it
     copy         with random contexts, how much nearer (chrF) the output is to a context's answer than the gold is;
                  the share of outputs that are such an answer, less that of the gold; and the share of lures copied,
                  where an example with nearly the same input has another answer
@@ -29,15 +30,19 @@ from contextune.retrieval.space import HIGH, LOW
 from ..metrics import sql, texts, trees
 from ..scoring.grading import grade
 from ..tasks import answer_edits as edits
+from ..tasks.chat import AS_WRITTEN, Asking
 from ..tasks.examples import Example, normal
 from ..tasks.graded import Neighbourhood, PooledTask
 from ..tasks.load import benches, load_task
 
 NAMES = ("none", "random", "similar", "edited", "lure")
+"""Probes that are made from a pool."""
+ALL = (*NAMES, "fresh")
 WORLDS = {
     world: {"none": alone, "random": "low", "similar": "high", "edited": "listen_edited", "lure": "resist_lure"}
     for world, alone in {"slots": "trained", "cipher": "composed"}.items()
 }
+WORLDS["slots"]["fresh"] = "listen_fresh"
 """Which of a world's own tasks is which probe: exact, by the world's grammar."""
 SCANNED = 25
 """Items looked at for each one wanted."""
@@ -70,17 +75,23 @@ class Probes:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {name: n for name in NAMES if (n := sum(a.probe == name for a in self.asks))}
+        return {name: n for name in ALL if (n := sum(a.probe == name for a in self.asks))}
 
 
 def load(
-    specs: Iterable[Any], base: Path, sources: Mapping[str, Any], items: int, tasks: Seq[str] = ()
+    specs: Iterable[Any],
+    base: Path,
+    sources: Mapping[str, Any],
+    items: int,
+    tasks: Seq[str] = (),
+    how: Asking = AS_WRITTEN,
 ) -> list[Probes]:
     """The probes of tasks (as `evaluate.tasks` names them). UserError where none of them can be probed.
 
-    `sources` are the recipe's, `items` is the number of items of each task, `tasks` names those that are wanted.
+    `sources` are the recipe's, `items` is the number of items of each task, `tasks` names those that are wanted, `how`
+    says how they are asked.
     """
-    found = {p.task.name: p for spec in specs for p in _of_spec(spec, base, sources, items)}
+    found = {p.task.name: p for spec in specs for p in _of_spec(spec, base, sources, items, how)}
     for name in tasks:
         if name not in found:
             raise UserError(f"evaluate.callbacks.probes.tasks: '{name}' cannot be probed", nearest(name, found))
@@ -92,14 +103,14 @@ def load(
     return [p for name, p in found.items() if not tasks or name in tasks]
 
 
-def _of_spec(spec: Any, base: Path, sources: Mapping[str, Any], n: int) -> list[Probes]:
+def _of_spec(spec: Any, base: Path, sources: Mapping[str, Any], n: int, how: Asking) -> list[Probes]:
     if isinstance(spec, Mapping) and "world" in spec:
         world = str(spec["world"])
         if world not in WORLDS:
             return []
         whole = {k: v for k, v in spec.items() if k not in ("tasks", "limit")}
-        return [of_world(world, {t.name: t for t in load_task(whole, base)}, n)]
-    return [of_bench(bench, n) for bench in benches(spec, base, None, sources) if bench.task.kind == "generate"]
+        return [of_world(world, {t.name: t for t in load_task(whole, base, how=how)}, n)]
+    return [of_bench(bench, n) for bench in benches(spec, base, None, sources, how) if bench.task.kind == "generate"]
 
 
 # From a world's own tasks
@@ -262,9 +273,14 @@ def spelled(task: Task, text: str) -> str:
 def scores(found: Iterable[ProbeRow]) -> dict[str, float]:
     """The scores of one moment; those that nothing was asked for are absent."""
     known = list(found)
-    by = {name: [r for r in known if r["probe"] == name] for name in NAMES}
+    by = {name: [r for r in known if r["probe"] == name] for name in ALL}
     made: dict[str, float] = {}
-    for probe, name in (("random", "in_weights"), ("none", "in_weights_alone"), ("edited", "in_context")):
+    for probe, name in (
+        ("random", "in_weights"),
+        ("none", "in_weights_alone"),
+        ("edited", "in_context"),
+        ("fresh", "fresh"),
+    ):
         if by[probe]:
             made[name] = _mean(r["score"] for r in by[probe])
     both = {r["item"] for r in by["similar"]} & {r["item"] for r in by["random"]}

@@ -28,6 +28,7 @@ from contextune.core.yaml_files import read_yaml
 
 from . import building, specs
 from . import task_context as behind
+from .chat import AS_WRITTEN, Asking
 from .specs import Spec
 
 if TYPE_CHECKING:
@@ -68,27 +69,28 @@ def load_task(
     tokenizer: Tokenizer | None = None,
     sources: Mapping[str, Source] | None = None,
     window: int = 0,
+    how: Asking = AS_WRITTEN,
 ) -> list[Task]:
     """The tasks of one specification, read and checked whole; paths are relative to `folder`.
 
     `limit` keeps the first N items of each. With a tokenizer every item is encoded too, so that one that cannot be
     scored is found now and not after training; `window` is how many tokens
     the model reads. `sources` are the recipe's, from which graded tasks may draw their
-    examples. Raises UserError that names file, row or key.
+    examples; `how` tasks are asked that do not say so themselves. Raises UserError that names file, row or key.
     """
     if isinstance(spec, Mapping) and "before" in spec:
         rest = {k: v for k, v in spec.items() if k not in ("before", "suffix")}
-        alone = load_task(rest, folder, limit, None, sources)
+        alone = load_task(rest, folder, limit, None, sources, how=how)
         where = _label(spec) if "world" not in spec else f"world {spec['world']}"
         _refuse_longest(alone, window)
         tasks = behind.placed(alone, spec["before"], spec.get("suffix", "behind"), Path(folder), tokenizer, where)
     elif isinstance(spec, Mapping) and "world" in spec:
-        tasks = _of_world(dict(spec), limit)
+        tasks = [how.of_task(task) for task in _of_world(dict(spec), limit)]
     else:
         tasks = [
             task
             for f in _find(spec, Path(folder))
-            for task in _of_spec(f, specs.parse(f.keys, f.where), limit, sources or {}, Path(folder))
+            for task in _of_spec(f, specs.parse(how.of_spec(f.keys), f.where), limit, sources or {}, Path(folder))
         ]
     for task in tasks:
         name_part(task.name, f"task {task.name!r:.80}: its name")
@@ -100,12 +102,16 @@ def load_task(
 
 
 def benches(
-    spec: str | Mapping[str, Any], folder: Path, limit: int | None = None, sources: Mapping[str, Source] | None = None
+    spec: str | Mapping[str, Any],
+    folder: Path,
+    limit: int | None = None,
+    sources: Mapping[str, Source] | None = None,
+    how: Asking = AS_WRITTEN,
 ) -> list[PooledTask]:
     """The tasks of a specification that name a pool, before any context, with their pools."""
     found = []
     for f in _find(spec, Path(folder)):
-        made = specs.parse(f.keys, f.where)
+        made = specs.parse(how.of_spec(f.keys), f.where)
         if made.graded or made.pool:
             found.append(_bench(f, made, limit, sources or {}, Path(folder)))
     return found

@@ -27,6 +27,7 @@ from contextune.data.paths import HIDDEN
 from contextune.data.records import SMALLEST, Records, specials
 from contextune.data.records import records as cut_records
 from contextune.data.token_counts import Length, lengths
+from contextune.evaluate.tasks.chat import Asking, asking
 
 from .. import fingerprint
 from ..recipe import Recipe, Stage
@@ -88,6 +89,12 @@ class Data:
     @cached_property
     def model_hash(self) -> str:
         return models.fingerprint(self.model)
+
+    @cached_property
+    def asking(self) -> Asking:
+        """How tasks are asked that do not say so themselves: the same in every arm, also where `--arm` chooses some."""
+        sources = {name for arm in self.recipe.arms.values() for stage in arm.stages for name in stage.sources}
+        return asking(self.recipe.evaluate, self.tokenizer, (self.recipe.data[name].kind for name in sources))
 
     @cached_property
     def parameters(self) -> int:

@@ -10,6 +10,7 @@ from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.data import Documents
 from contextune.evaluate.scoring import outcomes
+from contextune.evaluate.tasks.chat import refuse_unused_system
 from contextune.evaluate.tasks.load import load_task, members
 
 from ..recipe import Recipe
@@ -22,13 +23,14 @@ def load_tasks(data: Data) -> list[Task]:
     tasks = [
         task
         for spec in recipe.evaluate.tasks
-        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window)
+        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window, data.asking)
     ]
     tasks += [
         _perplexity(name, data.documents[name], recipe.data[name].separator) for name in recipe.evaluate.perplexity
     ]
     _refuse_same_names(recipe, tasks)
     _refuse_unknown(recipe, tasks)
+    refuse_unused_system(recipe.evaluate, tasks)
     return tasks
 
 
