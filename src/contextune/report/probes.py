@@ -15,6 +15,7 @@ from .read import Curve, _json
 SCORES = {
     "in_weights": ("In-weights score", "the task's metric after random examples"),
     "in_context": ("In-context score", "an edited answer of the similar example is taken over, the rest right"),
+    "fresh": ("Fresh", "right after one example of what was never trained"),
     "difference": ("Similar less random", "the metric after a similar example less that after random ones"),
     "copy": ("Copy score", "how much nearer to an irrelevant example's answer than the right answer is"),
     "lured": ("Lures copied", "share of outputs that are the answer of an example with nearly the same input"),

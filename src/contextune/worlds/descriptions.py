@@ -14,6 +14,7 @@ name that was a target. With `path` the public files of the paper give the same 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -79,7 +80,9 @@ def _imported(draws: people.PeopleDraws, path: Path, context: int, unused: list[
     if unused:
         raise UserError(f"world 'descriptions': {', '.join(unused)} has no effect with path", "remove it")
     train, tests = people.read(path)
-    tasks = making.gather(*people.tasks(draws, tests, train, context))
+    asked = people.tasks(draws, tests, train, context)
+    taught = {"taught": True}  # of a description all words are, in the other order: they are more than 13
+    tasks = making.gather(*(replace(task, fields=taught) for task in asked))
     known = association(map(making.said, train), tasks)
     return World("descriptions", {"train": train}, tasks, ABOUT, {"association": known, "path": str(path)})
 

@@ -26,7 +26,6 @@ CLEAN = ["malformed", "near_copy", "unsupported_entities", "duplicate"]
 LOCAL, GLOBAL = ["rephrase", "reversal", "conclusions"], ["link", "deductions"]
 OPERATIONS = {
     "finetuned": [],
-    "repeated": ["repeat"],
     "rephrase": ["rephrase"],
     "local": LOCAL,
     "global": GLOBAL,
@@ -39,9 +38,9 @@ OPERATIONS = {
 MAIN = ("finetuned", "augmented")
 """Arms that claims are made of, beside `augmented_tokens`."""
 CONTROLS = {
-    "reversal": ("repeated", "rephrase", "local", "global", "reversed_strings", "self_qa"),
-    "descriptions": ("rephrase", "local", "global", "reversed_strings", "self_qa"),
-    "syllogism": ("rephrase", "local", "global"),
+    "reversal": ("rephrase", "local", "global", "reversed_strings", "self_qa"),
+    "descriptions": ("rephrase", "local", "global", "self_qa"),
+    "syllogism": ("local", "global"),
 }
 """By world, arms for comparison alone."""
 FEW = 2
@@ -49,13 +48,12 @@ FEW = 2
 DRAW = 1
 """The draw of the worlds that is judged: all was developed on draw 0, whose names and facts are others."""
 
-MECHANICAL = ("repeated", "reversed_strings")
+MECHANICAL = ("reversed_strings",)
 """Arms whose texts no model writes; nothing is filtered there."""
 
 ABOUT = {
     "untrained": "the model as it is",
     "finetuned": "the facts alone",
-    "repeated": "the facts and the facts again",
     "rephrase": "and rephrasings",
     "local": "and what follows from each sentence",
     "global": "and what follows from each document beside the others",
@@ -149,7 +147,7 @@ def controls(name: str, bench: Bench, wanted: StudyOptions) -> dict[str, Any]:
 def _arm(arm: str, bench: Bench) -> dict[str, Any]:
     operations = OPERATIONS[arm]
     lenient = {"failures": bench.failures} if bench.failures else {}
-    clean = {} if arm in MECHANICAL else {"filters": CLEAN}  # a filter would take a repeated text for a duplicate
+    clean = {} if arm in MECHANICAL else {"filters": CLEAN}  # no writer errs there
     augment = {"augment": {"operations": operations, **clean, **lenient}} if operations else {}
     return {"about": ABOUT[arm], "data": "facts", **augment}
 
@@ -211,7 +209,8 @@ def notes(found: Mapping[str, ControlledComparison], wanted: StudyOptions) -> tu
     steps = wanted.options.get("steps", STEPS)
     said = [
         f"Every arm: {steps} updates of 16 rows (compare.match: rows), so that arms with longer texts train on more "
-        f"target tokens; {MATCHED} trains on as many as plain fine-tuning, in fewer updates. Full-text loss, "
+        f"target tokens, or with shorter ones on fewer; {MATCHED} trains on as many as plain fine-tuning, in as many "
+        "updates as that takes. Full-text loss, "
         f"{len(wanted.seeds)} seeds ({FEW} of the arms for comparison), model {wanted.model}; what "
         "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
         f"Worlds: draw {DRAW}; steps, rates, operations and filters were chosen on draw 0.",

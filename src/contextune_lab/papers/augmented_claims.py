@@ -10,7 +10,9 @@ from .judging import Judgement, above, at_least, at_most, given, near, not_worse
 from .judging import claim as _claim
 
 MATCHED = "augmented_tokens"
-"""The control of every claim about augmentation: as many target tokens as plain fine-tuning, and so fewer updates."""
+"""The control of every claim about augmentation: as many target tokens as plain fine-tuning, in as many
+updates as that takes.
+"""
 
 LEARNED = 0.9
 """What counts as learned: what follows from something is claimed only where that is."""

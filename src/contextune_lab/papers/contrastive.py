@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.options import LARGEST_SEED
 from contextune.core.progress import Reporter
 from contextune.worlds.slots import SIZES
 
@@ -33,14 +34,12 @@ ABOUT = {
     "similar": "the nearest examples",
     "contrastive": "one paraphrase, neighbour or random example; the rest random",
     "batch_mix": "all random or all near, by a coin",
-    "raft": "the nearest among distractors, or distractors only",
     "neighbour_only": "the nearest among random ones, always",
     "paraphrase_only": "a paraphrase among random ones, always",
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
     "eps0": {"eps": 0.0},
     "p0": {"p": 0.0},
-    "k1": {"k": 1},
 }
 """Contrastive contexts with one thing changed."""
 STEPS, BATCH, ITEMS = 120, 8, 32
@@ -62,6 +61,7 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates an arm), ablations (false: no controls either), world (its seed)."""
     if unknown := set(wanted.options) - set(OPTIONS):
         raise UserError(f"reproduce contrastive: unknown option '{min(unknown)}'", ", ".join(OPTIONS))
+    extra = wanted.flag("ablations", True)
     several, few = wanted.seeds[:SEVERAL], wanted.seeds[:FEW]
 
     def run(name: str, arms: Mapping[str, Any], seeds: tuple[int, ...], looks: int = 1) -> Comparison:
@@ -73,7 +73,7 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
     probes = probed(strategies.folder, "slots", MAIN, wanted.seeds)
     paired = probed(strategies.folder, "slots", MAIN, several) | probed(settings.folder, "slots", changed, several)
     controls = ablations = None
-    if wanted.options.get("ablations", True):
+    if extra:
         controls = run("controls", {a: _context(a) for a in CONTROLS}, few)
         ablations = run("ablations", {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}, few)
         probes |= probed(controls.folder, "slots", CONTROLS, few)
@@ -99,12 +99,12 @@ def _context(policy: str, **options: Any) -> dict[str, Any]:
 
 def world(wanted: StudyOptions) -> dict[str, Any]:
     """Options of the world; of size "paper" it has more templates and items."""
-    seed = int(wanted.options.get("world", JUDGED))
+    seed = wanted.whole("world", JUDGED, 0, LARGEST_SEED)
     return {**WORLD, "seed": seed, "size": "paper" if wanted.scale == "paper" else "small"}
 
 
 def steps(wanted: StudyOptions) -> int:
-    return int(wanted.options.get("steps", STEPS))
+    return wanted.whole("steps", STEPS)
 
 
 def recipe(
@@ -208,7 +208,7 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
     return (
         f"Every arm: {n} updates of {BATCH} rows at a constant rate, loss on the answer only, model {wanted.model}; "
         f"{len(wanted.seeds)} seeds, {SEVERAL} for settings (p, reading, eps, loss), {FEW} for controls and ablations; "
-        "four examples a context (RAFT: up to five); exact word overlap as similarity.",
+        "four examples a context; exact word overlap as similarity.",
         "Probes look at the untrained model and after each third of the updates: three lengths of training. At a "
         "constant rate without warm-up the first third is what a run of that length would have been.",
         "The world slots with three orders a template: the usual one for three of five owners (the first value of a "

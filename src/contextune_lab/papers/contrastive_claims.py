@@ -20,7 +20,7 @@ from .probe_scores import Probed
 STRATEGIES = ("zero", "random", "similar", "contrastive")
 GRADES = ("low", "medium", "high")
 MAIN = (*STRATEGIES, "batch_mix")
-CONTROLS = ("raft", "neighbour_only", "paraphrase_only")
+CONTROLS = ("neighbour_only", "paraphrase_only")
 SETTINGS: dict[str, dict[str, Any]] = {
     "contrastive": {},
     "A75": {"p": 0.75},

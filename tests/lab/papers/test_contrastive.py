@@ -11,6 +11,8 @@ import pytest
 
 from contextune import worlds
 from contextune.contexts.contrastive import Contrastive
+from contextune.core.errors import UserError
+from contextune.core.progress import Reporter
 from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune_lab.papers import contrastive, contrastive_claims
@@ -35,6 +37,9 @@ class FakeComparison:
 
     def of(self, arm: str, task: str) -> Estimate:
         return estimate(f"{arm} {task}", self.values.get((arm, task), self.usual))
+
+    def value(self, arm: str, task: str) -> tuple[float, None]:
+        return self.of(arm, task).value, None
 
 
 def probed(arm: str, last: dict[str, float], first: float = 0.8, **at: dict[int, float]) -> Probed:
@@ -123,7 +128,8 @@ def test_ids_and_seeds():
     measures = ("low", "medium", "high", "copy", "iwl", "icl", "fresh", "mean", "icl40", "fresh80")
     assert {f"{g}.{a}" for g in measures for a in MAIN} | {"fresh.base", "icl.base", "high.base"} <= made.keys()
     assert {f"{id}.{a}" for id in ("fresh", "icl", "iwl") for a in SETTINGS} <= made.keys()
-    assert [made[i].n_seeds for i in ("icl.zero", "copy.raft", "fresh.k1", "icl.A90", "p90.icl")] == [5, 1, 1, 3, 3]
+    seeds = [made[i].n_seeds for i in ("icl.zero", "copy.neighbour_only", "fresh.eps0", "icl.A90", "p90.icl")]
+    assert seeds == [5, 1, 1, 3, 3]
     assert {c.whose for i, c in made.items() if i.startswith(("fresh", "p90", "all_labels"))} == {"ours"}
 
 
@@ -131,6 +137,18 @@ def test_a_rival_as_good_is_not_below():
     judged = contrastive_claims.above(estimate("a", 0.9), estimate("b", 0.9))
     assert judged.verdict == "not shown"
     assert judged.why.startswith("above: +0.000")
+
+
+def test_figures_show_the_primary_outcomes_first(monkeypatch):
+    for name in ("lines", "bars"):
+        monkeypatch.setattr(contrastive.drawing, name, lambda panels, *_, **__: str([p[:2] for p in panels]))
+    made = contrastive.figures(GOOD())
+    assert [f.title for f in made] == [
+        "Who still listens", "How often a near example is shown", "Along the axis of similarity",
+        "Controls and ablations",
+    ]  # fmt: skip
+    assert all(name in made[0].svg for name in (*contrastive.SHOWN, *MAIN))
+    assert all(name in made[1].svg for name in ("random", *SETTINGS))
 
 
 def test_settings_have_three_p_in_two_readings():
@@ -158,3 +176,18 @@ def test_the_draw_that_is_judged_is_another_than_that_of_development(tmp_path):
     assert not rows[0] & rows[1]
     assert min(map(len, rows)) > contrastive.STEPS * contrastive.BATCH, "no pair is trained on twice"
     assert "which no development used" in " ".join(contrastive.notes(wanted))
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ({"steps": "abc"}, "--set steps is 'abc', expected a whole number from 1"),
+        ({"steps": True}, "--set steps is True, expected a whole number"),
+        ({"world": -1}, "--set world is -1, expected a whole number from 0"),
+        ({"ablations": "maybe"}, "--set ablations is 'maybe', expected true or false"),
+    ],
+)
+def test_a_bad_value_of_an_option_is_named(option, found, tmp_path):
+    with pytest.raises(UserError, match=found):
+        contrastive.contrastive(StudyOptions(tmp_path, options=option), Reporter.silent())
+    assert not list(tmp_path.iterdir())

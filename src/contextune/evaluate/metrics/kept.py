@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 class Kept(Metric):
     """P(right with the context | right without it), in [0, 1]; 0 where nothing was right without it.
 
-    The share of right answers as they are is `exact_match` or `accuracy`, shown beside it. An item that has no
+    The share of right answers as they are is `exact_match`, shown beside it. An item that has no
     context counts as one that is known.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("generate", "choice")
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     special: ClassVar[bool] = True
     has_majority: ClassVar[bool] = False
@@ -33,7 +32,7 @@ class Kept(Metric):
 
         found = zip(answers(outcomes, self.name), outcomes["gold"], strict=True)
         right = np.array([float(a == g) for a, g in found])
-        known = np.array([1.0 if d is None else d for d in outcomes["deaf"]])
+        known = np.array([1.0 if d is None else d for d in outcomes.get("deaf") or [None] * len(right)])
 
         def value(weights: Array) -> Array:
             both, of = weights @ (known * right), weights @ known
