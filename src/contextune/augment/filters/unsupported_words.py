@@ -1,7 +1,7 @@
 """Texts in words that come from nowhere: what a weak writer invents is mostly said in words that its source lacks.
 
-    The Purkinje cells express Itpr1 highly.      of "Itpr1 is highly expressed in the Purkinje cells.": all stand there
-    The Purkinje cells are found in the brain.    found, brain: 2 of 4 do not
+The Purkinje cells express Itpr1 highly.      of "Itpr1 is highly expressed in the Purkinje cells.": all stand there
+The Purkinje cells are found in the brain.    found, brain: 2 of 4 do not
 """
 
 from __future__ import annotations
