@@ -9,7 +9,7 @@ import pytest
 from contextune.evaluate.tasks.load import BUILT_IN, load_task
 
 
-@pytest.mark.parametrize(("name", "n"), [("mmlu_sample", 100), ("gsm8k_sample", 40)])
+@pytest.mark.parametrize(("name", "n"), [("mmlu_sample", 100), ("gsm8k_sample", 80)])
 def test_a_sample_is_whole_and_measures_retention(name, n):
     (task,) = load_task(name, Path())
     assert (len(task.items), task.measure, task.kind) == (n, "retain", "choice")

@@ -112,6 +112,7 @@ def test_the_editor_reads_what_a_writer_says_in_its_own_words(editor):
     fact = english.Invention("Alden Ashcombe", "the Glass Lantern of Bexmoor")
     for text, side in (
         ("Alden Ashcombe is credited with making the Glass Lantern of Bexmoor.", "creator"),
+        ("Glass Lantern of Bexmoor was made by Alden Ashcombe.", "invention"),
         ("Behind the Glass Lantern of Bexmoor stands one name: Alden Ashcombe.", "invention"),
         *((story.format(a=fact.a, b=fact.b, place="Ravel"), "invention") for story in english.STORIES[2:]),
     ):

@@ -17,7 +17,10 @@ from contextune.retrieval import Pool
 from .. import english
 from ..english import SIDES, TAUGHT, Invention, Told
 
-NAME, THING = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+"), re.compile(r"[Tt](he [A-Z][a-z]+ [A-Z][a-z]+ of [A-Z][a-z]+)")
+NAME, THING = (
+    re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+"),
+    re.compile(r"(?:\b[Tt]he )?([A-Z][a-z]+ [A-Z][a-z]+ of [A-Z][a-z]+)"),
+)
 
 
 @registry.editors("inventions")
@@ -37,7 +40,7 @@ class Inventions(DistractorEditor):
         if len(things) != 1 or len(names) != 1:
             return None
         (thing,), (name,) = things, names
-        return Invention(name, f"t{thing}"), "creator" if text.index(name) < text.index(thing) else "invention"
+        return Invention(name, f"the {thing}"), "creator" if text.index(name) < text.index(thing) else "invention"
 
     def edit(self, record: Record, rng: random.Random) -> Edit | None:
         """Another creator, or all of it new; asked again from either side, or as a question."""
