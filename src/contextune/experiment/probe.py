@@ -81,7 +81,7 @@ def open_probe(prepared: Prepared) -> Probe:
     tables = head * (1 if plain.get("tie_word_embeddings", prepared.config.get("tie_word_embeddings")) else 2)
     own = max(prepared.parameters - tables, prepared.parameters / 10)
     began = time.perf_counter()
-    if prepared.parameters <= WHOLE:
+    if prepared.parameters <= WHOLE and models.has_weights(prepared.model):
         made = Probe(open_for_scoring(prepared.recipe.model, prepared.model), own, head, layers * width)
         made.opening = time.perf_counter() - began
         return made
