@@ -29,13 +29,25 @@ def estimated(recipe: Any, base: Path) -> dict[str, Any]:
     from contextune.experiment.run_dir import folder_of
 
     found = estimate(prepare(recipe, base, folder_of(recipe), plan=True))
-    return {**found["parts"], "memory": found["memory"], "beside": found["beside"]}
+    many = sum(max(1, len(recipe.seeds) * bool(arm.stages)) for arm in recipe.arms.values())
+    tasks = {name: seconds * many for name, seconds in found["tasks"].items()}
+    return {**found["parts"], **tasks, "memory": found["memory"]}
 
 
 def measured(recipe: Any, base: Path) -> dict[str, Any]:
     from contextune.experiment import run as running
+    from contextune.experiment import scoring
 
     parts: dict[str, float] = {}
+    score = scoring._score
+
+    def scored(prepared: Any, model: Any, task: Any, *rest: Any) -> Any:
+        began = time.process_time()
+        found = score(prepared, model, task, *rest)
+        parts[task.name] = parts.get(task.name, 0.0) + time.process_time() - began
+        return found
+
+    scoring._score = scored
 
     def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **keys: Any) -> Any:
@@ -70,7 +82,7 @@ def main() -> None:
                 sys.exit(done.stderr[-3000:])
             halves[half] = json.loads(done.stdout.splitlines()[-1])
         guess, real = halves["estimated"], halves["measured"]
-        rows = [(part, guess[part], real[part], "s") for part in PARTS.values() if part in real]
+        rows = [(part, guess[part], real[part], "s") for part in guess if part in real and part not in ("peak", "cpu")]
         rows.append(("memory", guess["memory"] / 2**20, real["peak"] / 2**20, "MiB"))
         for part, ours, theirs, unit in rows:
             ratio = f"{ours / theirs:.2f}" if theirs else "–"

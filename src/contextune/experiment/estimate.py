@@ -38,7 +38,8 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
 
     Returns {"seconds", "parts": {training, evaluation, samples, writing: seconds}, "beside": trainings side by side,
     "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage, updates, tokens,
-    seconds_per_update, tokens_per_second}]}. Raises UserError where a stage does not fit into memory.
+    seconds_per_update, tokens_per_second}], "tasks": {name: seconds of one model}}. Raises UserError where a stage
+    does not fit into memory.
     """
     own = 0 if _cuda() else psutil.Process().memory_info().rss
     free = memory.free()
@@ -48,15 +49,16 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     prepared, chosen = settle(prepared, beside, count=True)
     trains, asks = any(prepared.arms.values()), bool(prepared.tasks or prepared.recipe.evaluate.samples)
     probe = open_probe(prepared) if trains or asks else None
-    scoring, token = _scoring(prepared, probe) if probe and asks else (0.0, 0.0)
+    scoring, token = _scoring(prepared, probe) if probe and asks else ({}, 0.0)
     rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
+    opened = probe.opening if probe and asks else 0.0
     del probe
     gc.collect()
     seeds = len(prepared.recipe.seeds)
     trained = sum(bool(stages) for stages in prepared.arms.values())
     parts = {
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
-        "evaluation": scoring * sum(1 for _ in models_of(prepared)),
+        "evaluation": (sum(scoring.values()) + opened) * sum(1 for _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": _writing(prepared, token),
     }
@@ -68,6 +70,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "memory": own + max((c.need or 0) for c in chosen.values()) * beside if chosen else own,
         "free": free,
         "stages": rows,
+        "tasks": scoring,
     }
 
 
@@ -106,30 +109,47 @@ def _update(prepared: Prepared, ready: PreparedStage, probe: Probe) -> tuple[flo
     return rates.work * size + rates.step, tokens, rates.start
 
 
-def _scoring(prepared: Prepared, probe: Probe) -> tuple[float, float]:
-    """Seconds to score one model on all tasks, and seconds a token that is written."""
+def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]:
+    """Seconds to score one model on each task, beside those to open it, and seconds a token that is written."""
     from contextune.evaluate.scoring.generate import generate
 
-    total = probe.opening
+    found: dict[str, float] = {}
     rates: dict[str, float] = {}
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
         for task in prepared.tasks:
             if task.kind == "generate":
-                total += _writing_answers(prepared, probe, task)
+                found[task.name] = _writing_answers(prepared, probe, task)
                 continue
+            tried = 0.0
             if task.kind not in rates:
                 items = sorted(task.items, key=_size)
-                rates[task.kind] = _timed(prepared, probe, task, [_cut(items[0])]) / _size(_cut(items[0]))
-                few = items[:: max(1, len(items) // 16)][:16]
-                if rates[task.kind] * sum(map(_size, few)) < PATIENCE:
-                    rates[task.kind] = _timed(prepared, probe, task, few) / sum(map(_size, few))
+                first = _timed(prepared, probe, task, [_cut(items[0])])
+                tried = first if not rates else 0.0  # at its first rows a model is tried
+                rates[task.kind] = _rate(prepared, probe, task, items)
             times = 1 + sum(i.alone is not None for i in task.items) / len(task.items)
-            total += rates[task.kind] * sum(map(_size, task.items)) * (times if _deaf(prepared, task) else 1)
+            found[task.name] = tried + rates[task.kind] * sum(map(_size, task.items)) * (
+                times if _deaf(prepared, task) else 1
+            )
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
         token = (time.perf_counter() - began) / 4 * probe.scale
-    return total, token
+    return found, token
+
+
+SOME = (16, 8, 4, 2)
+"""Items that are scored together to see how long they take: the first number for which patience lasts."""
+
+
+def _rate(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> float:
+    """Seconds a character that is read, from items of all lengths."""
+    one = _cut(items[0])
+    rate = _timed(prepared, probe, task, [one]) / _size(one)
+    for n in SOME:
+        few = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
+        if rate * sum(map(_size, few)) < PATIENCE:
+            return _timed(prepared, probe, task, few) / sum(map(_size, few))
+    return rate
 
 
 def _deaf(prepared: Prepared, task: Task) -> bool:

@@ -29,7 +29,7 @@ from .workers import side_by_side
 
 
 def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
-    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from a few real updates.
+    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from one small probe.
 
     Raises UserError for whatever would stop the run.
     """
