@@ -48,7 +48,7 @@ def test_what_stands_at_the_same_time():
 def test_every_shape_is_counted(folder, monkeypatch):
     monkeypatch.setattr(memory, "by_formula", None)  # not taken
     found = footprint(folder)
-    model = memory.weightless(memory._config(folder, None), None, None)
+    model = memory.weightless(memory.config_of(folder, None), None, None)
     assert found.parameters == found.trainable == sum(p.numel() for p in model.parameters())
     assert found.fixed >= 16 * found.parameters
     assert found.token > 0

@@ -71,7 +71,7 @@ def add_to(app: typer.Typer) -> None:
         overrides: Overrides = None,
         arm: Arms = None,
         quick: Annotated[
-            bool, typer.Option("--quick", help="Without the few real steps that the estimate takes.")
+            bool, typer.Option("--quick", help="Without the small probe that the estimate takes.")
         ] = False,
         allow_commands: AllowCommands = False,
         as_json: Json = False,

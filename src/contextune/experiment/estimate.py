@@ -1,19 +1,16 @@
 """How long a run will be, and how much memory it takes, in seconds and without ever taking more than the run.
 
-Memory is counted (`train.memory`). Time is measured on pieces of the real work, as large as a few seconds allow, and
-scaled by the tokens that are left.
+Memory is counted (`train.memory`). Time is measured on one small piece of the real work of each sort (`probe`) and
+scaled by the multiplications that are left.
 """
 
 from __future__ import annotations
 
 import gc
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -21,19 +18,19 @@ import psutil
 from contextune import models
 from contextune.core import memory
 from contextune.core.items import Item, Task
-from contextune.core.sequence import Rendered
 
 from .memory import settle
 from .prepare import Prepared, PreparedStage
-from .scoring import SAMPLE, models_of, open_for_scoring
+from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_work, wait
+from .scoring import SAMPLE, models_of
 from .workers import side_by_side
 
-PIECE = 256
-"""Tokens of the first piece that is measured."""
-PATIENCE = 4.0
-"""Seconds for one measurement, and for all trainings after the first about five times that."""
 SERVER = 2.0
 """Seconds a request of a server is taken to last."""
+SAVING = 2 * 4 / 4e8
+"""Seconds a parameter takes to be written and summed when a training is done."""
+TRIAL = 12
+"""Short passes by which a model is tried before it is trained (`train.fast_path`)."""
 
 
 def estimate(prepared: Prepared) -> dict[str, Any]:
@@ -41,7 +38,8 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
 
     Returns {"seconds", "parts": {training, evaluation, samples, writing: seconds}, "beside": trainings side by side,
     "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage, updates, tokens,
-    seconds_per_update, tokens_per_second}]}. Raises UserError where a stage does not fit into memory.
+    seconds_per_update, tokens_per_second}], "tasks": {name: seconds of one model}}. Raises UserError where a stage
+    does not fit into memory.
     """
     own = 0 if _cuda() else psutil.Process().memory_info().rss
     free = memory.free()
@@ -49,14 +47,18 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         memory.steady()
     beside = side_by_side(prepared, 0)
     prepared, chosen = settle(prepared, beside, count=True)
-    gate = _Gate(time.monotonic() + 5 * PATIENCE)
-    rows = _stages(prepared, gate)
-    scoring, token = _scoring(prepared)
+    trains, asks = any(prepared.arms.values()), bool(prepared.tasks or prepared.recipe.evaluate.samples)
+    probe = open_probe(prepared) if trains or asks else None
+    scoring, token = _scoring(prepared, probe) if probe and asks else ({}, 0.0)
+    rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
+    opened = probe.opening if probe and asks else 0.0
+    del probe
+    gc.collect()
     seeds = len(prepared.recipe.seeds)
     trained = sum(bool(stages) for stages in prepared.arms.values())
     parts = {
-        "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * gate.opening) * seeds,
-        "evaluation": scoring * sum(1 for _ in models_of(prepared)),
+        "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
+        "evaluation": (sum(scoring.values()) + opened) * sum(1 for _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": _writing(prepared, token),
     }
@@ -68,173 +70,140 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "memory": own + max((c.need or 0) for c in chosen.values()) * beside if chosen else own,
         "free": free,
         "stages": rows,
+        "tasks": scoring,
     }
 
 
-@dataclass
-class _Gate:
-    """When to stop measuring, and what is known by then."""
-
-    until: float
-    opening: float = 0.0
-    """Seconds to load a model and to write it."""
-
-
-def _stages(prepared: Prepared, gate: _Gate) -> list[dict[str, Any]]:
+def _stages(prepared: Prepared, probe: Probe) -> tuple[list[dict[str, Any]], float]:
+    """A row for each stage, and the seconds that each takes beside its updates: to load, to try, to save."""
     rows: list[dict[str, Any]] = []
-    rates: dict[str, tuple[float, float]] = {}
-    measured: dict[str, float] = {}
+    start = 0.0
     for arm, stages in prepared.arms.items():
         for index, ready in enumerate(stages):
-            how = f"{ready.train.model_dump(exclude={'steps', 'epochs', 'lr', 'save'})}"
-            key = f"{ready.stage.data} {ready.stage.context.full()} {how}"
-            if key not in measured:
-                known = rates.get(how) if time.monotonic() > gate.until else None
-                measured[key], rates[how], tokens = _update(prepared, ready, gate, known)
+            seconds, tokens, start = _update(prepared, ready, probe)
             plan = ready.plan(prepared.recipe.seeds[0])
             rows.append({
                 "arm": arm, "stage": index, "updates": plan.updates, "tokens": ready.train.tokens,
-                "seconds_per_update": measured[key], "tokens_per_second": tokens / measured[key],
+                "seconds_per_update": seconds, "tokens_per_second": tokens / seconds,
             })  # fmt: skip
-    return rows
+    return rows, probe.opening + TRIAL * start + SAVING * prepared.parameters
 
 
-def _update(
-    prepared: Prepared, ready: PreparedStage, gate: _Gate, known: tuple[float, float] | None
-) -> tuple[float, tuple[float, float], float]:
-    """(seconds an update, (seconds a unit of work, seconds of the optimizer), tokens an update).
+def _update(prepared: Prepared, ready: PreparedStage, probe: Probe) -> tuple[float, float, float]:
+    """Seconds an update, its tokens, and seconds of a short pass."""
+    import torch
 
-    With `known`, those two of a stage that trains alike, nothing is measured.
-    """
-    from contextune.train import stage
-    from contextune.train.layouts import PADDED, Batch, _pad
+    from contextune.train.layouts import choose
     from contextune.train.trainer import Updates, micro_batches
 
-    plan = ready.plan(prepared.recipe.seeds[0])
-    data = Updates(ready.records, ready.context, prepared.tokenizer, plan, ready.train.max_length)
-    pad = prepared.tokenizer.pad_token_id or 0
-    most = ready.train.tokens
+    plan, most = ready.plan(prepared.recipe.seeds[0]), ready.train.tokens
     assert isinstance(most, int)
-    chosen = sorted({0, plan.updates // 3, 2 * plan.updates // 3})
-    updates = [data[i] for i in chosen]
+    data = Updates(ready.records, ready.context, prepared.tokenizer, plan, ready.train.max_length)
+    updates = [data[i] for i in sorted({0, plan.updates // 3, 2 * plan.updates // 3})]
+    rates = training_rates(probe, prepared, ready.train, updates[0])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layout = choose(ready.train.layout, probe.model.config._attn_implementation, device, True)
+    pad = prepared.tokenizer.pad_token_id or 0
+    size = statistics.mean(update_work(probe, micro_batches(rows, 0, 1, layout, most, pad)[0]) for rows in updates)
     tokens = sum(len(row) for rows in updates for row in rows) / len(updates)
-    attention = _attention(prepared)
-
-    def work(batches: Seq[Batch]) -> float:
-        return sum(b.input_ids.numel() * (1 + attention * b.input_ids.shape[1]) for b in batches)
-
-    if known is not None:
-        size = statistics.mean(work(PADDED(rows, most, pad)) for rows in updates)
-        return known[0] * size + known[1], known, tokens
-    with tempfile.TemporaryDirectory() as folder:
-        train = ready.train.model_copy(update={"save": 0})
-        began = time.perf_counter()
-        job = stage.TrainJob(
-            ready.records, ready.context, prepared.tokenizer, train, 0, prepared.model, Path(folder),
-            prepared.recipe.model,
-        )  # fmt: skip
-        model = stage.open_model(job)
-        gate.opening = 2 * (time.perf_counter() - began)
-        with models.threads(train.threads, model.num_parameters()):
-            trainer = stage.build(job, model, lambda done, total, loss: None)
-            cut = [micro_batches(rows, 0, 1, trainer.layout, most, pad)[0] for rows in updates]
-            size = statistics.mean(map(work, cut))
-            piece = [_pad([_short(max(updates[0], key=len))], pad)]
-            go = _passes(trainer)
-            go(piece)
-            rate = go(piece) / work(piece)
-            largest = max((b for batches in cut for b in batches), key=lambda b: b.input_ids.numel())
-            if rate * size < PATIENCE / 4:  # whole updates
-                go(cut[0])
-                rate = statistics.median(go(batches) / work(batches) for batches in cut)
-            elif rate * work([largest]) < PATIENCE:
-                rate = go([largest]) / work([largest])
-            step = _optimizer(trainer)
-        del trainer, model, go
-    gc.collect()
-    return rate * size + step, (rate, step), tokens
+    return rates.work * size + rates.step, tokens, rates.start
 
 
-def _attention(prepared: Prepared) -> float:
-    """What attention to one more token costs, in units of a token's own work: L h / P (causal, multiplications)."""
-    config = prepared.config.get("text_config") or prepared.config
-    width, layers = int(config.get("hidden_size") or 0), int(config.get("num_hidden_layers") or 0)
-    return layers * width / max(1, prepared.parameters)
-
-
-def _short(row: Rendered) -> Rendered:
-    """A row's last tokens, which are trained on."""
-    return replace(row, ids=row.ids[-PIECE:], labels=row.labels[-PIECE:])
-
-
-def _passes(trainer: Any) -> Callable[[Seq[Any]], float]:
-    """Seconds of the forward and backward passes of some micro-batches."""
-
-    def go(batches: Seq[Any]) -> float:
-        began = time.perf_counter()
-        trainer.model.train()
-        for batch in (b.to(trainer.args.device) for b in batches):
-            with trainer.engine.around(trainer.model, batch):
-                with trainer.accelerator.autocast():
-                    loss = trainer.engine.loss(trainer.model, batch, 1e-3)
-                loss.backward()
-        _wait()
-        return time.perf_counter() - began
-
-    return go
-
-
-def _optimizer(trainer: Any) -> float:
-    """Seconds of one step, after one that makes the states."""
-    trainer.create_optimizer()
-    seconds = 0.0
-    for _ in range(2):
-        began = time.perf_counter()
-        trainer.optimizer.step()
-        _wait()
-        seconds = time.perf_counter() - began
-    return seconds
-
-
-def _scoring(prepared: Prepared) -> tuple[float, float]:
-    """Seconds to score one model on all tasks, and seconds a token that is written."""
+def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]:
+    """Seconds to score one model on each task, beside those to open it, and seconds a token that is written."""
     from contextune.evaluate.scoring.generate import generate
 
-    if not prepared.tasks and not prepared.recipe.evaluate.samples:
-        return 0.0, 0.0
-    began = time.perf_counter()
-    model = open_for_scoring(prepared.recipe.model, prepared.model)
-    total = time.perf_counter() - began
+    found: dict[str, float] = {}
     rates: dict[str, float] = {}
-    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+    with models.threads(prepared.recipe.train.threads, prepared.parameters):
         for task in prepared.tasks:
+            if task.kind == "generate":
+                found[task.name] = _writing_answers(prepared, probe, task)
+                continue
+            tried = 0.0
             if task.kind not in rates:
                 items = sorted(task.items, key=_size)
-                one = _timed(prepared, model, task, [_cut(items[0])])
-                rates[task.kind] = one / _size(_cut(items[0]))
-                few = items[:: max(1, len(items) // 16)][:16]
-                if rates[task.kind] * sum(map(_size, few)) < PATIENCE:
-                    rates[task.kind] = _timed(prepared, model, task, few) / sum(map(_size, few))
-            total += rates[task.kind] * sum(map(_size, task.items))
+                first = _timed(prepared, probe, task, [_cut(items[0])])
+                tried = first if not rates else 0.0  # at its first rows a model is tried
+                rates[task.kind] = _rate(prepared, probe, task, items)
+            times = 1 + sum(i.alone is not None for i in task.items) / len(task.items)
+            found[task.name] = tried + rates[task.kind] * sum(map(_size, task.items)) * (
+                times if _deaf(prepared, task) else 1
+            )
         began = time.perf_counter()
-        generate(model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
-        _wait()
-        token = (time.perf_counter() - began) / 4
-    del model
-    gc.collect()
-    return total, token
+        generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
+        wait()
+        token = (time.perf_counter() - began) / 4 * probe.scale
+    return found, token
 
 
-def _timed(prepared: Prepared, model: Any, task: Task, items: Seq[Item]) -> float:
-    """Seconds to score some items of a task; of what is written a few tokens are measured."""
+SOME = (16, 8, 4, 2)
+"""Items that are scored together to see how long they take: the first number for which patience lasts."""
+
+
+def _rate(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> float:
+    """Seconds a character that is read, from items of all lengths."""
+    one = _cut(items[0])
+    rate = _timed(prepared, probe, task, [one]) / _size(one)
+    for n in SOME:
+        few = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
+        if rate * sum(map(_size, few)) < PATIENCE:
+            return _timed(prepared, probe, task, few) / sum(map(_size, few))
+    return rate
+
+
+def _deaf(prepared: Prepared, task: Task) -> bool:
+    """Whether items are asked again without their contexts."""
+    return prepared.recipe.evaluate.without_context and task.kind != "perplexity"
+
+
+def _timed(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> float:
+    """Seconds to score some items of a task, asked once."""
     from contextune.evaluate.scoring.score import score
 
-    new = min(task.max_tokens, 4)
-    part = replace(task, items=tuple(items), max_tokens=new)
+    part = replace(task, items=tuple(items))
     began = time.perf_counter()
-    score(model, prepared.tokenizer, [part], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens)
-    _wait()
-    return (time.perf_counter() - began) * (task.max_tokens / new if task.kind == "generate" else 1)
+    score(
+        probe.model, prepared.tokenizer, [part], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens,
+        without_context=False,
+    )  # fmt: skip
+    wait()
+    return (time.perf_counter() - began) * probe.scale
+
+
+def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
+    """Seconds to write the answers of a task, each as long as it may be: a batch ends with its longest answer.
+
+    A batch of one and a batch of eight are tried, each with one token written and with three; a token of a whole
+    batch takes so much for itself and so much more for each row.
+    """
+    from contextune.evaluate.scoring.generate import batches, fitted, generate
+
+    tokens, asked = prepared.recipe.evaluate.tokens, [task.asked(i) for i in task.items]
+    ids, _ = fitted(probe.model, prepared.tokenizer, asked, task.max_tokens)
+    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    middle = order[len(order) // 2]
+
+    def seconds(rows: int, new: int) -> float:
+        began = time.perf_counter()
+        generate(probe.model, prepared.tokenizer, [asked[middle]] * rows, max_tokens=new, stop=(), tokens=1 << 30)
+        wait()
+        return time.perf_counter() - began
+
+    new = min(3, task.max_tokens)
+    seconds(1, 1)
+    first, one = seconds(1, 1), seconds(1, new)
+    step = max(0.0, one - first) / max(1, new - 1)
+    many = 8 if 8 * one < PATIENCE else 2
+    first_many, all_many = seconds(many, 1), seconds(many, new)
+    step_many = max(step, (all_many - first_many) / max(1, new - 1))
+    row = (step_many - step) / (many - 1)  # what one more row adds to a token
+    read = max(first_many, first) / (many * max(1, len(ids[middle])))  # a token that is read
+    again = 1 + (sum(i.alone is not None for i in task.items) / len(task.items) if _deaf(prepared, task) else 0)
+    found = 0.0
+    for batch in batches(order, ids, task.max_tokens, tokens):
+        found += read * len(batch) * len(ids[batch[0]]) + (task.max_tokens - 1) * (step + row * (len(batch) - 1))
+    return found * again * probe.scale
 
 
 def _cut(item: Item) -> Item:
@@ -263,11 +232,3 @@ def _cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _wait() -> None:
-    """A GPU works on after a call returns."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -33,7 +33,7 @@ def check(
 ) -> dict[str, Any]:
     """Everything that can be known before training, as `contextune check --json` prints it.
 
-    `recipe` is a file, its values, a Recipe or what `prepare` made of one. With `measure` a few real updates give time
+    `recipe` is a file, its values, a Recipe or what `prepare` made of one. With `measure` a small probe gives time
     and memory. Raises UserError for whatever would stop the run.
     """
     if isinstance(recipe, Prepared):

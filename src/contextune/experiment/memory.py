@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from contextune import models
 from contextune.core import memory
 from contextune.core.errors import UserError
 from contextune.core.files import write_sealed
 from contextune.core.memory import gib
 from contextune.core.progress import read_or_say
+from contextune.models.options import Adapter
 from contextune.train.options import AT_ONCE
 
 from . import fingerprint
@@ -100,9 +102,10 @@ def _choose(
     taken = footprint(prepared.model, prepared.recipe.model, ready.train, max(sizes))
     if taken.need(row) > spare:
         raise UserError(
-            f"arm {arm}: to train on one row of {row:,} tokens takes about {gib(taken.need(row))} of memory "
-            f"({gib(taken.need(0))} for weights, gradients and optimizer), and {gib(spare)} are free",
-            _fixes(ready, taken.fits(spare)),
+            f"arm {arm}: to train the {human(taken.parameters)} parameters on one row of {row:,} tokens takes about "
+            f"{gib(taken.need(row))} of memory ({gib(taken.need(0))} for weights, gradients and optimizer), and "
+            f"{gib(spare)} are free",
+            _fixes(prepared, ready, taken.fits(spare), row),
         )
     if taken.need(most) <= spare:
         return Chosen(asked or AT_ONCE, taken.need(most))
@@ -117,10 +120,23 @@ def _choose(
     return Chosen(taken.at_once(spare) or row, taken.need(fits))
 
 
-def _fixes(ready: PreparedStage, fits: int) -> str:
+def human(parameters: int) -> str:
+    """8.03 B, 134.5 M."""
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+
+
+LORA = Adapter()
+"""The adapter that is proposed where a whole model does not fit."""
+
+
+def _fixes(prepared: Prepared, ready: PreparedStage, fits: int, row: int) -> str:
+    from contextune.train.memory import footprint  # imports torch
+
     train = ready.train
     ways = [f"lower train.max_length ({fits:,} tokens fit)"] if fits >= 16 else []
-    ways += ["train an adapter (train.adapter: {kind: lora})"] if train.adapter is None else []
+    if train.adapter is None and not models.is_adapter(prepared.model):
+        lora = footprint(prepared.model, prepared.recipe.model, train.model_copy(update={"adapter": LORA}), row)
+        ways += [f"train an adapter (train.adapter: {{kind: lora}} takes about {gib(lora.need(row))})"]
     ways += ["set train.checkpointing: true"] if fits > 0 and not train.checkpointing else []
     ways += ["set train.precision: bf16"] if fits > 0 and train.precision != "bf16" else []
     return ", ".join([*ways, "free some memory, or take a smaller model"])

@@ -21,19 +21,23 @@ from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .disk import disk
 from .estimate import estimate
+from .memory import settle
 from .prepare import Prepared
 from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
+from .workers import side_by_side
 
 
 def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
-    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from a few real updates.
+    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from one small probe.
 
     Raises UserError for whatever would stop the run.
     """
     refuse_commands(prepared.tasks)
     claim(prepared.out, keep=False)
     refuse_inputs(prepared.recipe, prepared.base, prepared.out)
+    if measure and any(prepared.arms.values()):
+        settle(prepared, side_by_side(prepared, 0), count=True)  # what does not fit is said first
     space = enough(prepared)
     found = look_ahead(prepared)
     return {

@@ -5,7 +5,7 @@ from .configs import fix_configs
 from .fit import check_positions, check_vocabulary
 from .load import SMALL, load_tokenizer, threads
 from .options import Adapter, Model
-from .resolve import check, fingerprint, is_adapter, parameters, resolve
+from .resolve import check, fingerprint, has_weights, is_adapter, parameters, resolve
 from .size import count, stored
 from .weights import skeleton
 
@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "fingerprint",
     "fix_configs",
+    "has_weights",
     "is_adapter",
     "load_adapted",
     "load_model",

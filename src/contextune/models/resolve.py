@@ -51,11 +51,11 @@ def known(name: str) -> str:
     return str(converted(Path(name).resolve())) if is_gguf(Path(name)) else name
 
 
-def check(path: str, revision: str | None = None) -> dict[str, Any]:
+def check(path: str, revision: str | None = None, weights: bool = True) -> dict[str, Any]:
     """Look at a model without loading it; returns its configuration, that of its base for an adapter.
 
-    Raises UserError where the folder lacks a configuration, safetensors weights or a tokenizer, or where a hub id
-    cannot be reached.
+    Raises UserError where the folder lacks a configuration, safetensors weights (where `weights` are needed) or a
+    tokenizer, or where a hub id cannot be reached.
     """
     refuse_path(path, "model")
     folder = Path(path)
@@ -63,7 +63,7 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
         return _check_hub(path, revision)
     config = read_config(folder)
     adapter = is_adapter(path)
-    if not list(folder.glob("*.safetensors")):
+    if not has_weights(path) and (weights or adapter):
         pickles = [p.name for p in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         if pickles:
             raise UserError(
@@ -76,6 +76,11 @@ def check(path: str, revision: str | None = None) -> dict[str, Any]:
             f"model {folder}: no tokenizer (tokenizer.json)", "save the model's tokenizer into the same folder"
         )
     return check(base_of(folder)) if adapter else config
+
+
+def has_weights(path: str) -> bool:
+    """Whether a folder holds weights; of a hub id that is not asked."""
+    return not Path(path).is_dir() or any(Path(path).glob("*.safetensors"))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ tokens computed at once, so two lengths give it for all.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import weakref
@@ -81,17 +82,13 @@ def _footprint(
     interpolate: bool,
     longest: int,
 ) -> Footprint:
-    config = _config(start, source)
+    config = config_of(start, source)
     try:
         model = weightless(config, source, adapter)
         size = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        if checkpointing:
-            model.activation_checkpointing_enable()
-        with FakeTensorMode():
-            _to_fake(model, "cuda" if torch.cuda.is_available() else "cpu")
-            count = partial(_peak, model, wants_bf16(precision, size), not _logits_are_changed(config))
-            low, token = _attended(model, count, longest)
+        bf16, parts = wants_bf16(precision, size), not logits_are_changed(config)
+        low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest)
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = trained = models.parameters(config.to_dict())
@@ -100,6 +97,59 @@ def _footprint(
     after = trained * 4 if torch.cuda.is_available() else 2 * size * 4 if interpolate else 0  # not at the same time
     buckets = trained * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
     return Footprint(size, trained, weights + trained * 12 + max(low, after) + buckets, token)
+
+
+DEPTHS = (2, 4)
+"""Layers of the two shallow models whose memory is counted in the place of a deep one's."""
+
+
+def _by_depth(
+    config: Any,
+    source: Model | None,
+    adapter: Adapter | None,
+    model: Any,
+    checkpointing: bool,
+    bf16: bool,
+    parts: bool,
+    longest: int,
+) -> tuple[int, float]:
+    """(bytes beside those of each token, bytes a token) of `model`.
+
+    Where every layer is as large as every other, memory is linear in their number too: two shallow models give it.
+    """
+
+    def line(made: Any) -> tuple[int, float]:
+        if checkpointing:
+            made.activation_checkpointing_enable()
+        with FakeTensorMode():
+            _to_fake(made, "cuda" if torch.cuda.is_available() else "cpu")
+            return _attended(made, partial(_peak, made, bf16, parts), longest)
+
+    layers, (few, more) = depth(config), DEPTHS
+    if layers <= 2 * more:
+        return line(model)
+    shallow_ones = [weightless(shallow(config, n), source, adapter) for n in DEPTHS]
+    low, high = (sum(p.numel() for p in m.parameters()) for m in shallow_ones)
+    if sum(p.numel() for p in model.parameters()) - low != (layers - few) * (high - low) // (more - few):
+        return line(model)  # its layers differ
+    (fixed, token), (fixed_more, token_more) = map(line, shallow_ones)
+    steps = (layers - few) / (more - few)
+    return round(fixed + steps * (fixed_more - fixed)), token + steps * (token_more - token)
+
+
+def depth(config: Any) -> int:
+    """Layers of a model; 0 where its configuration calls them otherwise."""
+    return int(getattr(config.get_text_config(), "num_hidden_layers", 0) or 0)
+
+
+def shallow(config: Any, layers: int) -> Any:
+    """A configuration of the same shapes with the first layers alone."""
+    made = copy.deepcopy(config)
+    text = made.get_text_config()
+    text.num_hidden_layers = layers
+    if isinstance(getattr(text, "layer_types", None), list):
+        text.layer_types = text.layer_types[:layers]
+    return made
 
 
 def weightless(config: Any, source: Model | None, adapter: Adapter | None) -> Any:
@@ -118,7 +168,7 @@ def weightless(config: Any, source: Model | None, adapter: Adapter | None) -> An
 @lru_cache(maxsize=64)
 def adapter_size(start: str, source: Model | None, adapter: Adapter) -> int:
     """Parameters that a fresh adapter adds."""
-    model = weightless(_config(start, source), source, adapter)
+    model = weightless(config_of(start, source), source, adapter)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -215,7 +265,7 @@ def _weights(size: int, trained: int, adapter: Adapter | None) -> int:
     return trained * 4 + (size - trained) * 5 // 8 if adapter is not None and adapter.kind == "qlora" else size * 4
 
 
-def _config(start: str, source: Model | None) -> Any:
+def config_of(start: str, source: Model | None) -> Any:
     """The configuration of a folder or hub id; of an adapter's folder that of its base."""
     from transformers import AutoConfig
 
@@ -225,7 +275,7 @@ def _config(start: str, source: Model | None) -> Any:
     return AutoConfig.from_pretrained(start, **remote)
 
 
-def _logits_are_changed(config: Any) -> bool:
+def logits_are_changed(config: Any) -> bool:
     """Whether a configuration scales or caps the head's output, so that the logits stand whole."""
     plain = config.get_text_config().to_dict()
     return any("logit" in key and value not in (None, 0, 1) for key, value in plain.items())

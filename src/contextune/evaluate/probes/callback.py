@@ -34,7 +34,7 @@ class ProbesCallback(Callback):
         run = training.run
         if self not in run.kept:
             run.kept[self] = load(
-                run.recipe.evaluate.tasks, run.base, run.recipe.data, self.items, self.tasks, run.asking
+                run.recipe.evaluate.tasks, run.base, run.recipe.data, self.items, self.tasks, run.asking, run.kept
             )
         found: list[Probes] = run.kept[self]
         return found

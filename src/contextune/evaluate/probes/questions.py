@@ -33,7 +33,7 @@ from ..tasks import answer_edits as edits
 from ..tasks.chat import AS_WRITTEN, Asking
 from ..tasks.examples import Example, normal
 from ..tasks.graded import Neighbourhood, PooledTask
-from ..tasks.load import benches, load_task
+from ..tasks.load import Pools, benches, load_task
 
 NAMES = ("none", "random", "similar", "edited", "lure")
 """Probes that are made from a pool."""
@@ -85,16 +85,23 @@ def load(
     items: int,
     tasks: Seq[str] = (),
     how: Asking = AS_WRITTEN,
+    pools: Pools | None = None,
 ) -> list[Probes]:
     """The probes of tasks (as `evaluate.tasks` names them). UserError where none of them can be probed.
 
     `sources` are the recipe's, `items` is the number of items of each task, `tasks` names those that are wanted, `how`
-    says how they are asked.
+    says how they are asked; `pools` are what evaluation has read of them.
     """
-    found = {p.task.name: p for spec in specs for p in _of_spec(spec, base, sources, items, how)}
+    specs = list(specs)
+
+    def of(only: Seq[str]) -> dict[str, Probes]:
+        made = (p for s in specs for p in _of_spec(s, base, sources, items, how, pools, only))
+        return {p.task.name: p for p in made}
+
+    found = of(tasks)
     for name in tasks:
         if name not in found:
-            raise UserError(f"evaluate.callbacks.probes.tasks: '{name}' cannot be probed", nearest(name, found))
+            raise UserError(f"evaluate.callbacks.probes.tasks: '{name}' cannot be probed", nearest(name, of(())))
     if not found:
         raise UserError(
             "evaluate.callbacks.probes: no task can be probed",
@@ -103,14 +110,23 @@ def load(
     return [p for name, p in found.items() if not tasks or name in tasks]
 
 
-def _of_spec(spec: Any, base: Path, sources: Mapping[str, Any], n: int, how: Asking) -> list[Probes]:
+def _of_spec(
+    spec: Any,
+    base: Path,
+    sources: Mapping[str, Any],
+    n: int,
+    how: Asking,
+    pools: Pools | None = None,
+    only: Seq[str] = (),
+) -> list[Probes]:
     if isinstance(spec, Mapping) and "world" in spec:
         world = str(spec["world"])
         if world not in WORLDS:
             return []
         whole = {k: v for k, v in spec.items() if k not in ("tasks", "limit")}
         return [of_world(world, {t.name: t for t in load_task(whole, base, how=how)}, n)]
-    return [of_bench(bench, n) for bench in benches(spec, base, None, sources, how) if bench.task.kind == "generate"]
+    found = benches(spec, base, None, sources, how, pools, only)
+    return [of_bench(bench, n) for bench in found if bench.task.kind == "generate"]
 
 
 # From a world's own tasks

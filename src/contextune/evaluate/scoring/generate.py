@@ -40,7 +40,7 @@ def generate(
     texts, done = [""] * len(ids), 0
     with evaluating(model), _plain(model, tokenizer) as pad:
         way = decoding_of(model, pad)
-        for batch in _batches(order, ids, max_tokens, tokens if way.batch else 1):
+        for batch in batches(order, ids, max_tokens, tokens if way.batch else 1):
             written = _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
             for i, text in zip(batch, written, strict=True):
                 texts[i] = text
@@ -62,7 +62,8 @@ def fitted(
     return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
 
 
-def _batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> Iterator[list[int]]:
+def batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> Iterator[list[int]]:
+    """Prompts that are written behind together; `more` tokens each at most."""
     batch: list[int] = []
     for i in order:
         if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > tokens:

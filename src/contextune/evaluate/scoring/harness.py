@@ -86,6 +86,7 @@ def command(task: Task, folder: Path, model: str = "MODEL") -> str:
     where, system = shlex.quote(str(folder.resolve())), _system(task)
     said = f" --system_instruction {shlex.quote(system)}" if system else ""
     chat = f" --apply_chat_template{said}" if task.chat else ""
+    model += ",enable_thinking=False" if task.chat else ""  # as ours are asked
     return f"lm-eval run --model hf --model_args pretrained={model} --tasks {task.name} --include_path {where}{chat}"
 
 
@@ -119,7 +120,12 @@ def harness_scores(model: Any, tokenizer: Tokenizer, tasks: Seq[Task], batch_siz
         for task in tasks:
             export_task(task, Path(folder))
         found: dict[str, Any] = lm_eval.simple_evaluate(
-            HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size),
+            HFLM(
+                pretrained=model,
+                tokenizer=tokenizer,
+                batch_size=batch_size,
+                enable_thinking=False if chat else None,
+            ),
             tasks=[task.name for task in tasks],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             bootstrap_iters=0,

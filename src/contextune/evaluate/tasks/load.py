@@ -10,7 +10,7 @@ tasks/mine.yaml                              a task file (keys: specs.Spec)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,8 @@ BUILT_IN = Path(__file__).parent / "library"
 ORIGINS = ("path", "hub", "rows", "config", "format")
 PER_TOKEN = 64
 """Characters of a prompt for each token that the model reads; a token of text has about four."""
+Pools = dict[Any, Any]
+"""What is read of pools, by all that decides it."""
 SHORT = 2**16
 """Characters that any prompt may have."""
 OF_KIND = ("metric", "stop", "max_tokens", "graded")
@@ -70,13 +72,15 @@ def load_task(
     sources: Mapping[str, Source] | None = None,
     window: int = 0,
     how: Asking = AS_WRITTEN,
+    pools: Pools | None = None,
 ) -> list[Task]:
     """The tasks of one specification, read and checked whole; paths are relative to `folder`.
 
     `limit` keeps the first N items of each. With a tokenizer every item is encoded too, so that one that cannot be
     scored is found now and not after training; `window` is how many tokens
     the model reads. `sources` are the recipe's, from which graded tasks may draw their
-    examples; `how` tasks are asked that do not say so themselves. Raises UserError that names file, row or key.
+    examples; `how` tasks are asked that do not say so themselves; `pools` keeps what is read of
+    these for whoever asks for the same. Raises UserError that names file, row or key.
     """
     if isinstance(spec, Mapping) and "before" in spec:
         rest = {k: v for k, v in spec.items() if k not in ("before", "suffix")}
@@ -90,7 +94,9 @@ def load_task(
         tasks = [
             task
             for f in _find(spec, Path(folder))
-            for task in _of_spec(f, specs.parse(how.of_spec(f.keys), f.where), limit, sources or {}, Path(folder))
+            for task in _of_spec(
+                f, specs.parse(how.of_spec(f.keys), f.where), limit, sources or {}, Path(folder), pools
+            )
         ]
     for task in tasks:
         name_part(task.name, f"task {task.name!r:.80}: its name")
@@ -107,25 +113,33 @@ def benches(
     limit: int | None = None,
     sources: Mapping[str, Source] | None = None,
     how: Asking = AS_WRITTEN,
+    pools: Pools | None = None,
+    only: Container[str] = (),
 ) -> list[PooledTask]:
-    """The tasks of a specification that name a pool, before any context, with their pools."""
+    """The tasks of a specification that name a pool, before any context, with their pools; where given, those of
+    the names `only`.
+    """
     found = []
     for f in _find(spec, Path(folder)):
         made = specs.parse(how.of_spec(f.keys), f.where)
-        if made.graded or made.pool:
-            found.append(_bench(f, made, limit, sources or {}, Path(folder)))
+        if (made.graded or made.pool) and (not only or made.name in only):
+            found.append(_bench(f, made, limit, sources or {}, Path(folder), pools))
     return found
 
 
-def _of_spec(f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path) -> list[Task]:
+def _of_spec(
+    f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path, pools: Pools | None
+) -> list[Task]:
     if spec.graded is None:
         return [building.build(spec, f.folder, limit, f.where)]
     from .graded import expand
 
-    return expand(_bench(f, spec, limit, sources, base))
+    return expand(_bench(f, spec, limit, sources, base, pools))
 
 
-def _bench(f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path) -> PooledTask:
+def _bench(
+    f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Source], base: Path, pools: Pools | None
+) -> PooledTask:
     from . import examples
     from .graded import PooledTask
 
@@ -134,7 +148,11 @@ def _bench(f: _Found, spec: Spec, limit: int | None, sources: Mapping[str, Sourc
     if wanted is None:
         raise UserError(f"{f.where}: graded: no pool of examples", "graded: {pool: SOURCE}, or a file of solved rows")
     task = building.build(spec, f.folder, limit, f.where)
-    pool = examples.pool(spec, wanted, f.folder, f.where, sources, base)
+    own = spec.model_copy(update={"chat": None, "graded": None, "pool": None, "limit": None, "skip": 0})
+    key, kept = ("pool", own.model_dump_json(), str(wanted), f.folder, base), {} if pools is None else pools
+    if key not in kept:
+        kept[key] = examples.pool(spec, wanted, f.folder, f.where, sources, base)
+    pool = kept[key]
     return PooledTask(task, pool, options, spec.description, base)
 
 

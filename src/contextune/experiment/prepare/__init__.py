@@ -46,7 +46,7 @@ def prepare(
     out = folder_of(recipe) if out is None else Path(out)
     with clock.fixed(began(out)):
         arms = chosen_arms(recipe, [only] if isinstance(only, str) else only)
-        data = read_data(recipe, base, out, arms, say)
+        data = read_data(recipe, base, out, arms, say, weights=not plan)
         say("loading the tasks")
         tasks = load_tasks(data)
         ready = {

@@ -101,13 +101,17 @@ class Data:
         return models.count(self.model, self.config)
 
 
-def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say) -> Data:
-    """Find the model and read what the arms need. Raises UserError."""
+def read_data(
+    recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say, weights: bool = True
+) -> Data:
+    """Find the model and read what the arms need; without `weights` a folder that has none is taken by its
+    configuration, with a warning. Raises UserError.
+    """
     say("looking at the model")
     if recipe.model.trust_remote_code:
         refuse_code(recipe.model.path)
     path = models.resolve(recipe.model, base)
-    config = models.check(path, recipe.model.revision)
+    config = models.check(path, recipe.model.revision, weights)
     tokenizer = models.load_tokenizer(path, recipe.model)
     if tokenizer.eos_token_id is None:
         raise UserError(
@@ -131,8 +135,13 @@ def read_data(recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[St
     return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say, kept)
 
 
+BARE = "no weights (*.safetensors) are there: it is judged by its configuration alone, and a run needs them"
+
+
 def model_fit(path: str, recipe: Recipe, tokenizer: Tokenizer) -> tuple[Any, list[str]]:
     """The model without its weights (None where they cannot be known yet), and warnings. Raises UserError."""
+    if not models.has_weights(path):
+        return None, [f"model {path}: {BARE}"]
     check = models.check_saved if models.is_adapter(path) else models.skeleton
     empty = check(path, recipe.model)
     if empty is None:

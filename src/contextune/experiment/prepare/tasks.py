@@ -23,7 +23,9 @@ def load_tasks(data: Data) -> list[Task]:
     tasks = [
         task
         for spec in recipe.evaluate.tasks
-        for task in load_task(spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window, data.asking)
+        for task in load_task(
+            spec, data.base, recipe.evaluate.limit, data.tokenizer, recipe.data, window, data.asking, data.kept
+        )
     ]
     tasks += [
         _perplexity(name, data.documents[name], recipe.data[name].separator) for name in recipe.evaluate.perplexity
