@@ -16,7 +16,9 @@ def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune exam documents/ --out exam/    then in a recipe: evaluate: {tasks: [exam/]}")
     def exam(
         documents: Annotated[list[str], typer.Argument(help="Files, folders or globs.", show_default=False)],
-        out: Annotated[Path, typer.Option(parser=a_path, help="Folder of the exam.", show_default="exam")] = Path("exam"),  # noqa: B008
+        out: Annotated[Path, typer.Option(parser=a_path, help="Folder of the exam.", show_default="exam")] = Path(
+            "exam"
+        ),
         items: Annotated[int, typer.Option(min=1, max=MOST, help="Statements, each an item in every form.")] = 200,
         seed: Seed = 0,
         language: Annotated[str, typer.Option(help="Language of the documents, or a YAML file with its rules.")] = "en",
@@ -63,5 +65,5 @@ def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
     for path in said["passed_over"][:LISTED]:
         print(f"not read {path}")
     if (wanted := counts["settings"]["items"]) > counts["statements"]:
-        print(f"warning: {wanted:,} statements were asked for, the documents have {counts['statements']:,} that can be asked")
+        print(f"warning: {wanted:,} statements are asked for, {counts['statements']:,} can be had")
     print(f"look at {out / 'index.html'}; in a recipe: evaluate: {{tasks: [{out}/]}}")

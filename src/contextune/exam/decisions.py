@@ -48,7 +48,7 @@ class Decisions:
         made = {**row, **mend, "made_by": "person"}
         if not 0 <= made["answer"] < len(made["options"]):
             raise UserError(
-                f"{FILE}: item {row['id']} ({form}): answer: {made['answer']}, there are {len(made['options'])} options",
+                f"{FILE}: item {row['id']} ({form}): answer: {made['answer']}, of {len(made['options'])} options",
                 "an index from 0",
             )
         if "prompt" in mend and row["held_out"]:

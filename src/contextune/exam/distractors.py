@@ -38,7 +38,7 @@ class Finder:
 
     @cached_property
     def _space(self) -> Any:
-        return Lexical(kind="lexical").fit(self.texts, self.texts)
+        return Lexical().fit(self.texts, self.texts)
 
     def find(self, statement: Statement, wrong: Seq[str]) -> Distractors | None:
         """None where no other passage is without the value, or none holds a wrong option or something to put it for."""
@@ -56,7 +56,7 @@ class Finder:
         return Distractors(self.texts[other], self.texts[ranked[0]], *lure)
 
     def _lure(self, ranked: Seq[int], statement: Statement, wrong: Seq[str]) -> tuple[str, str] | None:
-        """The most similar passage that holds a wrong option; else one with a value of the kind, and an option put for it."""
+        """The most similar passage that holds a wrong option; else one with an option put for a value of its kind."""
         for i in ranked:
             if there := next((o for o in wrong if o in self.texts[i] and spots(self.texts[i], o)), None):
                 return self.texts[i], there

@@ -73,11 +73,11 @@ def ask(statement: Statement, corpus: Corpus, finder: Finder) -> Asked | str:
     """All that a statement's forms need; else why one of them cannot be."""
     value = statement.value
     passage = corpus.passages[statement.passage]
-    found = wrong(corpus, statement, value, statement.anchors)
+    found = wrong(corpus, statement, value, statement.anchors[0])
     if found is None:
         return "the corpus has too few values like the one asked for that are wrong there"
     asked = sorted(statement.anchors, key=lambda a: len(corpus.about(a.text)))
-    turned = next(((a, three) for a in asked if (three := wrong(corpus, statement, a, (value,)))), None)
+    turned = next(((a, three) for a in asked if (three := wrong(corpus, statement, a, value))), None)
     if turned is None:
         return "the corpus has too few names like the one that it is about"
     made = next(((new, text) for new in found if (text := edited(passage.text, value.text, new))), None)
@@ -105,7 +105,9 @@ def rows(asked: Asked, language: Language) -> Iterator[tuple[str, Row]]:
     def question(passage: str) -> str:
         return language.said("behind_passage", passage=passage, missing=missing, gapped=gapped)
 
-    def item(form: str, prompt: str, options: tuple[str, ...], right: int = 0, alone: str = "", id: str = "") -> tuple[str, Row]:
+    def item(
+        form: str, prompt: str, options: tuple[str, ...], right: int = 0, alone: str = "", id: str = ""
+    ) -> tuple[str, Row]:
         held_out = prompt.rsplit("\n\n", 1)[-1] if options is not as_told else ""
         return form, _row(form, said, prompt, options, right, alone, id or said.id, held_out)
 
@@ -125,7 +127,9 @@ def rows(asked: Asked, language: Language) -> Iterator[tuple[str, Row]]:
         yield item("resist_unanswerable", prompt, says_not, right, "", f"{said.id}-{end}")
 
 
-def _row(form: str, said: Statement, prompt: str, options: Seq[str], right: int, alone: str, id: str, held_out: str) -> Row:
+def _row(
+    form: str, said: Statement, prompt: str, options: Seq[str], right: int, alone: str, id: str, held_out: str
+) -> Row:
     order = sorted(range(len(options)), key=lambda i: digest([id, form, options[i]]))
     return {
         "id": id,
@@ -141,13 +145,27 @@ def _row(form: str, said: Statement, prompt: str, options: Seq[str], right: int,
     }
 
 
+def placed(form: str, made: Seq[Row]) -> list[Row]:
+    """The items of a form with the right option equally often at each place, so that no place says anything."""
+    start = digest([form])[0]
+    return [_moved(row, (i + int(start, 16)) % len(row["options"])) for i, row in enumerate(made)]
+
+
+def _moved(row: Row, place: int) -> Row:
+    options, at = list(row["options"]), row["answer"]
+    options[at], options[place] = options[place], options[at]
+    return {**row, "options": options, "answer": place}
+
+
 def reworded(said: Statement, language: Language) -> str:
     """The statement with a gap for its value, and with an adverbial that it begins with moved to its end.
 
     "In 1946, Polonia won the cup." becomes "Polonia won the cup in ____."
     """
     gapped = said.gapped(said.value)
-    match = re.fullmatch(rf"((?:{'|'.join(sorted(language['adverbials']))}) [^,;:()]{{2,50}}), ([^,;:()]{{5,120}})\.", said.text)
+    match = re.fullmatch(
+        rf"((?:{'|'.join(sorted(language['adverbials']))}) [^,;:()]{{2,50}}), ([^,;:()]{{5,120}})\.", said.text
+    )
     if match is None:
         return gapped
     first, rest = match[1], match[2]

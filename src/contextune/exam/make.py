@@ -1,13 +1,13 @@
 """Makes an exam: a folder with a task for each form, from documents, by rule.
 
-    exam/
-      .contextune-exam     marks the folder as an exam's
-      tasks.yaml           one task for each form; a recipe's evaluate.tasks names the folder
-      items/FORM.jsonl     the items
-      statements.jsonl     what is asked, with its passage
-      exam.json            settings, fingerprint of the documents, counts: what was read, what was refused and why
-      decisions.jsonl      yours: what a person accepted, rejected and mended
-      index.html           all items beside their passages, to decide on
+exam/
+  .contextune-exam     marks the folder as an exam's
+  tasks.yaml           one task for each form; a recipe's evaluate.tasks names the folder
+  items/FORM.jsonl     the items
+  statements.jsonl     what is asked, with its passage
+  exam.json            settings, fingerprint of the documents, counts: what was read, what was refused and why
+  decisions.jsonl      yours: what a person accepted, rejected and mended
+  index.html           all items beside their passages, to decide on
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from contextune.data.options import Source
 from . import decisions, languages
 from .corpus import Corpus, rank
 from .distractors import Finder
-from .forms import FORMS, Asked, Row, ask, rows
+from .forms import FORMS, Asked, Row, ask, placed, rows
 from .languages import Language
 from .passages import passages
 from .statements import Found, Statement, statements
@@ -101,9 +101,11 @@ def build(
     items: dict[str, list[Row]] = {form: [] for form in FORMS}
     for one in asked:
         for form, row in rows(one, language):
-            if (kept := decided.apply(form, row)) is not None:
-                items[form].append(kept)
-    items = {form: made for form, made in items.items() if made}
+            items[form].append(row)
+    items = {
+        form: [kept for row in placed(form, made) if (kept := decided.apply(form, row)) is not None]
+        for form, made in items.items()
+    }
     counts = _counts(documents, corpus, able, asked, items, left, refused, decided)
     counts["settings"] = asdict(settings)
     return Exam(counts, asked, items)
@@ -272,7 +274,7 @@ def _refuse_script(corpus: Corpus, language: Language) -> None:
         raise UserError(
             f"the documents are written in a script without capitals ({1 - cased / len(letters):.0%} of the letters "
             f"looked at), by which the exam tells names in '{language.name}'",
-            "an exam by rule needs a script with capitals and spaces; write a task file of your own (docs/evaluation.md)",
+            "an exam by rule needs a script with capitals and spaces; a task file of your own needs neither",
         )
 
 

@@ -30,12 +30,15 @@ FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.2, 1.3, 1.5, 1.7, 2.0, 2.4, 3.0)
 """By what numbers are multiplied where the corpus has too few of a shape."""
 
 
-def wrong(corpus: Corpus, statement: Statement, asked: Value, others: Seq[Value]) -> tuple[str, ...] | None:
-    """Three wrong options for one end of a statement, whose other ends are `others`; None where there are too few."""
+def wrong(corpus: Corpus, statement: Statement, asked: Value, other: Value) -> tuple[str, ...] | None:
+    """Three wrong options for one end of a statement, whose other end is `other`; None where there are too few.
+
+    They are in no sentence about the other end, nor about any other name of the statement that is not in very many.
+    """
     texts = [corpus.passages[statement.passage].text]
-    for other in others:
-        told = corpus.about(other.text)
-        texts += told if len(told) <= COMMON or other is others[0] else ()
+    for name in (other, *statement.names):
+        told = corpus.about(name.text) if name.text != asked.text else []
+        texts += told if len(told) <= COMMON or name is other else ()
     if asked.kind in ("name", "quoted"):
         texts += corpus.about(asked.text)
     texts = list(dict.fromkeys(texts))
@@ -59,7 +62,11 @@ def _candidates(corpus: Corpus, statement: Statement, asked: Value) -> Iterator[
     the = asked.before in corpus.language["definite"]
     order = lambda text: rank(statement.id, asked.text, text)  # noqa: E731
     if asked.kind in ("name", "quoted"):
-        able = [t for t, before in donors.items() if _after(before, the, corpus.language) and t not in corpus.language["broad"]]
+        able = [
+            t
+            for t, before in donors.items()
+            if _after(before, the, corpus.language) and t not in corpus.language["broad"]
+        ]
         same = [t for t in able if asked.before in donors[t]]
         yield from sorted(same, key=order)
         yield from sorted(set(able) - set(same), key=order)
@@ -102,7 +109,9 @@ def _numbers(text: str, kind: str = "") -> set[str]:
     """Numbers as they are written, without commas; of a date the date itself counts."""
     if kind == "date":
         return {text}
-    return {n.replace(",", "") for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)} | set(re.findall(r"\w+ \d+(?:, \d+)?|\d+ \w+ \d+", text))
+    return {n.replace(",", "") for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)} | set(
+        re.findall(r"\w+ \d+(?:, \d+)?|\d+ \w+ \d+", text)
+    )
 
 
 def _amount(text: str) -> float:
@@ -125,7 +134,9 @@ def _far(option: str, gold: str, kind: str, others: Seq[str]) -> bool:
 
 def _kin(option: str, others: Seq[str]) -> bool:
     """Whether an option has a word of another one."""
-    return any(Words.of([other]).touch(option, frozenset()) or Words.of([option]).touch(other, frozenset()) for other in others)
+    return any(
+        Words.of([other]).touch(option, frozenset()) or Words.of([option]).touch(other, frozenset()) for other in others
+    )
 
 
 def _reads(statement: Statement, asked: Value, option: str) -> bool:

@@ -20,8 +20,8 @@ TITLE = 120
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->|\A---\n.*?\n---\n", re.DOTALL)
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\((?:[^()\n]|\([^()\n]*\))*\)")
-_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\((?:[^()\s]|\([^()\s]{0,300}\)){0,600}(?: \"[^\"\n]{0,300}\")?\)")
+_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1")
 _WRAPPED = re.compile(r"(?<![.!?:;…\n])[ \t]*\n[ \t]*(?=\S)")
 _HEADING = re.compile(r"#{1,6}[ \t]+(.+?)[ \t]*#*$")
 _LIST = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]")
@@ -85,7 +85,7 @@ def _heading(block: str) -> str:
     if match := _HEADING.fullmatch(block):
         return match[1]
     lines = [line for line in block.split("\n") if not re.fullmatch(r"[=\-]{3,}[ \t]*", line)]
-    short = len(lines) == 1 and len(block) <= TITLE and lines[0][-1] not in ".!?…。！？:;,”\")"
+    short = len(lines) == 1 and len(block) <= TITLE and lines[0][-1] not in '.!?…。！？:;,”")'
     return lines[0] if short and not _no_prose(block) else ""
 
 
@@ -108,7 +108,7 @@ def _cut(document: str, title: str, block: str, left: Counter[str]) -> Iterator[
     size = len(block) / -(-len(block) // LONGEST)
     here, length = list[str](), 0
     for part in parts:
-        if here and length + len(part) / 2 > size or length + len(part) > LONGEST:
+        if here and (length + len(part) / 2 > size or length + len(part) > LONGEST):
             yield _passage(document, title, here)
             here, length = [], 0
         here.append(part)

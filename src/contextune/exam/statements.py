@@ -28,12 +28,14 @@ SOON = 6
 NEAR = 4
 """Words before a value that may say that it is not the only one, or not exact."""
 _WORDS = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
-_ODD = re.compile(r"https?:|www\.|@|[|<>=~^{}\\*]|\.\.\.|…|\]\(|;|:|\d\s?/\s?\d|[+/-]{2,}|×|\([a-z](?:[,–-] ?[a-z])*\)|[A-Z]{13}")
+_ODD = re.compile(
+    r"https?:|www\.|@|[|<>=~^{}\\*]|\.\.\.|…|\]\(|;|:|\d\s?/\s?\d|[+/-]{2,}|×|\([a-z](?:[,–-] ?[a-z])*\)|[A-Z]{13}"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence of a passage. The value is what is asked for; anchors stand before it: the names that it is said of."""
+    """A sentence of a passage, and what is asked for. Anchors stand before the value: the names that it is said of."""
 
     id: str
     sentence: str
@@ -41,6 +43,8 @@ class Statement:
     text: str
     value: Value
     anchors: tuple[Value, ...]
+    names: tuple[Value, ...]
+    """All of the sentence."""
     passage: int
     """Its place among the passages."""
 
@@ -87,7 +91,10 @@ def statements(passages: Seq[Passage], lexicon: Lexicon, language: Language) -> 
 
 def _statements(text: str, passage: int, lexicon: Lexicon, language: Language) -> Iterator[Statement]:
     inside = [v for v in values(text, lexicon, language) if not _in_brackets(text, v.start)]
-    anchors = [v for v in inside if v.kind == "name" and lexicon.known(v) and _asks(text, v, language, v.text in lexicon.free)]
+    named = tuple(v for v in inside if v.kind == "name")
+    anchors = [
+        v for v in inside if v.kind == "name" and lexicon.known(v) and _asks(text, v, language, v.text in lexicon.free)
+    ]
     for value in inside:
         if not _asks(text, value, language) or not exact(text, value, language):
             continue
@@ -96,14 +103,18 @@ def _statements(text: str, passage: int, lexicon: Lexicon, language: Language) -
             continue
         before = tuple(a for a in anchors if a.end < value.start)
         if before and not _listed(text, value):
-            yield Statement(digest([text, value.text])[:12], digest(text)[:12], text, value, before, passage)
+            yield Statement(digest([text, value.text])[:12], digest(text)[:12], text, value, before, named, passage)
 
 
 def _listed(text: str, value: Value) -> bool:
     """Whether a value is one of an enumeration, whose others could stand in its place."""
     cap = r"[^a-z\W]\S*"
     before = re.search(rf"{cap}, (?:and |or )?$", text[: value.start])
-    return before is not None or re.match(rf",? (?:and|or) {cap},|, (?:and |or )?{cap}(?: {cap})*(?:,| and| or)", text[value.end :]) is not None
+    return (
+        before is not None
+        or re.match(rf",? (?:and|or) {cap},|, (?:and |or )?{cap}(?: {cap})*(?:,| and| or)", text[value.end :])
+        is not None
+    )
 
 
 def _asks(text: str, value: Value, language: Language, free: bool = False) -> bool:
@@ -118,9 +129,8 @@ def _asks(text: str, value: Value, language: Language, free: bool = False) -> bo
         return False
     if value.kind == "name":
         return whole(text, value, language, free) and value.text not in language["broad"]
-    if re.match(r"(?: [^\s()]+){0,2} \(\D{0,3}\d", follows):
-        return False  # said again in other units
-    return True
+    in_other_units = re.match(r"(?: [^\s()]+){0,2} \(\D{0,3}\d", follows)
+    return in_other_units is None
 
 
 def exact(text: str, value: Value, language: Language) -> bool:
@@ -180,7 +190,9 @@ def _unnamed(text: str, words: Seq[str], before: Seq[str], lexicon: Lexicon, lan
 
 def definite(text: str, language: Language) -> Iterator[tuple[int, str]]:
     """What "the" introduces without saying which: the place, and the last word of up to three in small letters."""
-    for match in re.finditer(rf"(?<!\w)(?:{'|'.join(language['definite'])}) ((?:[^\W\d_A-Z][\w-]*(?: |(?=\W)))+)", text, re.I):
+    for match in re.finditer(
+        rf"(?<!\w)(?:{'|'.join(language['definite'])}) ((?:[^\W\d_A-Z][\w-]*(?: |(?=\W)))+)", text, re.I
+    ):
         run = list[str]()
         for word in match[1].split():
             if word in language["closed"] or word in language["verbs"] or word in language["goes_on"] or len(run) == 3:
@@ -188,7 +200,11 @@ def definite(text: str, language: Language) -> Iterator[tuple[int, str]]:
             run.append(word)
         follows = match[1].split()[len(run) : len(run) + 1]
         rest = text[match.end() :]
-        if run and not (follows and follows[0] in language["goes_on"]) and not (rest[:1].isupper() and len(run) == len(match[1].split())):
+        if (
+            run
+            and not (follows and follows[0] in language["goes_on"])
+            and not (rest[:1].isupper() and len(run) == len(match[1].split()))
+        ):
             yield match.start(), run[-1]
 
 
@@ -200,7 +216,7 @@ def _told(head: str, own: str, before: Seq[str]) -> bool:
 
 
 def _unbalanced(text: str) -> bool:
-    pairs = ("()", "[]", "“”")
+    pairs = (("(", ")"), ("[", "]"), ("“", "”"))
     return any(text.count(a) != text.count(b) for a, b in pairs) or text.count('"') % 2 == 1
 
 

@@ -7,7 +7,7 @@ word that begins a sentence, and a place from what else has a name.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,7 +16,9 @@ import regex
 from .languages import Language
 
 _WORD = r"(?:\p{Lu}\.(?= \p{Lu})|(?:St|Mt|Ft|Dr|Mr|Mrs|Ms|Jr)\.(?= \p{Lu})|\p{Lu}[\w’'-]*+)"
-NAME = regex.compile(rf"(?<![\w.@#/+&’'-]){_WORD}(?: (?:of |of the |de |du |la |van |von |der )?{_WORD})*(?!\.\w|[/+*−–=×°′%^])")
+NAME = regex.compile(
+    rf"(?<![\w.@#/+&’'-]){_WORD}(?: (?:of |of the |de |du |la |van |von |der )?{_WORD})*(?!\.\w|[/+*−–=×°′%^])"
+)
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 JOINERS = ("of the ", "of ", "de ", "du ", "la ", "van ", "von ", "der ")
 _START, _END = r"(?<![\w.,/$€£+#–−-])", r"(?![\w/–−-]|[.,]\d)"
@@ -47,6 +49,8 @@ class Lexicon:
     """Names that stand within a sentence somewhere."""
     places: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
+    first: Counter[str] = field(default_factory=Counter)
+    """How many sentences a name begins."""
     free: set[str] = field(default_factory=set)
     """Names that stand by themselves somewhere: no word follows that they describe."""
     small: bool = False
@@ -66,6 +70,8 @@ class Lexicon:
             for name in names(text, bare, language):
                 if name.before != "^":
                     made.named.add(name.text)
+                else:
+                    made.first[name.text] += 1
                 if ends_well(text, name.end, language):
                     made.free.add(name.text)
                 if name.before in language["places"]:
@@ -76,7 +82,9 @@ class Lexicon:
 
     def known(self, name: Value) -> bool:
         """Whether a name is one although it begins a sentence."""
-        return name.before != "^" or " " in name.text or name.text in self.named
+        if name.before != "^" or " " in name.text or name.text in self.named:
+            return True
+        return self.first[name.text] > 1 and not name.text.endswith("s")
 
 
 def values(text: str, lexicon: Lexicon, language: Language) -> list[Value]:
@@ -114,7 +122,9 @@ def _all(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
 def _numeric() -> dict[str, re.Pattern[str]]:
     """Patterns with the groups `all` (the value), `n` (its number) and `more` (the rest of it, or its unit)."""
     return {
-        "money": re.compile(rf"(?P<all>(?P<more>[$€£])(?P<n>{NUMBER})(?: (?:thousand|million|billion|trillion))?){_END}"),
+        "money": re.compile(
+            rf"(?P<all>(?P<more>[$€£])(?P<n>{NUMBER})(?: (?:thousand|million|billion|trillion))?){_END}"
+        ),
         "percent": re.compile(rf"{_START}(?P<all>(?P<n>{NUMBER})(?P<more>%| percent| per cent))(?!\w)"),
         "year": re.compile(rf"{_START}(?P<all>(?P<n>1[0-9]{{3}}|20[0-9]{{2}}))(?P<more>){_END}"),
         "number": re.compile(rf"{_START}(?P<all>(?P<n>{NUMBER})){_END}(?=(?: (?P<more>[^\W\d_][\w/]*)))"),
@@ -200,7 +210,9 @@ def whole(text: str, name: Value, language: Language, free: bool = False) -> boo
     part = re.search(r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|the|of the|for the) $", before)
     two = part is not None and (not before.endswith(" and ") or " " in name.text)
     more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]* [A-ZÀ-Þ]", follows)
-    started = re.fullmatch(r"[“\"]?[A-ZÀ-Þ][\w’'-]* (?:of )?", before) and before.split()[0].lower() not in language["closed"]
+    started = (
+        re.fullmatch(r"[“\"]?[A-ZÀ-Þ][\w’'-]* (?:of )?", before) and before.split()[0].lower() not in language["closed"]
+    )
     begins = free and re.match(r" [^\W\d_A-Z]", follows) is not None
     return not two and not more and not started and (begins or ends_well(text, name.end, language))
 

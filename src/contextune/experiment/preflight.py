@@ -140,8 +140,8 @@ def _questions(prepared: Prepared) -> Overlap:
         for item in task.items
         if (said := item.fields.get("wording"))
     ]
-    stages = (ready for stages in prepared.arms.values() for ready in stages if ready.augmented is not None)
-    made = ((row["id"], row["prompt"] + row["text"]) for ready in stages for row in ready.augmented.rows if row["kept"])
+    stages = (ready.augmented for stages in prepared.arms.values() for ready in stages)
+    made = ((row["id"], row["prompt"] + row["text"]) for stage in stages if stage for row in stage.rows if row["kept"])
     return overlap(chain(_taught(prepared), made), wanted, QUESTION) if wanted else Overlap(0, ())
 
 

@@ -28,8 +28,12 @@ def exam_html(folder: Path) -> str:
     for task in tasks:
         form = task["name"].removeprefix("exam.")
         for row in _rows(folder / task["path"]):
-            items.setdefault(row["statement"], []).append({**row, "form": form, "measure": task["measure"]})
-    statements = [{**s, "parts": _parts(s), "items": items.get(s["id"], [])} for s in _rows(folder / "statements.jsonl")]
+            items.setdefault(row["statement"], []).append(
+                {**row, "form": form, "measure": task["measure"], "said": _split(row["prompt"])}
+            )
+    statements = [
+        {**s, "parts": _parts(s), "items": items.get(s["id"], [])} for s in _rows(folder / "statements.jsonl")
+    ]
     decided = folder / "decisions.jsonl"
     return render.page(
         "exam.html.jinja",
@@ -53,6 +57,12 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(row, dict):
                 raise UserError(f"{file}:{number}: not an object of JSON", "move the file away to have it made anew")
             yield row
+
+
+def _split(prompt: str) -> tuple[str, str]:
+    """The passage that precedes a question, and the question."""
+    before, gap, asked = prompt.rpartition("\n\n")
+    return before + gap, asked
 
 
 def _parts(statement: dict[str, Any]) -> list[tuple[str, str]]:

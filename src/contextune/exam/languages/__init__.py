@@ -22,7 +22,18 @@ FORMS = {
 """Wordings of questions, and what stands in each."""
 SETS = (
     *("begins", "refers", "possessive", "elsewhere", "verbs", "bounds", "labels", "closed", "titles", "places"),
-    *("definite", "goes_on", "months", "months_and_days", "adverbials", "years_after", "years_not_after", "broad", "skipped", "abbreviations"),
+    *(
+        "definite",
+        "goes_on",
+        "months",
+        "months_and_days",
+        "adverbials",
+        "years_after",
+        "years_not_after",
+        "broad",
+        "skipped",
+        "abbreviations",
+    ),
 )
 PHRASES = ("begins_with", "refers_with", "open", "notices")
 
@@ -79,6 +90,8 @@ def _language(keys: dict[str, Any], where: str) -> Language:
     if not isinstance(missing, dict) or not missing or (odd := [k for k in missing if k not in KINDS]):
         found = f"the kind '{odd[0]}'" if isinstance(missing, dict) and missing else "none"
         raise UserError(f"{where}: missing: expected kinds of values, found {found}", f"kinds: {', '.join(KINDS)}")
+    if "name" not in missing:
+        raise UserError(f"{where}: missing: no 'name', by which what a statement is about is asked", "name: name")
     for key, parts in FORMS.items():
         _refuse_parts(keys[key], parts, f"{where}: {key}")
     return Language(
