@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +24,7 @@ SHORTEST, LONGEST = 3, 40
 EARLIER = 12
 """Sentences before one that may introduce what it speaks of."""
 SOON = 6
-"""Words after "the" within which a name must follow."""
+"""Words after "the" at the beginning within which a name must follow, before any verb."""
 NEAR = 4
 """Words before a value that may say that it is not the only one, or not exact."""
 _WORDS = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
@@ -92,9 +92,10 @@ def statements(passages: Seq[Passage], lexicon: Lexicon, language: Language) -> 
 def _statements(text: str, passage: int, lexicon: Lexicon, language: Language) -> Iterator[Statement]:
     inside = [v for v in values(text, lexicon, language) if not _in_brackets(text, v.start)]
     named = tuple(v for v in inside if v.kind == "name")
-    anchors = [
+    able = [
         v for v in inside if v.kind == "name" and lexicon.known(v) and _asks(text, v, language, v.text in lexicon.free)
     ]
+    anchors = [v for v in able if whole(text, v, language)] or able
     for value in inside:
         if not _asks(text, value, language) or not exact(text, value, language):
             continue
@@ -166,7 +167,7 @@ def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language) -
         return "refers to what is not in it"
     if any(p in text for p in language.phrases["notices"]):
         return "says how the text came about"
-    if not set(low) & language["verbs"] and not any(re.search(r"[a-z](?:ed|s)$", w) for w in words[1:]):
+    if not set(low) & language["verbs"] and not any(re.fullmatch(r"[a-z]+(?:ed|(?<![sui])s)", w) for w in words[1:]):
         return "has no verb"
     return _unnamed(text, words, before, lexicon, language)
 
@@ -177,7 +178,8 @@ def _unnamed(text: str, words: Seq[str], before: Seq[str], lexicon: Lexicon, lan
     if not found:
         return "names nothing"
     first = text[: found[0].start]
-    if words[0].lower() in language["definite"] and len(_WORDS.findall(first)) > SOON:
+    led = [w.lower() for w in _WORDS.findall(first)]
+    if words[0].lower() in language["definite"] and (len(led) > SOON or any(map(_is_verb(language), led))):
         return "begins with something known from before"
     owned = [w for w in words if w.lower() in language["possessive"]]
     adverbial = re.fullmatch(r"[A-Z][^,]*, ", first) is not None
@@ -186,6 +188,10 @@ def _unnamed(text: str, words: Seq[str], before: Seq[str], lexicon: Lexicon, lan
     if any(_told(head, text[:at], before) for at, head in definite(text, language)):
         return "speaks of something that an earlier sentence introduces"
     return ""
+
+
+def _is_verb(language: Language) -> Callable[[str], bool]:
+    return lambda word: word in language["verbs"] or word.endswith("ed")
 
 
 def definite(text: str, language: Language) -> Iterator[tuple[int, str]]:

@@ -74,7 +74,7 @@ class Lexicon:
                     made.first[name.text] += 1
                 if ends_well(text, name.end, language):
                     made.free.add(name.text)
-                if name.before in language["places"]:
+                if name.before in language["places"] and text[name.end : name.end + 1] not in ("'", "’"):
                     made.places.add(name.text)
                 elif name.before in language["titles"]:
                     made.people.add(name.text)
@@ -84,7 +84,7 @@ class Lexicon:
         """Whether a name is one although it begins a sentence."""
         if name.before != "^" or " " in name.text or name.text in self.named:
             return True
-        return self.first[name.text] > 1 and not name.text.endswith("s")
+        return self.first[name.text] > 1 and not name.text.endswith(("s", "ly"))
 
 
 def values(text: str, lexicon: Lexicon, language: Language) -> list[Value]:
@@ -127,7 +127,9 @@ def _numeric() -> dict[str, re.Pattern[str]]:
         ),
         "percent": re.compile(rf"{_START}(?P<all>(?P<n>{NUMBER})(?P<more>%| percent| per cent))(?!\w)"),
         "year": re.compile(rf"{_START}(?P<all>(?P<n>1[0-9]{{3}}|20[0-9]{{2}}))(?P<more>){_END}"),
-        "number": re.compile(rf"{_START}(?P<all>(?P<n>{NUMBER})){_END}(?=(?: (?P<more>[^\W\d_][\w/]*)))"),
+        "number": re.compile(
+            rf"{_START}(?P<all>(?P<n>{NUMBER})){_END}(?=(?: (?P<more>[^\W\d_A-Z][\w/]*|[A-Z]\w?(?=[ ,.]))))"
+        ),
     }
 
 
@@ -162,6 +164,7 @@ def names(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
         odd = {*parts} & (language["months"] | language["months_and_days"]) or {p.lower() for p in parts} & (
             language["begins"] | language["elsewhere"]
         )
+        odd = odd or {parts[-1]} & language["abbreviations"] if parts else odd
         if len(said) > 1 and not odd:
             yield Value(start, start + len(said), said, "name", _look(said, lexicon), word_before(text, start))
 
@@ -207,8 +210,12 @@ def by_kind(
 def whole(text: str, name: Value, language: Language, free: bool = False) -> bool:
     """Whether a name is not a part of a longer one, and stands by itself: there, or elsewhere where it is `free`."""
     before, follows = text[: name.start], text[name.end :]
-    part = re.search(r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|the|of the|for the) $", before)
-    two = part is not None and (not before.endswith(" and ") or " " in name.text)
+    part = re.search(
+        r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|upon|the|of the|for the) $|(?:of|for) [A-ZÀ-Þ][\w’'-]* and $",
+        before,
+    )
+    of_two = part is not None and part[0].startswith(("of ", "for "))
+    two = part is not None and (not before.endswith(" and ") or of_two or " " in name.text)
     more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]* [A-ZÀ-Þ]", follows)
     started = (
         re.fullmatch(r"[“\"]?[A-ZÀ-Þ][\w’'-]* (?:of )?", before) and before.split()[0].lower() not in language["closed"]
