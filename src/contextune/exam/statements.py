@@ -129,7 +129,8 @@ def _asks(text: str, value: Value, language: Language, free: bool = False) -> bo
     if re.match(r" \(|[-/–]| \d| (?:and|or|to) \d|%", follows) or re.search(r"[-/–(]$|\d (?:and|or|to) $", before):
         return False
     if value.kind == "name":
-        return whole(text, value, language, free) and value.text not in language["broad"]
+        against = re.search(r"(?<!\w)vs?\. $", before) or re.match(r" vs?\. ", follows)
+        return not against and whole(text, value, language, free) and value.text not in language["broad"]
     in_other_units = re.match(r"(?: [^\s()]+){0,2} \(\D{0,3}\d", follows)
     return in_other_units is None
 
@@ -151,7 +152,7 @@ def exact(text: str, value: Value, language: Language) -> bool:
 def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language) -> str:
     """Why a sentence cannot be asked; nothing where it can. `before` are sentences before it."""
     words = _WORDS.findall(text)
-    low = [w.lower() for w in words]
+    low = [re.split("['’]", w.lower())[0] for w in words]
     if not SHORTEST <= len(words) <= LONGEST:
         return f"has fewer than {SHORTEST} or more than {LONGEST} words"
     if not (text[0].isupper() or lexicon.small) or text[-1] != "." or words[-1] in language["abbreviations"]:

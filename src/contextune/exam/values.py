@@ -84,7 +84,7 @@ class Lexicon:
         """Whether a name is one although it begins a sentence."""
         if name.before != "^" or " " in name.text or name.text in self.named:
             return True
-        return self.first[name.text] > 1 and not name.text.endswith(("s", "ly"))
+        return self.first[name.text] > 1 and not name.text.endswith(("s", "ly", "ing"))
 
 
 def values(text: str, lexicon: Lexicon, language: Language) -> list[Value]:
@@ -105,10 +105,10 @@ def _all(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
     for kind, pattern in _numeric().items():
         for match in pattern.finditer(text):
             before = word_before(text, match.start())
-            look = digits(match["n"]), match["more"] or ""
+            look = digits(match["n"]), match["more"] or "", *match["all"].split(" ")[1:]
             if kind == "year" and before not in language["years_after"]:
                 continue
-            if kind == "number" and (before in language["labels"] or before == "^" or match["n"] in ("0", "1")):
+            if kind == "number" and not _counts(text, match, before, language):
                 continue
             yield Value(match.start(), match.end("all"), match["all"], kind, look if kind != "year" else (), before)
     for match in _QUOTED.finditer(text):
@@ -117,6 +117,14 @@ def _all(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
             look = str(min(len(words), 3)), "X" if match[1][0].isupper() else "x"
             yield Value(match.start(1), match.end(1), match[1], "quoted", look, word_before(text, match.start()))
     yield from names(text, lexicon, language)
+
+
+def _counts(text: str, match: re.Match[str], before: str, language: Language) -> bool:
+    """Whether a number says how many or how much: not which (figure 2, Nord Stream 2), and not when (since 2006)."""
+    number, named = match["n"], re.search(r"[A-ZÀ-Þ][\w’'-]* $", text[: match.start()])
+    when = re.fullmatch(r"1[0-9]{3}|20[0-9]{2}", number)
+    first = named is None or named.start() == 0
+    return first and not when and before not in (*language["labels"], "^") and number not in ("0", "1")
 
 
 def _numeric() -> dict[str, re.Pattern[str]]:
@@ -160,8 +168,9 @@ def names(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
                 if joiner := next((j for j in JOINERS if said.startswith(j)), ""):
                     start, said = start + len(joiner), said.removeprefix(joiner)
         said = said.rstrip("-")
-        parts = said.split()
-        odd = {*parts} & (language["months"] | language["months_and_days"]) or {p.lower() for p in parts} & (
+        parts = said.replace("’", "'").split()
+        base = {p.split("'")[0] for p in parts}
+        odd = base & (language["months"] | language["months_and_days"]) or {p.lower() for p in base} & (
             language["begins"] | language["elsewhere"]
         )
         odd = odd or {parts[-1]} & language["abbreviations"] if parts else odd
