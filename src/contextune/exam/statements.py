@@ -100,7 +100,7 @@ def _statements(text: str, passage: int, lexicon: Lexicon, language: Language) -
         if not _asks(text, value, language) or not exact(text, value, language):
             continue
         possessive = re.match(r"['’]s ", text[value.end :]) and value.text not in lexicon.places
-        if value.kind == "name" and (value.before == "^" or possessive):
+        if value.kind == "name" and (value.before == "^" or possessive or not lexicon.known(value)):
             continue
         before = tuple(a for a in anchors if a.end < value.start)
         if before and not _listed(text, value):
@@ -197,22 +197,15 @@ def _is_verb(language: Language) -> Callable[[str], bool]:
 
 def definite(text: str, language: Language) -> Iterator[tuple[int, str]]:
     """What "the" introduces without saying which: the place, and the last word of up to three in small letters."""
-    for match in re.finditer(
-        rf"(?<!\w)(?:{'|'.join(language['definite'])}) ((?:[^\W\d_A-Z][\w-]*(?: |(?=\W)))+)", text, re.I
-    ):
-        run = list[str]()
-        for word in match[1].split():
-            if word in language["closed"] or word in language["verbs"] or word in language["goes_on"] or len(run) == 3:
-                break
-            run.append(word)
-        follows = match[1].split()[len(run) : len(run) + 1]
-        rest = text[match.end() :]
-        if (
-            run
-            and not (follows and follows[0] in language["goes_on"])
-            and not (rest[:1].isupper() and len(run) == len(match[1].split()))
-        ):
-            yield match.start(), run[-1]
+    article = "|".join(f"{a}|{a.capitalize()}" for a in sorted(language["definite"]))
+    for match in re.finditer(rf"(?<!\w)(?:{article}) ((?:[^\W\d_A-ZÀ-Þ][\w-]*(?: |(?=\W)))+)", text):
+        words = match[1].split()
+        ends = (n for n, w in enumerate(words) if any(w in language[k] for k in ("closed", "verbs", "goes_on")))
+        last = min(next(ends, len(words)), 3)
+        goes_on = last < len(words) and words[last] in language["goes_on"]
+        named = last == len(words) and text[match.end() : match.end() + 1].isupper()
+        if last and not goes_on and not named:
+            yield match.start(), words[last - 1]
 
 
 def _told(head: str, own: str, before: Seq[str]) -> bool:

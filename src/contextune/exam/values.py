@@ -22,6 +22,11 @@ NAME = regex.compile(
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 JOINERS = ("of the ", "of ", "de ", "du ", "la ", "van ", "von ", "der ")
 _START, _END = r"(?<![\w.,/$€£+#–−-])", r"(?![\w/–−-]|[.,]\d)"
+_PART = re.compile(
+    r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|upon|the|of the|for the|on the|in the) $"
+    r"|(?:of|for) [A-ZÀ-Þ][\w’'-]* and $"
+)
+"""Before a name that is the end of a longer one."""
 _QUOTED = re.compile(r"(?<!\w)[“\"]([^“”\"\n]{3,60})[”\"](?!\w)")
 _TOKEN = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*|[^\w\s]")
 
@@ -81,7 +86,9 @@ class Lexicon:
         return made
 
     def known(self, name: Value) -> bool:
-        """Whether a name is one although it begins a sentence."""
+        """Whether a name is one, not a common word with a capital, also where it begins a sentence."""
+        if name.text.lower() in self.common or name.text.lower().removesuffix("s") in self.common:
+            return False
         if name.before != "^" or " " in name.text or name.text in self.named:
             return True
         return self.first[name.text] > 1 and not name.text.endswith(("s", "ly", "ing"))
@@ -112,10 +119,10 @@ def _all(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
                 continue
             yield Value(match.start(), match.end("all"), match["all"], kind, look if kind != "year" else (), before)
     for match in _QUOTED.finditer(text):
-        words = match[1].split()
-        if len(words) <= 5 and match[1][-1].isalnum():
+        words, before = match[1].split(), word_before(text, match.start())
+        if len(words) <= 4 and match[1][-1].isalnum() and before in language["naming"]:
             look = str(min(len(words), 3)), "X" if match[1][0].isupper() else "x"
-            yield Value(match.start(1), match.end(1), match[1], "quoted", look, word_before(text, match.start()))
+            yield Value(match.start(1), match.end(1), match[1], "quoted", look, before)
     yield from names(text, lexicon, language)
 
 
@@ -219,10 +226,7 @@ def by_kind(
 def whole(text: str, name: Value, language: Language, free: bool = False) -> bool:
     """Whether a name is not a part of a longer one, and stands by itself: there, or elsewhere where it is `free`."""
     before, follows = text[: name.start], text[name.end :]
-    part = re.search(
-        r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|upon|the|of the|for the) $|(?:of|for) [A-ZÀ-Þ][\w’'-]* and $",
-        before,
-    )
+    part = _PART.search(before)
     of_two = part is not None and part[0].startswith(("of ", "for "))
     two = part is not None and (not before.endswith(" and ") or of_two or " " in name.text)
     more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]* [A-ZÀ-Þ]", follows)

@@ -24,6 +24,7 @@ SETS = (
     *("begins", "refers", "possessive", "elsewhere", "verbs", "bounds", "labels", "closed", "titles", "places"),
     *(
         "definite",
+        "naming",
         "goes_on",
         "months",
         "months_and_days",
