@@ -29,8 +29,11 @@ NEAR = 4
 """Words before a value that may say that it is not the only one, or not exact."""
 _WORDS = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
 _ODD = re.compile(
-    r"https?:|www\.|@|[|<>=~^{}\\*]|\.\.\.|…|\]\(|;|:|\d\s?/\s?\d|[+/-]{2,}|×|\([a-z](?:[,–-] ?[a-z])*\)|[A-Z]{13}"
+    r"https?:|www\.|@|[|<>=~^{}\\*]|\.\.\.|…|\]\(|;|:|\d\s?/\s?\d|[+/-]{2,}|×|[A-Z]{13}"
+    r"|\((?:[a-zA-Z]|[IVX]+)(?:(?:[,–-]| and|, and) ?[a-zA-Z])*[),; ]"  # (a), (A–C), (E and F): panels of a figure
+    r"|^(\S+(?: \S+){0,3}) \1(?!\w)"  # a heading that is left in front of its text
 )
+"""What stands in formulas, lists, links and legends, or comes of a text that lost its lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,9 @@ def _asks(text: str, value: Value, language: Language, free: bool = False) -> bo
     follows, before = text[value.end :], text[: value.start]
     if value.kind == "quoted":
         return True
-    if re.match(r" \(|[-/–]| \d| (?:and|or|to) \d|%", follows) or re.search(r"[-/–(]$|\d (?:and|or|to) $", before):
+    if re.match(r" \(|[-/–]| \d| (?:and|or|to) \d|%", follows) or re.search(
+        r"[-/–(]$|\d(?: per ?cent|%)? (?:and|or|to) $", before
+    ):
         return False
     if value.kind == "name":
         against = re.search(r"(?<!\w)vs?\. $", before) or re.match(r" vs?\. ", follows)
