@@ -23,6 +23,8 @@ SHORTEST, LONGEST = 3, 40
 """Words of a sentence that is asked."""
 EARLIER = 12
 """Sentences before one that may introduce what it speaks of."""
+EARLY = 4
+"""Words of a sentence among which "also" adds it to what precedes."""
 SOON = 6
 """Words after "the" at the beginning within which a name must follow, before any verb."""
 NEAR = 4
@@ -31,6 +33,7 @@ _WORDS = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
 _ODD = re.compile(
     r"https?:|www\.|@|[|<>=~^{}\\*]|\.\.\.|…|\]\(|;|:|\d\s?/\s?\d|[+/-]{2,}|×|[A-Z]{13}"
     r"|\((?:[a-zA-Z]|[IVX]+)(?:(?:[,–-]| and|, and) ?[a-zA-Z])*[),; ]"  # (a), (A–C), (E and F): panels of a figure
+    r"|\S  +\S"
     r"|^(\S+(?: \S+){0,3}) \1(?!\w)"  # a heading that is left in front of its text
 )
 """What stands in formulas, lists, links and legends, or comes of a text that lost its lines."""
@@ -79,7 +82,7 @@ def statements(passages: Seq[Passage], lexicon: Lexicon, language: Language) -> 
             before, document = [], passage.document
         for text in passage.sentences:
             found.sentences += 1
-            reason = refusal(text, before[-EARLIER:], lexicon, language)
+            reason = refusal(text, before[-EARLIER:], lexicon, language, bool(passage.title))
             before.append(text)
             able = [] if reason else list(_statements(text, number, lexicon, language))
             if able and text in seen:
@@ -145,6 +148,9 @@ def exact(text: str, value: Value, language: Language) -> bool:
     before = text[: value.start].lower()
     last = _WORDS.findall(before)[-NEAR:]
     following = _WORDS.findall(text[value.end :].lower())[:1]
+    bounded = "|".join(sorted(language["bounds_after"]))
+    if re.match(rf"(?:[^.;]?\w*\W+){{0,4}}(?:or|and) (?:{bounded})(?!\w)", text[value.end :].lower()):
+        return False
     if any(re.search(rf"(?<!\w){re.escape(p)}(?!\w)", " ".join(before.split()[-8:])) for p in language.phrases["open"]):
         return False
     if value.kind in ("name", "quoted"):
@@ -154,7 +160,7 @@ def exact(text: str, value: Value, language: Language) -> bool:
     return not (set(last) | set(following)) & language["bounds"]
 
 
-def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language) -> str:
+def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language, titled: bool = True) -> str:
     """Why a sentence cannot be asked; nothing where it can. `before` are sentences before it."""
     words = _WORDS.findall(text)
     low = [re.split("['’]", w.lower())[0] for w in words]
@@ -169,12 +175,18 @@ def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language) -
     flat = f"{' '.join(low)} "
     if low[0] in language["begins"] or flat.startswith(_spaced(language.phrases["begins_with"])):
         return "begins with a word that refers to what precedes"
-    if set(low) & language["refers"] or any(f" {p} " in f" {flat}" for p in language.phrases["refers_with"]):
+    if (
+        set(low) & language["refers"]
+        or set(low[:EARLY]) & language["refers_early"]
+        or any(f" {p} " in f" {flat}" for p in language.phrases["refers_with"])
+    ):
         return "refers to what is not in it"
     if any(p in text for p in language.phrases["notices"]):
         return "says how the text came about"
     if not set(low) & language["verbs"] and not any(re.fullmatch(r"[a-z]+(?:ed|(?<![sui])s)", w) for w in words[1:]):
         return "has no verb"
+    if not titled and any(head in language["unnamed"] for _, head in definite(text, language)):
+        return "speaks of something that no title names"
     return _unnamed(text, words, before, lexicon, language)
 
 

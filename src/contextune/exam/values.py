@@ -17,7 +17,7 @@ from .languages import Language
 
 _WORD = r"(?:\p{Lu}\.(?= \p{Lu})|(?:St|Mt|Ft|Dr|Mr|Mrs|Ms|Jr)\.(?= \p{Lu})|\p{Lu}[\w’'-]*+)"
 NAME = regex.compile(
-    rf"(?<![\w.@#/+&’'-]){_WORD}(?: (?:of |of the |de |du |la |van |von |der )?{_WORD})*(?!\.\w|[/+*−–=×°′%^])"
+    rf"(?<![\w.@#/+&’'†‡-]){_WORD}(?: (?:of |of the |de |du |la |van |von |der )?{_WORD})*(?!\.\w|[/+*−–=×°′%^])"
 )
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 JOINERS = ("of the ", "of ", "de ", "du ", "la ", "van ", "von ", "der ")
@@ -87,7 +87,8 @@ class Lexicon:
 
     def known(self, name: Value) -> bool:
         """Whether a name is one, not a common word with a capital, also where it begins a sentence."""
-        if name.text.lower() in self.common or name.text.lower().removesuffix("s") in self.common:
+        words = [w for w in name.text.lower().split() if w not in JOINERS]
+        if all(w in self.common or w.removesuffix("s") in self.common for w in words):
             return False
         if name.before != "^" or " " in name.text or name.text in self.named:
             return True
@@ -226,6 +227,10 @@ def by_kind(
 def whole(text: str, name: Value, language: Language, free: bool = False) -> bool:
     """Whether a name is not a part of a longer one, and stands by itself: there, or elsewhere where it is `free`."""
     before, follows = text[: name.start], text[name.end :]
+    if re.search(r"\d(?:st|nd|rd|th) $", before):
+        return False
+    if " " not in name.text and name.before in language["definite"] and name.text.endswith(tuple(language["peoples"])):
+        return False
     part = _PART.search(before)
     of_two = part is not None and part[0].startswith(("of ", "for "))
     two = part is not None and (not before.endswith(" and ") or of_two or " " in name.text)

@@ -24,6 +24,10 @@ SETS = (
     *("begins", "refers", "possessive", "elsewhere", "verbs", "bounds", "labels", "closed", "titles", "places"),
     *(
         "definite",
+        "refers_early",
+        "unnamed",
+        "peoples",
+        "bounds_after",
         "naming",
         "goes_on",
         "months",
