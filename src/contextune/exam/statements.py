@@ -26,7 +26,7 @@ EARLIER = 12
 EARLY = 4
 """Words of a sentence among which "also" adds it to what precedes."""
 SOON = 6
-"""Words after "the" at the beginning within which a name must follow, before any verb."""
+"""Words after "the" at the beginning within which a name must follow."""
 NEAR = 4
 """Words before a value that may say that it is not the only one, or not exact."""
 _WORDS = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
@@ -185,6 +185,8 @@ def refusal(text: str, before: Seq[str], lexicon: Lexicon, language: Language, t
         return "says how the text came about"
     if not set(low) & language["verbs"] and not any(re.fullmatch(r"[a-z]+(?:ed|(?<![sui])s)", w) for w in words[1:]):
         return "has no verb"
+    if not titled and _acronyms_alone(text, lexicon, language):
+        return "is about a common acronym"
     if not titled and any(head in language["unnamed"] for _, head in definite(text, language)):
         return "speaks of something that no title names"
     return _unnamed(text, words, before, lexicon, language)
@@ -197,7 +199,9 @@ def _unnamed(text: str, words: Seq[str], before: Seq[str], lexicon: Lexicon, lan
         return "names nothing"
     first = text[: found[0].start]
     led = [w.lower() for w in _WORDS.findall(first)]
-    if words[0].lower() in language["definite"] and (len(led) > SOON or any(map(_is_verb(language), led))):
+    if any(map(_is_verb(language), led[1:])):
+        return "names nothing before its verb"
+    if words[0].lower() in language["definite"] and len(led) > SOON:
         return "begins with something known from before"
     owned = [w for w in words if w.lower() in language["possessive"]]
     adverbial = re.fullmatch(r"[A-Z][^,]*, ", first) is not None
@@ -208,6 +212,12 @@ def _unnamed(text: str, words: Seq[str], before: Seq[str], lexicon: Lexicon, lan
     return ""
 
 
+def _acronyms_alone(text: str, lexicon: Lexicon, language: Language) -> bool:
+    """Whether the names of a sentence are all acronyms, of which many texts have the same: GDP, EBITDA."""
+    found = [v.text for v in values(text, lexicon, language) if v.kind == "name" and lexicon.known(v)]
+    return all(name.isupper() for name in found)
+
+
 def _is_verb(language: Language) -> Callable[[str], bool]:
     return lambda word: word in language["verbs"] or word.endswith("ed")
 
@@ -215,12 +225,12 @@ def _is_verb(language: Language) -> Callable[[str], bool]:
 def definite(text: str, language: Language) -> Iterator[tuple[int, str]]:
     """What "the" introduces without saying which: the place, and the last word of up to three in small letters."""
     article = "|".join(f"{a}|{a.capitalize()}" for a in sorted(language["definite"]))
-    for match in re.finditer(rf"(?<!\w)(?:{article}) ((?:[^\W\d_A-ZÀ-Þ][\w-]*(?: |(?=\W)))+)", text):
+    for match in re.finditer(rf"(?<!\w)(?:{article}) (?=((?:[^\W\d_A-ZÀ-Þ][\w-]*(?: |(?=\W))){{1,5}}))", text):
         words = match[1].split()
         ends = (n for n, w in enumerate(words) if any(w in language[k] for k in ("closed", "verbs", "goes_on")))
         last = min(next(ends, len(words)), 3)
         goes_on = last < len(words) and words[last] in language["goes_on"]
-        named = last == len(words) and text[match.end() : match.end() + 1].isupper()
+        named = last == len(words) and text[match.end(1) : match.end(1) + 1].isupper()
         if last and not goes_on and not named:
             yield match.start(), words[last - 1]
 

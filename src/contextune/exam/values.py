@@ -15,12 +15,31 @@ import regex
 
 from .languages import Language
 
+_JOINERS = [
+    "of",
+    "de",
+    "du",
+    "da",
+    "do",
+    "dos",
+    "di",
+    "del",
+    "della",
+    "el",
+    "al",
+    "la",
+    "bin",
+    "ibn",
+    "van",
+    "von",
+    "der",
+    "upon",
+]
+JOINERS = tuple(f"{j} " for j in ("of the", *_JOINERS))
+"""What stands in small letters within a name."""
 _WORD = r"(?:\p{Lu}\.(?= \p{Lu})|(?:St|Mt|Ft|Dr|Mr|Mrs|Ms|Jr)\.(?= \p{Lu})|\p{Lu}[\w’'-]*+)"
-NAME = regex.compile(
-    rf"(?<![\w.@#/+&’'†‡-]){_WORD}(?: (?:of |of the |de |du |la |van |von |der )?{_WORD})*(?!\.\w|[/+*−–=×°′%^])"
-)
+NAME = regex.compile(rf"(?<![\w.@#/+&’'†‡-]){_WORD}(?: (?:{'|'.join(JOINERS)})?{_WORD})*(?!\.\w|[/+*−–=×°′%^])")
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-JOINERS = ("of the ", "of ", "de ", "du ", "la ", "van ", "von ", "der ")
 _START, _END = r"(?<![\w.,/$€£+#–−-])", r"(?![\w/–−-]|[.,]\d)"
 _PART = re.compile(
     r"[A-ZÀ-Þ][\w’'-]* (?:and|&|of|for|de|in|on|upon|the|of the|for the|on the|in the) $"
@@ -87,7 +106,7 @@ class Lexicon:
 
     def known(self, name: Value) -> bool:
         """Whether a name is one, not a common word with a capital, also where it begins a sentence."""
-        words = [w for w in name.text.lower().split() if w not in JOINERS]
+        words = [w for w in name.text.lower().split() if f"{w} " not in JOINERS]
         if all(w in self.common or w.removesuffix("s") in self.common for w in words):
             return False
         if name.before != "^" or " " in name.text or name.text in self.named:
@@ -178,8 +197,10 @@ def names(text: str, lexicon: Lexicon, language: Language) -> Iterator[Value]:
         said = said.rstrip("-")
         parts = said.replace("’", "'").split()
         base = {p.split("'")[0] for p in parts}
-        odd = base & (language["months"] | language["months_and_days"]) or {p.lower() for p in base} & (
-            language["begins"] | language["elsewhere"]
+        odd = (
+            {p for p in parts if re.match(r"[A-Z]-[a-z]", p)}
+            or base & (language["months"] | language["months_and_days"])
+            or {p.lower() for p in base} & (language["begins"] | language["elsewhere"])
         )
         odd = odd or {parts[-1]} & language["abbreviations"] if parts else odd
         if len(said) > 1 and not odd:
@@ -234,7 +255,10 @@ def whole(text: str, name: Value, language: Language, free: bool = False) -> boo
     part = _PART.search(before)
     of_two = part is not None and part[0].startswith(("of ", "for "))
     two = part is not None and (not before.endswith(" and ") or of_two or " " in name.text)
-    more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]* [A-ZÀ-Þ]", follows)
+    more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]*(?: [A-ZÀ-Þ]|-[a-z])", follows)
+    beside = re.match(r" (?:and|or) [A-ZÀ-Þ][\w’'-]* ([^\W\d_]+)", follows)
+    if beside and not (beside[1] in language["closed"] or beside[1] in language["verbs"] or beside[1].endswith("ed")):
+        return False  # of two that describe something: Bangladeshi and Indian hinterland
     started = (
         re.fullmatch(r"[“\"]?[A-ZÀ-Þ][\w’'-]* (?:of )?", before) and before.split()[0].lower() not in language["closed"]
     )
