@@ -256,6 +256,9 @@ def whole(text: str, name: Value, language: Language, free: bool = False) -> boo
     of_two = part is not None and part[0].startswith(("of ", "for "))
     two = part is not None and (not before.endswith(" and ") or of_two or " " in name.text)
     more = re.match(r" (?:of|for|&) (?:the )?[A-ZÀ-Þ]| (?:and|or) [A-ZÀ-Þ][\w’'-]*(?: [A-ZÀ-Þ]|-[a-z])", follows)
+    also = re.match(r" (?:and|or) ([a-zà-ÿ]+) [a-zà-ÿ]", follows)
+    if also and not (also[1] in language["closed"] or also[1] in language["possessive"]):
+        return False  # Ukrainian and foreign evacuees
     beside = re.match(r" (?:and|or) [A-ZÀ-Þ][\w’'-]* ([^\W\d_]+)", follows)
     if beside and not (beside[1] in language["closed"] or beside[1] in language["verbs"] or beside[1].endswith("ed")):
         return False  # of two that describe something: Bangladeshi and Indian hinterland
