@@ -116,7 +116,9 @@ def test_what_an_anchor_has_elsewhere_is_no_wrong_option(towns):
 
 
 def test_passages_hold_what_they_should(towns):
-    near = "The old harbour of Belmora on the river Marn, the bridge across it, and Otto Kessel, as he built it by 1808."
+    near = (
+        "The old harbour of Belmora on the river Marn, the bridge across it, and Otto Kessel, as he built it by 1808."
+    )
     (towns / "z.md").write_text(near, encoding="utf-8")
     exam = made(towns)
     by = {one.statement.id: one for one in exam.asked}

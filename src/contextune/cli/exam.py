@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from contextune.core import registry
+
 from .common import Json, Seed, a_path, print_json, reporter
 
 MOST = 100_000
@@ -32,6 +34,8 @@ def add_to(app: typer.Typer) -> None:
         from contextune.report.exam import exam_html
         from contextune.report.render import save
 
+        for name in retain or ():
+            registry.tasks.find(name)
         say = reporter(as_json)
         settings = Settings(items, seed, language, tuple(retain or ()))
         made = make(tuple(documents), out, settings, say.say, Path())
