@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import regex
 
@@ -154,6 +155,7 @@ def _counts(text: str, match: re.Match[str], before: str, language: Language) ->
     return first and not when and before not in (*language["labels"], "^") and number not in ("0", "1")
 
 
+@cache
 def _numeric() -> dict[str, re.Pattern[str]]:
     """Patterns with the groups `all` (the value), `n` (its number) and `more` (the rest of it, or its unit)."""
     return {
