@@ -50,6 +50,21 @@ def test_the_command_says_what_it_made(towns, tmp_path, monkeypatch, capsys):
         assert err.strip()
 
 
+def test_columns_and_folders_that_lie_in_each_other(towns, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"body": file.read_text("utf-8"), "id": file.stem} for file in sorted(towns.glob("*.md"))]
+    (tmp_path / "towns.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    assert "columns: {text: body}" in command(capsys, "towns.jsonl")[2]
+    code, out, _ = command(capsys, "towns.jsonl", "--column", "text=body", "--items", "5")
+    assert code == 0
+    assert "5 statements of 60 sentences" in out
+    assert "expected our name=your column" in command(capsys, "towns.jsonl", "--column", "body")[2]
+    for arguments in ((".", "--out", "new"), ("exam/*.jsonl",), ("towns", "--out", "towns/exam")):
+        code, _, err = command(capsys, *arguments)
+        assert code == 2
+        assert "the folder lies within the documents" in err
+
+
 def test_an_exam_by_rule_never_imports_torch(towns, tmp_path):
     probe = (
         "import sys\nfrom contextune.cli import main\n"

@@ -39,7 +39,7 @@ def tico() -> list[Document]:
 
 
 @needs_shared
-@pytest.mark.parametrize("documents", [xquad, tico], ids=["xquad", "tico"])
+@pytest.mark.parametrize("documents", [xquad, pytest.param(tico, marks=pytest.mark.slow)], ids=["xquad", "tico"])
 def test_what_is_asked_is_what_was_judged(documents):
     found = documents()
     loaded = Documents(tuple(found), (), len(found), (), 0, 1, (), "")

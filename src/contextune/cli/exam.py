@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from contextune.core import registry
+from contextune.core.errors import UserError
 
 from .common import Json, Seed, a_path, print_json, reporter
 
@@ -23,6 +24,9 @@ def add_to(app: typer.Typer) -> None:
         ),
         items: Annotated[int, typer.Option(min=1, max=MOST, help="Statements, each an item in every form.")] = 200,
         seed: Seed = 0,
+        column: Annotated[
+            list[str] | None, typer.Option(help="Our name=your column, e.g. text=body (may be repeated).")
+        ] = None,
         language: Annotated[str, typer.Option(help="Language of the documents, or a YAML file with its rules.")] = "en",
         retain: Annotated[
             list[str] | None, typer.Option(help="A task of what the model could do before (may be repeated).")
@@ -37,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         for name in retain or ():
             registry.tasks.find(name)
         say = reporter(as_json)
-        settings = Settings(items, seed, language, tuple(retain or ()))
+        settings = Settings(items, seed, language, _columns(column or []), tuple(retain or ()))
         made = make(tuple(documents), out, settings, say.say, Path())
         page = out / "index.html"
         if not made.unchanged or not page.is_file():
@@ -45,6 +49,13 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             return print_json({"folder": str(out), "unchanged": made.unchanged, **made.counts})
         return show(made.counts, out, made.unchanged)
+
+
+def _columns(given: list[str]) -> tuple[tuple[str, str], ...]:
+    pairs = [tuple(c.split("=", 1)) for c in given]
+    if bad := [c for c, pair in zip(given, pairs, strict=True) if len(pair) < 2 or not all(pair)]:
+        raise UserError(f"--column {bad[0]}: expected our name=your column", "--column text=body")
+    return tuple((ours, theirs) for ours, theirs in pairs)
 
 
 LISTED = 6

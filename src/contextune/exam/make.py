@@ -27,6 +27,7 @@ from contextune.core.files import digest
 from contextune.core.reading import parse_json, read_text
 from contextune.data import Documents, load
 from contextune.data.options import Source
+from contextune.data.paths import find
 
 from . import decisions, languages
 from .corpus import Corpus, rank
@@ -52,6 +53,8 @@ class Settings:
     """Statements, each of which is an item in every form."""
     seed: int = 0
     language: str = "en"
+    columns: tuple[tuple[str, str], ...] = ()
+    """(our name, the documents' column), for rows that have other names."""
     retain: tuple[str, ...] = ()
     """Tasks that ask what the model could do before; they are named beside the exam's own."""
 
@@ -71,7 +74,9 @@ def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[s
     language = languages.load(settings.language)
     ownership.claim(out, KIND, "exam", FIX, keep=False)
     say("reading the documents")
-    documents = load(Source(path=paths), folder)
+    source = Source(path=paths, columns=dict(settings.columns))
+    _refuse_within(source, folder, out)
+    documents = load(source, folder)
     decided = decisions.read(out / decisions.FILE)
     identity = digest([RULES, asdict(settings), asdict_of(language), documents.fingerprint, decided.plain()])
     if (there := _there(out, identity)) is not None:
@@ -80,6 +85,16 @@ def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[s
     exam.counts["identity"] = identity
     write(exam, out, settings)
     return exam
+
+
+def _refuse_within(source: Source, folder: Path, out: Path) -> None:
+    """UserError where the exam's folder lies among the documents, which would hold the exam the next time."""
+    own = out.resolve()
+    given = [folder / path for path in source.path or ()]
+    among = [str(path) for path in given if path.is_dir() and own.is_relative_to(path.resolve())]
+    among += [f.shown for f in find(source, folder).files if f.path.resolve().is_relative_to(own)]
+    if among:
+        raise UserError(f"exam {out}: the folder lies within the documents ({among[0]})", f"{FIX}, beside them")
 
 
 def build(
