@@ -58,6 +58,7 @@ def test_columns_and_folders_that_lie_in_each_other(towns, tmp_path, monkeypatch
     code, out, _ = command(capsys, "towns.jsonl", "--column", "text=body", "--items", "5")
     assert code == 0
     assert "5 statements of 60 sentences" in out
+    assert "warning: fewer than 20 statements" in out
     assert "expected our name=your column" in command(capsys, "towns.jsonl", "--column", "body")[2]
     for arguments in ((".", "--out", "new"), ("exam/*.jsonl",), ("towns", "--out", "towns/exam")):
         code, _, err = command(capsys, *arguments)

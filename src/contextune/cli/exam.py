@@ -58,6 +58,8 @@ def _columns(given: list[str]) -> tuple[tuple[str, str], ...]:
     return tuple((ours, theirs) for ours, theirs in pairs)
 
 
+FEW = 20
+"""Statements below which an exam tells hardly anything apart."""
 LISTED = 6
 """Reasons that are listed; exam.json has all."""
 
@@ -81,4 +83,6 @@ def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
         print(f"not read {path}")
     if (wanted := counts["settings"]["items"]) > counts["statements"]:
         print(f"warning: {wanted:,} statements are asked for, {counts['statements']:,} can be had")
+    if counts["statements"] < FEW:
+        print(f"warning: fewer than {FEW} statements tell hardly anything apart: give more documents")
     print(f"look at {out / 'index.html'}; in a recipe: evaluate: {{tasks: [{out}/]}}")

@@ -40,8 +40,6 @@ from .statements import Found, Statement, statements
 KIND = "exam"
 RULES = 1
 """Raised whenever the same documents give another exam."""
-FEW = 20
-"""Statements below which an exam tells hardly anything apart."""
 FIX = "give another --out"
 
 
