@@ -48,6 +48,10 @@ class Overlap:
         """Items found in a training text, of those checked."""
         return len(self.hits) / self.checked if self.checked else 0.0
 
+    def __add__(self, other: Overlap) -> Overlap:
+        """Of two sets of items."""
+        return Overlap(self.checked + other.checked, self.hits + other.hits, self.unchecked + other.unchecked)
+
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(hit.item for hit in self.hits)
