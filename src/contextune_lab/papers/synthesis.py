@@ -51,7 +51,6 @@ BACK = {"train": {"weight_interpolation": 0.9}}
 """A tenth of the way back to the weights it began with."""
 ARMS: dict[str, dict[str, Any]] = {
     "finetuned": {"about": "the facts alone"},
-    "interpolated": {"about": "the facts alone, and a tenth of the way back", **BACK},
     "replay": {
         "about": "the facts and general text",
         "augment": {"mix": {"shares": {"original": 0.7, "replay": 0.3}, **REPLAYED}},
@@ -168,7 +167,7 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
         f"{wanted.model}. Inferred texts are the untrained model's own.",
         "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
         "facts, other items), with one or two seeds.",
-        "The way back is part of `contextune`, and alone the arm `interpolated`.",
+        "The way back is part of `contextune`; alone it was worth little (an arm of an earlier study).",
         "listen: fresh facts, and trained facts edited, stand in the context and decide. The forms fresh and edited "
         "are trained by counterfactual contexts; document (a long text, another wording), opening (the other side, "
         "four ways to go on; chance 0.25) and check (yes or no; chance 0.5) by no arm.",
