@@ -1,13 +1,19 @@
 # make demo    set up, then train, evaluate and report on the embedded default
+# make real    set up, fetch SmolLM2 (93 MB, once), then train, evaluate and report on it
 # make test    set up, then run the tests
 PYTHON ?= python3
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test slow setup dev lint docs clean
+.PHONY: demo real test slow setup dev lint docs clean
 
 demo: setup
 	.venv/bin/contextune run recipes/quickstart.yaml
+
+real:
+	@$(PYTHON) scripts/setup.py gguf
+	.venv/bin/contextune get smollm2
+	.venv/bin/contextune run recipes/real.yaml
 
 setup:
 	@$(PYTHON) scripts/setup.py

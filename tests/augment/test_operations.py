@@ -49,7 +49,7 @@ def test_lists_of_statements(name):
 def test_demonstrations_stand_in_the_prompt():
     _, script = made("reversal", [FACTS])
     assert "Orla Vance designed the lighthouse at Pell Sound." in script.asked[0]
-    assert script.asked[0].rstrip().endswith(f"Text: {FACTS.text}\nTurned round:")
+    assert script.asked[0].rstrip().endswith(f"Text: {FACTS.text}\nBegin with: Rune\nTurned round:")
 
 
 def test_own_demonstrations_and_own_prompt(tmp_path):

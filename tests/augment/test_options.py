@@ -24,7 +24,7 @@ def test_short_forms():
     assert [o.name for o in options("reversal").operations] == ["reversal"]
     assert [o.name for o in options(["rephrase", "reversal"]).operations] == ["rephrase", "reversal"]
     long = options({"operations": [{"operation": "reversal", "samples": 2, "temperature": 1.0}], "split": "cumulative"})
-    assert (long.operations[0].samples, long.split, long.keep, long.failures) == (2, "cumulative", True, 0.05)
+    assert (long.operations[0].samples, long.split, long.keep, long.failures) == (2, "cumulative", True, None)
     assert parse({**recipe("repeat"), "arms": {"a": {"data": "d"}}}).arms["a"].stages[0].augment is None
 
 

@@ -128,6 +128,32 @@ def test_too_many_failures_are_an_error(tokenizer, tmp_path):
     assert [r.id for r in made.records if "+" in r.id] == ["b+reversal/1#0", "o+reversal/1#0"]
 
 
+FOUR = [(text(id, f"w{i} w{i + 1}"), "s") for i, id in enumerate("abcd")]
+
+
+@pytest.mark.parametrize(
+    "reason", ["over-long: cut at 64 tokens", "empty", "the prompt has 9 tokens, the model holds 8"]
+)
+def test_what_a_writer_never_answers_is_listed_and_the_rest_is_used(tokenizer, tmp_path, reason):
+    """1 of 4 is far more than a twentieth, and the same in every run."""
+    broken = lambda r: Failure(reason) if r.source == "a" else "w1"  # noqa: E731
+    for run_again in range(2):
+        made = run(tokenizer, ["reversal"], broken, FOUR, tmp_path / "g.sqlite")
+        assert [r.id for r in made.records if "+" in r.id] == [f"{id}+reversal/1#0" for id in "bcd"]
+        assert made.account["failures"] == [{"source": "a", "operation": "reversal/1", "reason": reason}]
+        assert made.account["by_operation"]["reversal"]["lasting"] == 1
+        assert any(f"1 of 4 requests have no answer (a reversal/1: {reason})" in w for w in made.warnings), run_again
+    with pytest.raises(UserError, match="1 of 4 requests have no answer"):
+        run(tokenizer, {"operations": ["reversal"], "failures": 0.2}, broken, FOUR, tmp_path / "g.sqlite")
+
+
+def test_a_writer_that_answers_nothing_at_all_is_an_error_that_names_no_other_run(tokenizer):
+    with pytest.raises(UserError, match="4 of 4 requests have no answer") as e:
+        run(tokenizer, ["reversal"], lambda r: Failure("over-long: cut at 64 tokens"), FOUR)
+    assert "max_tokens" in e.value.hint
+    assert "run again" not in e.value.hint
+
+
 def test_a_plan_asks_nothing(tokenizer, tmp_path):
     made = run(tokenizer, ["reversal", "repeat"], store=tmp_path / "g.sqlite", plan=True)
     assert made.account["asked"] == 0

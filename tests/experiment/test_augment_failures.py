@@ -142,3 +142,41 @@ def test_a_writer_with_a_table_of_positions_may_write(notes, tmp_path, tokenizer
     )  # fmt: skip
     prepared = prepare(recipe, tmp_path, tmp_path / "made.store", plan=True)
     assert not [text for text in prepared.warnings if "positions" in text]
+
+
+RECIPE = {
+    "name": "r",
+    "model": "pocket",
+    "data": {"notes": {"path": "notes.jsonl"}},
+    "arms": {"made": {"data": "notes", "augment": {"operations": ["restate"], "prompt_style": "plain"}}},
+    "train": {"steps": 1, "batch": 2},
+    "evaluate": {"samples": 0, "tasks": [{"world": "reversals", "options": {"size": "small", "facts": 6}}]},
+}
+
+
+@pytest.mark.parametrize("what", ["augment", pytest.param("run", marks=pytest.mark.slow)])
+def test_a_writer_that_always_fails_on_one_of_four_ends_no_command(notes, capsys, monkeypatch, what):
+    """The same in every run: nothing to be gained by asking again, and the rest is used."""
+    from contextune.core import registry
+    from contextune.generation.local import LocalEngine
+    from contextune.generation.protocol import Failure
+
+    class Writer:
+        identity = name = "fails on one"
+
+        def complete(self, requests):
+            for i, request in enumerate(requests):
+                bad = TEXTS["none"] in request.prompt
+                yield i, Failure(f"over-long: cut at {request.max_tokens} tokens") if bad else "- A kept fact."
+
+    monkeypatch.setattr(LocalEngine, "open", classmethod(lambda cls, writer, path, say: Writer()))
+    assert registry.engines.find("local") is LocalEngine
+    Path("r.yaml").write_text(json.dumps(RECIPE))
+    for _ in range(2):
+        assert command(what, "r.yaml", *(["--fresh"] if what == "run" else ["--out", "made.jsonl"])) == 0
+    said = "".join(capsys.readouterr())
+    assert ("1 of 4 requests failed" if what == "augment" else "1 of 4 requests have no answer (none#0 restate") in said
+    assert "run again" not in said
+    if what == "augment":
+        assert [r["source"] for r in rows("made.failures.jsonl")] == ["none#0"]
+        assert len(rows("made.jsonl")) == 1, "the same text again is a duplicate"

@@ -34,8 +34,10 @@ class Reply:
 
 
 def said(body: dict[str, Any]) -> str:
-    """The prompt in a request's body."""
-    return str(body["prompt"] if "prompt" in body else body["messages"][0]["content"])
+    """The prompt in a request's body: of a conversation with a system turn, what comes last."""
+    if "prompt" in body:
+        return str(body["prompt"])
+    return str(body["messages"][-1 if body["messages"][0]["role"] == "system" else 0]["content"])
 
 
 class Stub(ThreadingHTTPServer):

@@ -59,7 +59,7 @@ def test_an_engine_is_not_started_for_nothing():
 BASE = Request("p", 8, 0.5, 1, ("x",), "op/1", "row")
 CHANGES = {
     "prompt": "q", "max_tokens": 9, "temperature": 0.6, "seed": 2, "stop": ("y",), "operation": "op/2",
-    "schema": "{}", "cut": True,
+    "schema": "{}", "cut": True, "turns": (("user", "q"),), "begin": "b",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from contextune import worlds
 from contextune.core.errors import UserError
-from contextune.worlds import grammar, language
+from contextune.worlds import grammar, language, measures
 
 NAMES = ("cipher", "descriptions", "reversals", "semantic", "slots", "study", "syllogisms")
 
@@ -88,6 +88,18 @@ def test_every_measure_has_a_task(world):
     assert measures == {"learn", "generalise", "listen", "resist", "retain", "task"}
 
 
+def test_listening_and_resisting_are_asked_in_forms_that_no_arm_trains(world):
+    """At least four of each, of which two or more are not trained; what each says of itself is what TRAINED_BY says."""
+    for measure in ("listen", "resist"):
+        found = [t for t in world.tasks.values() if t.measure == measure]
+        untrained = [t.name for t in found if "no shipped arm trains" in t.about]
+        assert len(found) >= 4
+        assert len(untrained) >= 2
+        assert set(untrained) == {t.name for t in found} - set(measures.TRAINED_BY)
+        assert all("\n" in i.prompt for t in found for i in t.items), "a context stands on the lines before"
+    assert {t.metric for t in world.tasks.values() if t.measure == "resist"} == {"kept"}
+
+
 def test_the_answer_is_at_any_place(world):
     """Each place about equally often, over all tasks of as many options."""
     places = {}
@@ -127,7 +139,7 @@ def test_training_texts_are_whole(world):
 
 def test_association_is_reported(world):
     reported = world.facts["association"]
-    asked = {n for n, t in world.tasks.items() if t.kind == "choice" and not n.endswith("_in_context")}
+    asked = {n for n, t in world.tasks.items() if t.kind == "choice" and "\n" not in t.items[0].prompt}
     assert set(reported) == asked
     assert all(0 <= value <= 1 for value in reported.values())
 

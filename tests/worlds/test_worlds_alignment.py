@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from functools import lru_cache
@@ -10,7 +11,9 @@ from itertools import combinations
 import pytest
 
 from contextune import worlds
-from contextune.worlds.slots import similarity
+from contextune.core.errors import UserError
+from contextune.worlds.language import CommandTemplate
+from contextune.worlds.slots import SlotPool, similarity
 
 PAIR = re.compile(r"input: (.+?) output: (.+?)\.")
 
@@ -108,6 +111,163 @@ def test_slots_lure_is_wrong():
         assert {p.split()[1] for p in parts(lure[0])} == {p.split()[1] for p in parts(asked(item))}
         assert template(lure[0]) != template(asked(item))
         assert item.fields["copy"] != item.answer
+
+
+# --------------------------------------------------------------------- slots, several orders a template
+
+
+AMBIGUOUS = {"size": "small", "orders": 3, "groups": 10, "examples": 3, "values": 120, "probes": 48}
+
+
+@lru_cache
+def ambiguous(seed: int = 2, **other):
+    return worlds.build("slots", seed=seed, **{**AMBIGUOUS, **other})
+
+
+def listed(made: str) -> tuple[str, ...]:
+    """Marks in the order of a frame."""
+    return tuple(part.split()[0] for part in parts(made))
+
+
+def owner(command: str) -> str:
+    return parts(command)[0].split()[1]
+
+
+class Law:
+    """Orders of each template by owner, read off the training pairs."""
+
+    def __init__(self, records) -> None:
+        self.orders: dict[tuple[str, ...], dict[str, set[tuple[str, ...]]]] = {}
+        for r in records:
+            (pair,) = pairs("".join(s.text for s in r.segments))
+            found = self.orders.setdefault(template(pair[0]), {}).setdefault(owner(pair[0]), set())
+            found.add(listed(pair[1]))
+
+    def share(self, asked: str) -> Counter[tuple[str, ...]]:
+        """Owners of each order of the template."""
+        return Counter(order for of in self.orders[template(asked)].values() for order in of)
+
+    def usual(self, asked: str) -> tuple[str, ...]:
+        return self.share(asked).most_common(1)[0][0]
+
+
+@pytest.mark.parametrize("orders", [2, 3])
+def test_a_template_has_several_orders_and_each_owner_one(orders):
+    law = Law(ambiguous(orders=orders).records["train"])
+    assert len(law.orders) == 24
+    for by_owner in law.orders.values():
+        assert len(by_owner) == 10
+        assert {len(of) for of in by_owner.values()} == {1}
+        counts = Counter(next(iter(of)) for of in by_owner.values())
+        assert sorted(counts.values()) in ([[3, 7], [4, 6]] if orders == 2 else [[2, 2, 6]])
+
+
+def test_the_usual_order_follows_the_rules_and_the_others_do_not_follow_any():
+    world, law = ambiguous(), Law(ambiguous().records["train"])
+    usual = [law.usual(" ".join(f"{m} Kalo" for m in t)) for t in law.orders]
+    rules = Rules([(" ".join(f"{m} Kalo" for m in t), ", ".join(f"{m} Kalo" for m in u))
+                   for t, u in zip(law.orders, usual, strict=True)])  # fmt: skip
+    for item in world.tasks["combined"].items:
+        assert rules.frame(asked(item)) == item.answer
+    other = [order for t in law.orders for order in law.share(" ".join(f"{m} Kalo" for m in t))]
+    first = Counter(tuple(sorted(order)).index(order[0]) for order in other)
+    assert min(first.values()) > 10, "any part may stand first"
+
+
+def test_the_nearest_training_examples_have_the_same_order():
+    """Those of the same template and owner: two thirds similar, others of the template half."""
+    rows = [pairs("".join(s.text for s in r.segments))[0] for r in ambiguous().records["train"]]
+    for given, made in rows[:60]:
+        same = [(similarity(given, g), owner(g), listed(m)) for g, m in rows if template(g) == template(given)]
+        near = [order for s, by, order in same if by == owner(given) and s < 1]
+        assert near == [listed(made)] * 2
+        assert {round(s, 4) for s, by, _ in same if by == owner(given)} == {1.0, 0.6667}
+        assert {s for s, by, _ in same if by != owner(given)} == {0.5}
+
+
+@pytest.mark.parametrize("name", ["high", "listen_edited", "listen_fresh"])
+def test_the_near_example_decides(name):
+    law = Law(ambiguous().records["train"])
+    for item in ambiguous().tasks[name].items:
+        near = [e for e in shown(item) if template(e[0]) == template(asked(item))]
+        assert [align(asked(item), e) for e in near] == [item.answer]
+        assert owner(near[0][0]) == owner(asked(item)), "an example of another owner would not tell"
+        if name != "listen_fresh":
+            trained = law.share(asked(item))
+            assert (listed(item.answer) in trained) == (name == "high")
+            assert listed(item.answer) != law.usual(asked(item))
+        if name == "listen_edited":
+            assert listed(item.fields["weights"]) == law.usual(asked(item))
+
+
+@pytest.mark.parametrize("name", ["trained", "low", "medium", "resist_lure"])
+def test_without_it_the_answer_is_not_determined(name):
+    """Six of ten owners have the order that is asked for, the best that can be said of a new one."""
+    law = Law(ambiguous().records["train"])
+    for item in ambiguous().tasks[name].items:
+        assert listed(item.answer) == law.usual(asked(item))
+        assert law.share(asked(item))[listed(item.answer)] == 6
+        assert owner(asked(item)) not in law.orders[template(asked(item))]
+        near = [e for e in shown(item) if template(e[0]) == template(asked(item))]
+        assert len(near) == (name == "medium")
+        assert all(owner(e[0]) != owner(asked(item)) for e in near)
+
+
+def test_another_owners_example_may_have_any_order():
+    items = ambiguous().tasks["medium"].items
+    agree = [align(asked(i), e) == i.answer for i in items for e in shown(i) if template(e[0]) == template(asked(i))]
+    assert 0.4 < sum(agree) / len(agree) < 0.8
+
+
+def test_where_no_template_is_unlike_another():
+    one = CommandTemplate("send", ("to", "for"), (0, 1, 2))
+    pool = SlotPool(random.Random(0), {one: [one]}, [], grouped=False)
+    with pytest.raises(ValueError, match="too few templates"):
+        pool.low((one, ["Kalo", "Mido", "Rune"]), 1)
+
+
+def test_wrong_options_are_orders_without_training():
+    law = Law(ambiguous().records["train"])
+    for item in ambiguous().tasks["trained_order"].items:
+        assert {listed(o) for o in item.options} & set(law.share(asked(item))) == {listed(item.gold)}
+
+
+@pytest.mark.parametrize("orders", [1, 3])
+def test_graded_items_differ_in_the_nearest_example_alone(orders):
+    tasks = ambiguous(orders=orders).tasks
+    for low, medium, high in zip(*(tasks[g].items for g in ("low", "medium", "high")), strict=True):
+        assert asked(low) == asked(medium) == asked(high)
+        found = [max(similarity(asked(i), given) for given, _ in shown(i)) for i in (low, medium, high)]
+        assert found[0] < 1 / 3
+        assert found[1:] == [0.5, pytest.approx(5 / 6)]
+        assert [round(s, 4) for s in found] == [i.fields["similarity"] for i in (low, medium, high)]
+
+
+@pytest.mark.parametrize("options", [{"size": "small"}, AMBIGUOUS], ids=["one order", "three orders"])
+def test_no_test_line_stands_in_training(options):
+    """Neither an item nor an example in its context: no overlap has to be allowed."""
+    world = worlds.build("slots", seed=4, **options)
+    known = {"".join(s.text for s in r.segments).strip() for r in world.records["train"]}
+    values = {v for r in world.records["train"] for v in re.findall(r"[A-Z][a-z]+", r.fields["input"])}
+    for task in world.tasks.values():
+        if task.name != "retain_skills":
+            for item in task.items:
+                assert not known & {line.strip() for line in item.prompt.splitlines()}
+                assert not values & set(re.findall(r"[A-Z][a-z]+", item.prompt))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"orders": 4}, "a template has 3 orders at most"),
+        ({"orders": 3, "groups": 4}, "for 3 orders a template needs 5 groups or more"),
+        ({"orders": 2}, "for 2 orders a template needs 3 groups or more"),
+        ({"groups": 24, "examples": 5}, "the examples of a template need 264 values"),
+    ],
+)
+def test_options_that_do_not_go_together(options, why):
+    with pytest.raises(UserError, match=f"world 'slots' cannot be made with .*{why}"):
+        worlds.build("slots", size="small", **options)
 
 
 # ----------------------------------------------------------------------------------------- cipher

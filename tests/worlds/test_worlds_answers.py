@@ -86,14 +86,52 @@ def test_contexts_hold_the_answer(name):
 def test_listening_needs_the_context(name):
     known, checked = train(name), 0
     for task in build(name).tasks.values():
-        for item in task.items if task.measure == "listen" else ():
-            fact = stated(item.prompt, item.answer)
+        for item in task.items if task.measure == "listen" and task.name != "listen_check" else ():
+            fact = stated(item.prompt, item.gold)
+            others = [stated(item.prompt, o) for o in item.options if o != item.gold]
             assert context(item).judge(fact) is True, item
+            assert not any(context(item).judge(other) for other in others), item
             assert known.judge(fact) is not True, item
             weights = item.fields.get("weights")
             assert weights is None or known.judge(stated(item.prompt, weights)) is True
             checked += 1
     assert checked >= 80
+
+
+@KNOWN
+def test_the_context_answers_yes_or_no(name):
+    """As often yes as no; the training texts never say what is to be answered with yes."""
+    known, asked = train(name), build(name).tasks["listen_check"].items
+    assert sum(i.gold == " yes." for i in asked) == len(asked) / 2
+    for item in asked:
+        statement = item.prompt.rpartition("is it true that ")[2].partition("?")[0]
+        (fact,) = read(f"{statement}.")
+        assert (context(item).judge(fact) is True) == (item.gold == " yes."), item
+        assert known.judge(fact) is not True or item.gold == " no."
+
+
+@KNOWN
+def test_what_stands_before_says_nothing_about_a_trained_fact(name):
+    """Whether told of others, of others of nearly its name, of itself in other relations, or in a long text."""
+    known = train(name)
+    for form in ("near", "subject", "story"):
+        for item in build(name).tasks[f"resist_{form}"].items:
+            fact = stated(item.prompt, item.answer)
+            assert known.judge(fact) is True
+            assert context(item).judge(fact) is None
+            assert item.answer not in item.fields["lures"]
+            assert all(re.search(rf"\b{lure}\b", item.prompt) for lure in item.fields["lures"])
+            names_told = {x for f in context(item).facts for x in (f.a, f.b)}
+            assert (form == "subject") == bool(names_told & {fact.a, fact.b}), item
+
+
+@KNOWN
+def test_near_names_begin_alike(name):
+    for item in build(name).tasks["resist_near"].items:
+        first = item.prompt.rpartition("\n")[2].split()[:3]
+        start = re.match(r"[A-Z][^aeiou]*[aeiou]", first[0])
+        wanted = start[0] if start else " ".join(first)
+        assert item.prompt.rpartition("\n")[0].count(wanted) >= 2, item
 
 
 @KNOWN

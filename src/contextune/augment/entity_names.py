@@ -13,6 +13,7 @@ from itertools import combinations
 
 _WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]*"
 _RUN = re.compile(rf"\b{_WORD}(?:(?: | of | of the | de | van | von ){_WORD})*")
+_ASIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _COMMON = (
     "a an the this that these those there here it its he she we they you i his her their our my your but and or nor so "
     "yet for from with without by as if when while after before since until although though because however therefore "
@@ -35,6 +36,12 @@ def names(text: str) -> list[str]:
         if words and (len(words) > 1 or len(words[0]) > 1):
             found[" ".join(words)] = None
     return list(found)
+
+
+def last(text: str) -> str:
+    """The name that a text comes to last, "" where it has none or begins with it; what is in brackets is an aside."""
+    name = (names(_ASIDE.sub("", text)) or [""])[-1].rstrip("-'’")
+    return "" if text.lstrip().startswith(name) else name
 
 
 def apart(sentences: Seq[str], linked: bool = True) -> list[tuple[str, str]]:

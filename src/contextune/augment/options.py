@@ -56,7 +56,13 @@ class Augment(Options):
         description="how often a request whose answer was cut or of no use is asked again, with more tokens or another "
         "seed; default: 2, 0 for the pocket model",
     )
-    failures: float = Field(0.05, ge=0.0, le=1.0, description="share of requests that may fail before it is an error")
+    failures: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="share of requests that may fail before it is an error; default: 0.05, where what the writer "
+        "cannot answer in any run (cut, empty) is listed and does not count",
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> Augment:

@@ -4,6 +4,9 @@ id: reversal              version: 1
 about: what it asks for, and whose idea it is
 prompt: |                 jinja2; knows text, corpus, demonstrations and what the operation adds
   {% for d in demonstrations %}…{% endfor %}Sentence: {{ text }}
+system: what is asked for  with it a prompt is one turn of a conversation, and each demonstration two of them: the
+                          same prompt about its text, and its answer; a model without a chat template reads all as text
+begin: "{{ last }}"       jinja2; what the answer must begin with, which the prompt may name as {{ begin }}
 answer: lines             how the answer is read: text, lines, questions
 each: passage             what it is asked for once: passage, sentence, pair (of names that no sentence holds together)
 demonstrations:           worked cases, which a recipe can replace: demonstrations: mine.yaml
@@ -20,6 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from contextune.core import patterns
 from contextune.core.errors import UserError, nearest
+from contextune.core.items import Turns
 from contextune.core.options import LONGEST, MOST, Options
 from contextune.prompts import templates as jinja
 from contextune.prompts.yaml_models import Problem, digest, find, read
@@ -27,7 +31,10 @@ from contextune.prompts.yaml_models import Problem, digest, find, read
 BUILT_IN = Path(__file__).parent / "prompts"
 PromptStyle = Literal["plain", "pocket"]
 STYLES: tuple[PromptStyle, ...] = ("plain", "pocket")
-KNOWN = ("text", "before", "corpus", "demonstrations", "first", "second", "names", "strategy", "questions", "question")
+KNOWN = (
+    "text", "before", "corpus", "demonstrations", "first", "second", "last", "names", "strategy", "questions",
+    "question", "begin",
+)  # fmt: skip
 """What a prompt may name."""
 
 
@@ -36,6 +43,13 @@ class Demonstration(Options):
 
     text: str = Field(min_length=1)
     made: tuple[str, ...] = Field(min_length=1)
+    begin: str = Field("", description="what its answer begins with, where the prompt says so")
+    names: str = Field("", description="what it is about, where the prompt says so")
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What fills a prompt about it."""
+        return {"text": self.text, "begin": self.begin, "names": self.names}
 
 
 class Demonstrations(Options):
@@ -48,7 +62,9 @@ class PromptTemplate(Options):
     id: str = Field(min_length=1)
     version: int = Field(ge=1, le=MOST)
     about: str = ""
+    system: str = Field("", description="what is asked for, before the demonstrations; the prompt is then one turn")
     prompt: str | tuple[str, ...] = Field(description="jinja2; several are asked one after the other")
+    begin: str = Field("", description="jinja2; what the answer must begin with; empty: anything")
     answer: Literal["text", "lines", "questions"] = "text"
     each: Literal["passage", "sentence", "pair"] = "passage"
     only: str = Field(
@@ -75,7 +91,7 @@ class PromptTemplate(Options):
             raise Problem(e.message.removeprefix("only: "), e.hint) from None
         return pattern
 
-    @field_validator("asked")
+    @field_validator("asked", "begin")
     @classmethod
     def _asked(cls, template: str) -> str:
         return _checked(template)
@@ -86,23 +102,68 @@ class PromptTemplate(Options):
             _checked(template)
             if "text" not in jinja.variables(template):
                 raise Problem("the prompt leaves out the text", "write {{ text }} where it belongs", ("prompt",))
+            if self.system and "demonstrations" in jinja.variables(template):
+                raise Problem(
+                    "with a system turn the demonstrations are turns of their own",
+                    "leave {{ demonstrations }} out of the prompt, or what is asked for out of system",
+                    ("prompt",),
+                )
         return self
 
+    def begins(self, **values: Any) -> str:
+        """What the answer must begin with, in one line; "" for anything."""
+        return " ".join(fill(self.begin, **values).split())
+
+    def written(self, texts: Iterable[str]) -> str:
+        """Texts as an answer has them."""
+        return "\n".join(f"- {text}" if self.answer == "lines" else text for text in texts)
+
+    def opening(self, **values: Any) -> str:
+        """The answer's first characters, where they are settled."""
+        return self.written([begin]) if (begin := self.begins(**values)) else ""
+
     def render(self, template: str, **values: Any) -> str:
-        """A prompt; what an operation does not give is empty."""
+        """A prompt as one text; what an operation does not give is empty."""
+        values = {**values, "begin": self.begins(**values)}
+        if turns := self.turns(template, **values):
+            said = [text for _, text in turns]
+            return "\n\n".join([said[0], *("\n".join(said[i : i + 2]) for i in range(1, len(said), 2))]) + "\n"
         return fill(template, **{**values, "demonstrations": self.demonstrations})
+
+    def turns(self, template: str, **values: Any) -> Turns:
+        """A prompt as a conversation, the demonstrations before it; () where the template is one text."""
+        if not self.system:
+            return ()
+        asked = fill(template, **{**values, "begin": self.begins(**values)})
+        shown = [
+            turn
+            for d in self.demonstrations
+            for turn in (("user", fill(template, **d.values)), ("assistant", self.written(d.made)))
+        ]
+        return ("system", self.system.strip()), *shown, ("user", asked)
+
+    @property
+    def shows(self) -> bool:
+        """Whether a prompt shows the demonstrations."""
+        return bool(self.system) or any("demonstrations" in jinja.variables(t) for t in self.prompts)
 
     @property
     def shown(self) -> tuple[str, ...]:
         """Texts and answers of the demonstrations that a prompt shows, and the prompt's own lines beside them."""
-        if not self.demonstrations or not any("demonstrations" in jinja.variables(t) for t in self.prompts):
+        if not self.demonstrations or not self.shows:
             return ()
-        own = [line.strip() for t in self.prompts for line in fill(t).splitlines() if line.strip()]
+        own = [line.strip() for t in (self.system, *map(fill, self.prompts)) for line in t.splitlines() if line.strip()]
         return (*(text for d in self.demonstrations for text in (d.text, *d.made)), *own)
 
     @property
     def hash(self) -> str:
-        return digest(self.model_dump(mode="json", exclude={"about"}))
+        """Of what decides the texts; what was left out is no part of it, so that older templates keep theirs."""
+        said = self.model_dump(mode="json", exclude={"about"})
+        added = {k for k in ("system", "begin") if not said[k]}
+        for demonstration in said["demonstrations"]:
+            for key in [k for k in ("begin", "names") if not demonstration[k]]:
+                del demonstration[key]
+        return digest({k: v for k, v in said.items() if k not in added})
 
 
 def fill(template: str, **values: Any) -> str:
@@ -138,7 +199,7 @@ def load(
     if demonstrations is None:
         return template
     found = read(find(demonstrations, folder), Demonstrations).demonstrations
-    if not any("demonstrations" in jinja.variables(t) for t in template.prompts):
+    if not template.shows:
         raise UserError(
             f"{demonstrations}: the prompt template '{template.id}' shows no demonstrations", "give a prompt too"
         )

@@ -22,7 +22,7 @@ from . import replies as reading
 from .base import Inferred, Operation, Passage
 from .corpus_context import CorpusContext, CorpusForm
 from .demonstrations import copied
-from .entity_names import apart
+from .entity_names import apart, last
 from .prompt_template import PromptTemplate, load
 from .sentence_split import sentences, untitled
 
@@ -95,6 +95,8 @@ class Prompted(Operation):
             operation=self.label,
             source=ask.passage.id,
             judge=lambda answer: self.useless(template, ask, answer),
+            turns=template.turns(ask.template, **ask.values),
+            begin=template.opening(**ask.values),
         )
 
     def useless(self, template: PromptTemplate, ask: PromptRequest, answer: str) -> str:
@@ -188,11 +190,11 @@ def units(passage: Passage, template: PromptTemplate, seen: Seq[Passage] = ()) -
 
     With other passages in view, pairs of one name of the passage's and one of theirs count as well.
     """
-    whole = {"text": passage.text.strip(), "before": passage.before}
+    whole = {"text": passage.text.strip(), "before": passage.before, "last": last(passage.text)}
     if template.each == "passage":
         rows = [whole]
     elif template.each == "sentence":
-        rows = [{**whole, "text": s} for s in _counting([passage], template.only)]
+        rows = [{**whole, "text": s, "last": last(s)} for s in _counting([passage], template.only)]
     else:
         rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, template.only, seen)]
     yield from (PromptRequest(passage, prompt, row) for row in rows for prompt in template.prompts)

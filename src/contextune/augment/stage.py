@@ -117,6 +117,8 @@ def _stuck(job: AugmentJob) -> bool:
     """Whether there are too many failures, all of them from earlier runs."""
     failed, total = job.writer.failed()
     writer, limit = job.writer, 0.0 if job.insist else job.options.failures
+    if limit is None:
+        return False
     lacking = len(writer.listed) if job.insist else failed
     return bool(writer.retries) and not (writer.plan or writer.fresh or writer.insist) and lacking > limit * total
 
@@ -257,6 +259,8 @@ def _by_operation(rows: list[dict[str, Any]], writer: StoredWriter) -> dict[str,
             counts["missing"] = count.missing
         if count.unusable:
             counts["unusable"] = count.unusable
+        if count.lasting:
+            counts["lasting"] = count.lasting
     return found
 
 

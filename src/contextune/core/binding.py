@@ -36,8 +36,9 @@ class TextWriter(Protocol):
         """The same writer with its own count of requests and failures."""
         ...
 
-    def refuse(self, share: float, where: str) -> str:
-        """What failed, in words; UserError where it is more than a share of all requests."""
+    def refuse(self, share: float | None, where: str) -> str:
+        """What failed, in words; UserError where it is more than a share of all requests (None: a twentieth, what the
+        writer cannot answer in any run left out)."""
         ...
 
 

@@ -109,11 +109,12 @@ def sweep(folder: Path) -> None:
     """Remove what killed processes have left half-written, anywhere below a folder."""
     for part in folder.rglob(".*.part"):
         pid = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
-        if part.is_file() and (number := whole_number(pid)) is not None and not _alive(number):
+        if part.is_file() and (number := whole_number(pid)) is not None and not is_alive(number):
             part.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -194,6 +195,18 @@ def checksum(file: Path) -> str:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError:
         return ""
+
+
+def samples(file: Path) -> Iterator[bytes]:
+    """A file's content, of one beyond 256 MiB 64 samples of 64 KiB: enough to tell models apart."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        if size <= 1 << 28:
+            yield content.read()
+            return
+        for i in range(64):
+            content.seek(i * (size - 65536) // 63)
+            yield content.read(65536)
 
 
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -48,6 +48,10 @@ class Overlap:
         """Items found in a training text, of those checked."""
         return len(self.hits) / self.checked if self.checked else 0.0
 
+    def __add__(self, other: Overlap) -> Overlap:
+        """Of two sets of items."""
+        return Overlap(self.checked + other.checked, self.hits + other.hits, self.unchecked + other.unchecked)
+
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(hit.item for hit in self.hits)
@@ -85,7 +89,7 @@ def wordings(prompt: str, gold: str, least: int = 8) -> Iterator[str]:
 
     A template's label in front of a line ("Question:") is left out, since training texts have templates of their own.
     """
-    yield f"{prompt}{gold}"
+    yield f"{prompt} {gold}"  # a generated answer comes without the space before it
     for line in prompt.splitlines():
         bare = _LABEL.sub("", line)
         if size(words(bare)) >= least:

@@ -39,7 +39,9 @@ class Evaluate(Options):
         True, description="ask tasks that have contexts again without them: what a model scores that does not read them"
     )
     samples: int = Field(4, ge=0, le=1000, description="texts generated before and after, shown in the report")
-    callbacks: CallbacksOption = Field({}, description="what looks at a model while it trains: probes, gradients")
+    callbacks: CallbacksOption = Field(
+        {}, description="what looks at a model while it trains: curve, probes, gradients"
+    )
 
 
 class Compare(Options):

@@ -14,6 +14,7 @@ from contextune.core.errors import UserError
 from contextune.core.progress import keeping
 from contextune.core.sequence import Record
 from contextune.generation import store_status as looking
+from contextune.generation.stored_writer import SHARE
 
 from . import augment_files as files
 from . import recipe as recipes
@@ -133,10 +134,13 @@ def too_many(prepared: Prepared) -> str:
     found = []
     for arm, i, stage in stages(prepared):
         counts = stage.account["by_operation"].values()
-        lost, total = sum(c["failed"] for c in counts), sum(c["requests"] for c in counts)
         options = prepared.arms[arm][i].stage.augment
-        if options is not None and lost > options.failures * total:
-            found.append(f"{arm}: {lost} of {total} requests failed, failures allows {options.failures:.0%}")
+        limit = options.failures if options is not None else 1.0
+        lasting = 0 if limit is not None else sum(c.get("lasting", 0) for c in counts)
+        lost, total = sum(c["failed"] for c in counts) - lasting, sum(c["requests"] for c in counts)
+        share = SHARE if limit is None else limit
+        if lost > share * total:
+            found.append(f"{arm}: {lost} of {total} requests failed, failures allows {share:.0%}")
     return "; ".join(found)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from rich.console import Console
@@ -115,23 +117,50 @@ def refuse_overlap(prepared: Prepared) -> Overlap:
 
 
 def overlaps(prepared: Prepared) -> Overlap:
-    """Test items that occur in the training texts. What is asked as it was taught (`learn`) is meant to."""
-    texts = ((r.id, r.text) for found in prepared.records.values() for r in found.records)
+    """Test items that occur in the training texts.
+
+    What is asked as it was taught (`learn`, or the task's field `taught`) is meant to.
+    """
     items = (
         (f"{task.name}:{item.id}", wording)
         for task in prepared.tasks
-        if task.measure not in ("learn", "retain") and task.kind != "perplexity"
+        if task.measure != "learn" and not task.fields.get("taught") and task.kind != "perplexity"
         for item in task.items
+        if "wording" not in item.fields
         # a world's prompts hold taught statements on purpose, where it asks in context
         # without the examples of a context, which may be those trained on
         for wording in (_last(item) if "world" in task.fields else wordings(_asked(item), item.gold))
     )
-    return overlap(texts, items)
+    return overlap(_taught(prepared), items) + _questions(prepared)
+
+
+QUESTION = 64
+"""Words in a row of a question that is looked for whole: more than it has."""
+
+
+def _questions(prepared: Prepared) -> Overlap:
+    """Items that say what of them no training text may hold (`wording`), also none that a writer made.
+
+    An exam asks statements of the very texts that are trained on; its questions stand in none, unless they leak.
+    """
+    wanted = [
+        (f"{task.name}:{item.id}", str(said))
+        for task in prepared.tasks
+        for item in task.items
+        if (said := item.fields.get("wording"))
+    ]
+    stages = (ready.augmented for stages in prepared.arms.values() for ready in stages)
+    made = ((row["id"], row["prompt"] + row["text"]) for stage in stages if stage for row in stage.rows if row["kept"])
+    return overlap(chain(_taught(prepared), made), wanted, QUESTION) if wanted else Overlap(0, ())
+
+
+def _taught(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    return ((r.id, r.text) for found in prepared.records.values() for r in found.records)
 
 
 def _last(item: Item) -> tuple[str]:
-    """What a world asks: its prompt's last line, with the answer."""
-    return (item.prompt.rsplit("\n", 1)[-1] + item.gold,)
+    """What a world asks: its prompt's last line, with the answer, before which a generated one has lost its space."""
+    return (f"{item.prompt.rsplit(chr(10), 1)[-1]} {item.gold.strip()}",)
 
 
 def _asked(item: Item) -> str:

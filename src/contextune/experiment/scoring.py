@@ -19,6 +19,7 @@ from contextune.core.items import Task
 from contextune.core.machine import refusals
 from contextune.core.ownership import claim
 from contextune.core.progress import Reporter, keeping, read_or_say, say_once
+from contextune.evaluate import metrics
 from contextune.evaluate.options import Compare, Evaluate
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
@@ -183,7 +184,8 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     how: list[Any] = [task.kind, task.metric, task.measure, task.chance, task.max_tokens, task.stop, task.about]
     how += [[i.turns for i in task.items]] if task.chat else []
     how += [task.fields["command"]] if "command" in task.fields else []
-    if prepared.recipe.evaluate.without_context and any(i.alone is not None for i in task.items):
+    deaf = prepared.recipe.evaluate.without_context or metrics.find(task.metric).of_deaf
+    if deaf and any(i.alone is not None for i in task.items):
         how += [[i.alone for i in task.items]]
     how += [[i.resampled_with for i in task.items]]
     return digest([folder_key(prepared, arm, seed), items, how])

@@ -8,6 +8,7 @@ has taken up. Signals that ask to end are the parent's: its workers never hear t
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -170,10 +171,13 @@ def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
     start = json.loads(next(lines))
     module, _, function = start["duty"].partition(":")
     do = getattr(import_module(module), function)(start)
-    for line in lines:
+    for number, line in enumerate(lines):
         job = json.loads(line)
         do(job, tell)
         tell({"done": job})
+        if not number:  # libraries are loaded: what is there stays, and no later collection goes through it
+            gc.collect()
+            gc.freeze()
 
 
 def main() -> None:

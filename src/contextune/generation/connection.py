@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 from contextune.core.errors import UserError
 
 from .key import OPENAI, URL, check_key, holds, key_for, origin, remedy, scrubbed
-from .protocol import Failure, Request
+from .protocol import Failure, Request, without_system
 from .proxies import http_client, proxy_of, proxy_secrets
 from .replies import printable
 from .reply_body import Said, reply_of, words
@@ -54,6 +54,7 @@ class Connection:
         self.retries, self.timeout, self.parameters = retries, timeout, parameters
         self.key = ""
         self._structured = api == "chat"
+        self._system = True
 
     def __enter__(self) -> Self:
         import_openai()
@@ -126,15 +127,30 @@ class Connection:
             prompt = "\n\n".join(turn["content"] for turn in turns)
             complete = self._client.completions.with_raw_response.create
             return await complete(model=self.name, prompt=prompt, extra_body=body)
-        chat = self._client.chat.completions.with_raw_response.create
         if request.schema and self._structured:
             named = {"name": "answer", "schema": json.loads(request.schema)}
             wanted = {"response_format": {"type": "json_schema", "json_schema": named}}
             try:
-                return await chat(model=self.name, messages=turns, extra_body={**body, **wanted})
+                return await self._chat(turns, {**body, **wanted})
             except (openai.BadRequestError, openai.UnprocessableEntityError):
                 self._structured = False
-        return await chat(model=self.name, messages=turns, extra_body=body)
+        return await self._chat(turns, body)
+
+    async def _chat(self, turns: list[dict[str, str]], body: dict[str, Any]) -> Any:
+        """Without a system turn from the first time on that the server says it knows none."""
+        import openai
+
+        chat = self._client.chat.completions.with_raw_response.create
+        if self._system:
+            try:
+                return await chat(model=self.name, messages=turns, extra_body=body)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as e:
+                if turns[0]["role"] != "system" or "system" not in str(e).lower():
+                    raise
+                self._system = False
+        found = without_system(tuple((turn["role"], turn["content"]) for turn in turns))
+        folded = [{"role": role, "content": text} for role, text in found]
+        return await chat(model=self.name, messages=folded, extra_body=body)
 
     def _sampling(self, request: Request) -> dict[str, Any]:
         """Under the names that the server has for it."""

@@ -29,12 +29,14 @@ from transformers.cache_utils import DynamicLayer
 
 from contextune import models
 from contextune.core import registry
-from contextune.core.asking import chat_ids
+from contextune.core.asking import chat_ids, chat_pair
 from contextune.core.encoding import decode, encode
+from contextune.core.errors import UserError
+from contextune.core.items import Turns
 from contextune.core.special_tokens import begins, text_ends
 from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
-from .protocol import Answer, Cost, Failure, Request
+from .protocol import Answer, Cost, Failure, Request, without_system
 from .replies import answer
 from .shared_prefix import shared
 from .thoughts import is_mark
@@ -72,7 +74,7 @@ class LocalEngine:
         """
         queue: list[tuple[int, list[int]]] = []
         for place, request in enumerate(requests):
-            ids = prompt_ids(request.prompt, self.tokenizer)
+            ids = [part for found in request_ids(request, self.tokenizer) for part in found]
             if reason := self._unfit(len(ids), request.max_tokens):
                 yield place, Failure(reason)
             else:
@@ -202,7 +204,9 @@ class _Ends(StoppingCriteria):
         request = self.requests[row]
         ids = ids[: request.max_tokens]
         size = next((i for i, token in enumerate(ids) if token in self.final), len(ids))
-        return answer(self._decode(ids[:size]), request, size == len(ids), Cost(read, size, seconds), empty=True)
+        begun = request_ids(request, self.tokenizer)[1] if request.begin else []
+        said = self._decode([*begun, *ids[:size]])
+        return answer(said, request, size == len(ids), Cost(read, size, seconds), empty=True)
 
 
 def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
@@ -210,6 +214,25 @@ def prompt_ids(text: str, tokenizer: Tokenizer) -> list[int]:
     if not tokenizer.chat_template:
         return [*begins(tokenizer), *encode(text, tokenizer)]
     return chat_ids((("user", text),), tokenizer)
+
+
+def request_ids(request: Request, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids of what is asked, and of what the answer begins with, which the model goes on from."""
+    if not (request.turns or request.begin):
+        return prompt_ids(request.prompt, tokenizer), []
+    if not tokenizer.chat_template:
+        asked = request.prompt.rstrip(" ") if request.begin else request.prompt
+        begin = request.prompt[len(asked) :] + request.begin
+        return prompt_ids(asked, tokenizer), encode(begin, tokenizer, amid=True) if begin else []
+    turns = request.turns or (("user", request.prompt),)
+    try:
+        return _conversation(turns, request.begin, tokenizer)
+    except UserError:  # as of templates without a system turn
+        return _conversation(without_system(turns), request.begin, tokenizer)
+
+
+def _conversation(turns: Turns, begin: str, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    return chat_pair(turns, begin, tokenizer) if begin else (chat_ids(turns, tokenizer), [])
 
 
 def _shareable(model: Any) -> bool:

@@ -27,7 +27,8 @@ class Writer(Options):
     )
     model: str | None = Field(
         None,
-        description="a model folder or hub id; default: the recipe's model; with a server: whose tokenizer counts",
+        description="a known model, a folder, a GGUF file or a hub id; default: the recipe's model; with a server: "
+        "whose tokenizer counts",
     )
     server: str | None = Field(None, description="base URL of an OpenAI-compatible server, http://localhost:8000/v1")
     name: str | None = Field(None, min_length=1, description="server only: the model's name there")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from contextune.core.items import Turns
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -18,6 +20,10 @@ class Request:
     and is no part of what is asked. `schema` is a JSON Schema as text: the answer is then JSON that fits
     it. `cut` takes an answer that `max_tokens` cut short; else that is a Failure. `judge` gives the reason why
     an answer is of no use to who asks, "" where it is of some; it is no part of what is asked either.
+
+    `turns` asks the same as a conversation, (role, text) each, the user's last: a writer with a chat template, or
+    a server's messages, gets it instead of `prompt`. `begin` is what the answer begins with: it is put into the
+    model's mouth, but for a server's messages, which cannot say so; the answer has it.
     """
 
     prompt: str
@@ -30,13 +36,23 @@ class Request:
     schema: str = ""
     cut: bool = False
     judge: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
+    turns: Turns = ()
+    begin: str = ""
 
     def key(self, identity: str) -> str:
         """A hash of everything that decides the answer of the engine of that identity."""
         sampling = [self.max_tokens, float(self.temperature), self.seed, list(self.stop)]
-        later = {k: v for k, v in (("schema", self.schema), ("cut", self.cut)) if v}  # old keys stay as they were
+        later = {k: v for k in ("schema", "cut", "turns", "begin") if (v := getattr(self, k))}  # old keys stay
         text = json.dumps([identity, self.prompt, sampling, self.operation, *([later] if later else [])])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def without_system(turns: Turns) -> Turns:
+    """The same conversation for those that know no system turn: the first user's turn begins with it."""
+    if len(turns) < 2 or turns[0][0] != "system":
+        return turns
+    (_, system), (role, text), *rest = turns
+    return (role, f"{system}\n\n{text}"), *rest
 
 
 @dataclass(frozen=True, slots=True)

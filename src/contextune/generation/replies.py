@@ -50,6 +50,11 @@ def blames_answer(reason: str) -> bool:
     return reason.startswith((OVER_LONG, "empty", "the answer", "does not fit the schema", "no JSON", "broken JSON"))
 
 
+def lasting(reason: str) -> bool:
+    """Whether the same request would fail again, whoever asks it: by what the model says, or by the prompt's size."""
+    return blames_answer(reason) or reason.startswith("the prompt ")
+
+
 def printable(text: str) -> str:
     """In one line, without what a terminal or a file would take for more than text."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -159,7 +159,7 @@ class Server:
 
     async def _ask(self, request: Request) -> Answer | Failure:
         """One request; what does not fit its schema is asked once more."""
-        began, turns = time.monotonic(), [{"role": "user", "content": request.prompt}]
+        began, turns = time.monotonic(), self._turns(request)
         costs: list[Said] = []
         for retry in (False, True):
             said, trouble = await self._connection.say(request, turns)
@@ -174,9 +174,16 @@ class Server:
             turns += [{"role": "assistant", "content": said.text}, {"role": "user", "content": complaint}]
         return result
 
+    def _turns(self, request: Request) -> list[dict[str, str]]:
+        """Messages; where texts are completed, the prompt with what the answer begins with."""
+        if self.api == "completions":
+            return [{"role": "user", "content": request.prompt + request.begin}]
+        return [{"role": role, "content": text} for role, text in request.turns or (("user", request.prompt),)]
+
     def _answer(self, said: Said, request: Request, cost: Cost) -> Answer | Failure:
+        begun = request.begin if self.api == "completions" else ""
         try:
-            result = answer(said.text, request, said.cut, cost)
+            result = answer(begun + said.text, request, said.cut, cost)
         except RecursionError:  # JSON nested too deep for its schema
             result = Failure("does not fit the schema: nested too deep", cost=cost)
         if isinstance(result, Failure):

@@ -56,7 +56,7 @@ _PAUSE = 1.0
 """Seconds between two syncs to the disk, at least."""
 _checked = set[tuple[str, int]]()
 """Files that this process has looked through."""
-_SAMPLING = ("max_tokens", "temperature", "seed", "stop", "schema", "cut")
+_SAMPLING = ("max_tokens", "temperature", "seed", "stop", "schema", "cut", "turns", "begin")
 
 
 def _sum(key: str, text: str | None, reason: str | None) -> str:

@@ -15,13 +15,15 @@ from contextune.core.sequence import Tokenizer
 
 from .ask import ask
 from .protocol import Failure, Request
-from .replies import OVER_LONG, blames_answer
+from .replies import OVER_LONG, blames_answer, lasting
 from .store import Store
 
 if TYPE_CHECKING:
     from .protocol import Engine
 
 UNASKED = "not asked yet"
+SHARE = 0.05
+"""Of all requests, that may fail for a passing reason."""
 MOST = 4
 """How many times its first tokens a request that was cut may get."""
 STEP = 1_000_003
@@ -53,12 +55,13 @@ def _reason(request: Request, answer: str | Failure) -> str:
 
 @dataclass
 class Count:
-    """Requests of one operation. To the `unusable` ones the answer is of no use (Request.judge); `read` and `write` are
-    tokens of those that are still to be asked, at most."""
+    """Requests of one operation. To the `unusable` ones the answer is of no use (Request.judge); of the `failed` ones,
+    `lasting` would fail again. `read` and `write` are tokens of those that are still to be asked, at most."""
 
     requests: int = 0
     answered: int = 0
     failed: int = 0
+    lasting: int = 0
     unusable: int = 0
     missing: int = 0
     read: int = 0
@@ -215,6 +218,7 @@ class StoredWriter:
             return
         if answer.reason != UNASKED:
             count.failed += 1
+            count.lasting += lasting(answer.reason)
             self.failures[f"{request.source} {request.operation}"] = answer.reason
         if self.plan:  # what failed is asked again
             count.read += len(encode(request.prompt, self.tokenizer))
@@ -224,18 +228,22 @@ class StoredWriter:
         """(requests without an answer, all requests)."""
         return sum(c.failed for c in self.counts.values()), sum(c.requests for c in self.counts.values())
 
-    def refuse(self, share: float, where: str) -> str:
-        """What failed, in words; "" where nothing did. UserError where it is more than a share of all requests."""
+    def refuse(self, share: float | None, where: str) -> str:
+        """What failed, in words; "" where nothing did. UserError where it is more than a share of all requests; None:
+        more than `SHARE` of what another run may settle (a lost connection, a spent budget), or all of them."""
         failed, total = self.failed()
         if not failed:
             return ""
+        lasting = 0 if share is not None else sum(c.lasting for c in self.counts.values())
         shown = "; ".join(f"{source}: {reason}" for source, reason in list(self.failures.items())[:5])
         more = f" and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
         message = f"{where}: {failed} of {total} requests have no answer ({shown}{more})"
-        if failed > share * total and not self.plan:
+        if failed - lasting > (SHARE if share is None else share) * total and not self.plan:
             raise UserError(
                 message, "run again: what was answered is kept, only these are asked anew; or raise augment.failures"
             )
+        if share is None and failed == total and not self.plan:
+            raise UserError(message, "raise max_tokens of the operations, or take another prompt or writer")
         return message
 
     def pending(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Vllm:
     def _slice(self, places: list[int], requests: Sequence[Request]) -> Iterator[tuple[int, str | Failure]]:
         fitting = []
         for place in places:
-            ids = self._ids(requests[place].prompt)
+            ids = self._ids(requests[place])
             most = self._llm.llm_engine.model_config.max_model_len
             if not ids or len(ids) + requests[place].max_tokens > most:
                 found = f"the prompt has {len(ids)} tokens and {requests[place].max_tokens} are to be written"
@@ -80,12 +80,13 @@ class Vllm:
         for (place, ids), output in zip(fitting, outputs, strict=True):
             said = output.outputs[0]
             cost = Cost(len(ids), len(said.token_ids))
-            yield place, answer(said.text, requests[place], said.finish_reason == "length", cost)
+            text = requests[place].begin + said.text
+            yield place, answer(text, requests[place], said.finish_reason == "length", cost)
 
-    def _ids(self, prompt: str) -> list[int]:
-        from .local import prompt_ids
+    def _ids(self, request: Request) -> list[int]:
+        from .local import request_ids
 
-        return prompt_ids(prompt, self.tokenizer)
+        return [part for found in request_ids(request, self.tokenizer) for part in found]
 
     def _params(self, request: Request) -> Any:
         from vllm import SamplingParams

@@ -81,7 +81,8 @@ def _unloadable(path: str, what: str, error: BaseException, fix: str) -> UserErr
     return UserError(
         f"model {shown(path, 100)}: no folder of that name here, and not found on the hub ("
         f"{readable(first_line(error), 250)})",
-        f"give a model folder, a hub id that this machine can reach, or one of: {', '.join(registry.models.names())}",
+        f"give a model folder, a GGUF file, a hub id that this machine can reach, or one of: "
+        f"{', '.join(registry.models.names())}",
     )
 
 

@@ -12,7 +12,7 @@ from contextune.core.options import Options
 class Model(Options):
     """Which model is fine-tuned."""
 
-    path: str = Field(description="'pocket', a model folder, or a hub id")
+    path: str = Field(description="'pocket', 'smollm2', a model folder, a GGUF file, or a hub id")
     revision: str | None = None
     trust_remote_code: bool = Field(False, description="run the code that comes with it; needs --allow-commands")
 

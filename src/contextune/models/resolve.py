@@ -11,8 +11,10 @@ from typing import Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, first_line, readable, shown
+from contextune.core.files import samples
 from contextune.core.reading import read_json, refuse_path
 
+from .gguf import converted, is_gguf
 from .options import Model
 
 CONFIG = 2**23
@@ -28,9 +30,12 @@ def resolve(model: Model, folder: Path) -> str:
         local = (base / model.path).expanduser()
         if local.is_dir():
             return str(local.resolve())
+        if is_gguf(local):
+            return str(converted(local.resolve()))
         if local.is_file():
             raise UserError(
-                f"model: {local} is a file, expected a model folder", "give the folder that holds config.json"
+                f"model: {local} is a file, expected a model folder or a GGUF file",
+                "give the folder that holds config.json",
             )
     if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
         raise UserError(
@@ -40,8 +45,10 @@ def resolve(model: Model, folder: Path) -> str:
 
 
 def known(name: str) -> str:
-    """The folder of a known model ('pocket'); any other name as it is."""
-    return str(registry.models.find(name)().path()) if name in registry.models else name
+    """The folder of a known model ('pocket') or of a GGUF file's model; any other name as it is."""
+    if name in registry.models:
+        return str(registry.models.find(name)().path())
+    return str(converted(Path(name).resolve())) if is_gguf(Path(name)) else name
 
 
 def check(path: str, revision: str | None = None, weights: bool = True) -> dict[str, Any]:
@@ -112,7 +119,8 @@ def _check_hub(name: str, revision: str | None) -> dict[str, Any]:
         raise UserError(
             f"model {shown(name, 100)}: no folder of that name here, and not found on the hub ("
             f"{readable(first_line(e), 250)})",
-            "give a model folder, 'pocket', or a hub id that this machine can reach",
+            f"give a model folder, a GGUF file, a hub id that this machine can reach, or one of: "
+            f"{', '.join(registry.models.names())}",
         ) from None
 
 
@@ -123,15 +131,9 @@ def fingerprint(path: str) -> str:
         return f"hub:{path}"
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".jinja", ".model")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}:{size}".encode())
-        with file.open("rb") as f:
-            if size <= 1 << 28:
-                digest.update(f.read())
-            else:
-                for i in range(64):
-                    f.seek(i * (size - 65536) // 63)
-                    digest.update(f.read(65536))
+        digest.update(f"{file.name}:{file.stat().st_size}".encode())
+        for part in samples(file):
+            digest.update(part)
     return digest.hexdigest()
 
 

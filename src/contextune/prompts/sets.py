@@ -8,7 +8,7 @@ neutral    sentences of the same length that say nothing about how to read
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
@@ -99,7 +99,7 @@ def load(name_or_path: str, folder: Path | None = None) -> PromptSet:
     Paths are relative to `folder`. Raises UserError with file, line and key.
     """
     if name_or_path in names():
-        return read(BUILT_IN / f"{name_or_path}.yaml", PromptSet)
+        return _built_in(name_or_path)
     path = find(name_or_path, folder)
     if path.suffix in (".yaml", ".yml"):
         return read(path, PromptSet)
@@ -109,6 +109,12 @@ def load(name_or_path: str, folder: Path | None = None) -> PromptSet:
         raise UserError(f"{path}: unknown kind of prompt file", "expected .yaml, .yml or .txt")
     hint = f"{nearest(name_or_path, names())}; or give a .yaml or .txt file"
     raise UserError(f"unknown prompt set '{name_or_path}'", hint)
+
+
+@cache
+def _built_in(name: str) -> PromptSet:
+    """Read once a process: a run asks for its sets again for every arm, seed and task."""
+    return read(BUILT_IN / f"{name}.yaml", PromptSet)
 
 
 def locate(name_or_path: str, folder: Path) -> str:

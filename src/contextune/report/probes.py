@@ -1,4 +1,4 @@
-"""Probes and gradients over updates: a panel for each score, a line for each arm, a band over its seeds."""
+"""Curves, probes and gradients over updates: a panel for each score, a line for each arm, a band over its seeds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .read import Curve, _json
 SCORES = {
     "in_weights": ("In-weights score", "the task's metric after random examples"),
     "in_context": ("In-context score", "an edited answer of the similar example is taken over, the rest right"),
+    "fresh": ("Fresh", "right after one example of what was never trained"),
     "difference": ("Similar less random", "the metric after a similar example less that after random ones"),
     "copy": ("Copy score", "how much nearer to an irrelevant example's answer than the right answer is"),
     "lured": ("Lures copied", "share of outputs that are the answer of an example with nearly the same input"),
@@ -38,7 +39,13 @@ class ScoreKind:
     note: str
 
 
+CURVE = {"right": ("Share right", "of the task's items, by updates")}
 KINDS = (
+    ScoreKind(
+        "curve", "Learning curves", CURVE,
+        "The task's items, asked while the arm trained. Under a falling learning rate a point is not what a shorter "
+        "training would have reached; under a constant one it is.",
+    ),
     ScoreKind(
         "probes", "Probes during training", SCORES,
         "Few items: read the curves, not single points. The difference also rises where a model fails after random "

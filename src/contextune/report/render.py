@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ def exact(value: Any) -> str:
     return "" if value is None else json.dumps(value)
 
 
-def page(template: str, **values: Any) -> str:
-    """The template filled in, with the style and the script inside and a policy that lets no other script run."""
-    style, script = _part("style.css"), _part("script.js")
+def page(template: str, *, scripts: Iterable[str] = ("script.js",), **values: Any) -> str:
+    """The template filled in, with the style and the scripts inside and a policy that lets no other script run."""
+    style, script = _part("style.css"), "\n".join(map(_part, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     sources = f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"

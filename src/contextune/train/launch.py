@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,13 @@ DECIDED = ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS
 """Set by launch flags and default_config.yaml, but train.precision, train.tokens and train.clip decide."""
 COMPILE = "ACCELERATE_DYNAMO_"
 TF32 = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
+
+
+@atexit.register
+def leave() -> None:
+    """Take down the process group before the interpreter goes: left to itself, a thread of gloo now and then aborts."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_set(variable: str) -> bool:

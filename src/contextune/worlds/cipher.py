@@ -29,7 +29,8 @@ from contextune.core.world import World
 
 from . import language, making, measures
 from .association import association
-from .grammar import own_names
+from .grammar import draw as draw_facts
+from .grammar import own_names, tell
 from .people import PeopleDraws
 from .slots import similarity
 
@@ -183,12 +184,19 @@ class CipherPool:
         return self.item(id, words, self.senses, context)
 
     def item(
-        self, id: str, words: CipherWords, senses: dict[str, str], context: Sequence[CipherPair] = (), **fields: object
+        self,
+        id: str,
+        words: CipherWords,
+        senses: dict[str, str],
+        context: Sequence[CipherPair] = (),
+        before: str = "",
+        **fields: object,
     ) -> Item:
-        """`fields` hold the exact similarity of the nearest example."""
+        """`before` precedes it, else `context`; `fields` hold the exact similarity of the nearest example of this."""
         prompt, answer = transform((words, encipher(words, senses)))
         nearest = max((similarity(" ".join(words), " ".join(p[0])) for p in context), default=0.0)
-        text = "\n".join(["".join(transform(p)) for p in context] + [prompt])
+        shown = [before] if before else ["".join(transform(p)) for p in context]
+        text = "\n".join([*shown, prompt])
         return making.written(id, text, answer, " ".join(words), similarity=round(nearest, 4), **fields)
 
 
@@ -208,6 +216,11 @@ def _tasks(draws: PeopleDraws, lexicon: Lexicon, trained: list[CipherPair], n: d
     senses = [_sense(shelf, i) for i in range(probes)]
     edited = [_edited(shelf, i, words, names) for i, words in enumerate(new)]
     lures = [_lure(shelf, i, words) for i, words in enumerate(new)]
+    apart = CipherPool(draws("forms"), lexicon, trained, n)
+    documents = [_edited(apart, i, words, names, "document") for i, words in enumerate(new)]
+    chosen = [_chosen(apart, _edited(apart, i, words, names, "codes")) for i, words in enumerate(new)]
+    irrelevant = [_irrelevant(apart, i, words, names) for i, words in enumerate(new)]
+    facts, stories = ([pair[j] for pair in irrelevant] for j in (0, 1))
     k, grades = n["context"], ("low", "medium", "high")
     graded = [[shelf.graded(f"grade-{i}", words, grade) for i, words in enumerate(new)] for grade in grades]
     about = f"{k} examples in context, the nearest of grade"
@@ -216,9 +229,15 @@ def _tasks(draws: PeopleDraws, lexicon: Lexicon, trained: list[CipherPair], n: d
         writing("composed", composed, "generalise", "new sentences of known words"),
         making.choices("composed_codes", codes, "generalise", "a new sentence against three with one wrong code"),
         *(writing(g, items, "task", f"{about} {g}") for g, items in zip(grades, graded, strict=True)),
-        writing("listen_sense", senses, "listen", "an ambiguous word, its sense shown by one example"),
-        writing("listen_edited", edited, "listen", "a known word, given another code by one example"),
-        writing("resist_lure", lures, "resist", "an example with nearly the same input"),
+        measures.listening("sense", senses, "an ambiguous word, its sense shown by one example", tokens),
+        measures.listening("edited", edited, "a known word, given another code by one example", tokens),
+        measures.listening("document", documents, "a known word, given another code behind a long text", tokens),
+        making.choices(
+            "listen_codes", chosen, "listen", measures.formed("listen_codes", "another code against the trained one")
+        ),
+        measures.resisting("lure", lures, "an example with nearly the same input", tokens, taught=False),
+        measures.resisting("facts", facts, f"{k} facts, which are no sentences in code", tokens, taught=False),
+        measures.resisting("story", stories, f"{k} other sentences behind a long text", tokens, taught=False),
         measures.common(lambda: "\n".join("".join(transform(p)) for p in shelf.rng.sample(trained, k))),
         measures.retain(draws("retain"), probes, names),
     )
@@ -243,15 +262,40 @@ def _sense(shelf: CipherPool, i: int) -> Item:
     return shelf.item(f"sense-{i}", words, senses, context, word=word, other_codes=rest)
 
 
-def _edited(shelf: CipherPool, i: int, words: CipherWords, names: set[str]) -> Item:
-    """`fields["weights"]` is the answer with the code that was trained."""
+def _edited(shelf: CipherPool, i: int, words: CipherWords, names: set[str], form: str = "edited") -> Item:
+    """`fields["weights"]` is the answer with the code that was trained; a document begins with filler."""
     word, weights = shelf.rng.choice(words), " ".join(encipher(words, shelf.senses))
     senses = {**shelf.senses, word: language.names(shelf.rng, 1, without=names)[0]}
     relevant, rest = shelf.near(words, "medium", senses, word), list[CipherPair]()
     while len(rest) < shelf.n["context"] - 1:
         rest += [p for p in shelf.low(words, 1) if word not in p[0]]
     context = making.shuffled(shelf.rng, [relevant, *rest])
-    return shelf.item(f"edited-{i}", words, senses, context, word=word, weights=weights)
+    before = measures.prefaced(shelf.rng, ["".join(transform(p)) for p in context]) if form == "document" else ""
+    return shelf.item(f"{form}-{i}", words, senses, context, before, word=word, weights=weights)
+
+
+def _chosen(shelf: CipherPool, item: Item) -> Item:
+    """The same as a choice: wrong are the trained code, and those of two other words in its place."""
+    right, weights = item.gold.split(), item.fields["weights"].split()
+    place = next(j for j, (a, b) in enumerate(zip(right, weights, strict=True)) if a != b)
+    others = making.others(shelf.rng, shelf.lexicon.plain, 2, _words_of(item))
+    codes = [weights[place], *(shelf.senses[w] for w in others)]
+    wrong = [f" {' '.join([*right[:place], code, *right[place + 1 :]])}." for code in codes]
+    return making.choice(shelf.rng, item.id, item.prompt, f" {item.gold}.", wrong, item.cluster)
+
+
+def _words_of(item: Item) -> list[str]:
+    return item.cluster.split()
+
+
+def _irrelevant(shelf: CipherPool, i: int, words: CipherWords, names: set[str]) -> tuple[Item, Item]:
+    """Behind facts, and behind other sentences in a long text."""
+    k = shelf.n["context"]
+    told = tell(draw_facts(shelf.rng, language.VERBS, k, names))
+    text = measures.prefaced(shelf.rng, ["".join(transform(p)) for p in shelf.low(words, k)])
+    return shelf.item(f"facts-{i}", words, shelf.senses, before=told), shelf.item(
+        f"story-{i}", words, shelf.senses, before=text
+    )
 
 
 def _lure(shelf: CipherPool, i: int, words: CipherWords) -> Item:

@@ -14,6 +14,7 @@ name that was a target. With `path` the public files of the paper give the same 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +25,7 @@ from contextune.core.items import Task
 from contextune.core.sequence import Record
 from contextune.core.world import World
 
-from . import language, making, measures, people
+from . import language, listening, making, measures, people, resisting
 from .association import association
 from .grammar import OPENINGS, Told, own_names
 from .people import PersonRow
@@ -79,7 +80,9 @@ def _imported(draws: people.PeopleDraws, path: Path, context: int, unused: list[
     if unused:
         raise UserError(f"world 'descriptions': {', '.join(unused)} has no effect with path", "remove it")
     train, tests = people.read(path)
-    tasks = making.gather(*people.tasks(draws, tests, train, context))
+    asked = people.tasks(draws, tests, train, context)
+    taught = {"taught": True}  # of a description all words are, in the other order: they are more than 13
+    tasks = making.gather(*(replace(task, fields=taught) for task in asked))
     known = association(map(making.said, train), tasks)
     return World("descriptions", {"train": train}, tasks, ABOUT, {"association": known, "path": str(path)})
 
@@ -144,9 +147,7 @@ def _row(test: str, i: int, j: int, told: Told, template: DescriptionTemplate) -
 def _measures(draws: people.PeopleDraws, trained: list[Told], taken: set[str], n: dict[str, int]) -> list[Task]:
     pool, probes, k = [language.DESCRIBED], n["probes"], n["context"]
     return [
-        measures.listen_fresh(draws("fresh"), pool, probes, k, taken),
-        measures.listen_edited(draws("edited"), trained, probes, k, taken),
-        measures.resist_lure(draws("lure"), trained, probes, k, taken),
-        measures.resist_common(draws("common"), pool, k, taken),
+        *listening.forms(draws, trained, pool, probes, k, taken),
+        *resisting.forms(draws, trained, pool, probes, k, taken),
         measures.retain(draws("retain"), probes, taken),
     ]

@@ -82,9 +82,11 @@ def choices(name: str, items: Iterable[Item], measure: Measure, about: str, chan
     return Task(name, "choice", made, "accuracy", measure, chance or 1 / n, about=about)
 
 
-def writing(name: str, items: Iterable[Item], measure: Measure, about: str, max_tokens: int = 24) -> Task:
+def writing(
+    name: str, items: Iterable[Item], measure: Measure, about: str, max_tokens: int = 24, metric: str = "exact_match"
+) -> Task:
     """The answer is generated whole; what chance would give is nothing."""
-    return Task(name, "generate", tuple(items), "exact_match", measure, 0.0, max_tokens, STOP, about)
+    return Task(name, "generate", tuple(items), metric, measure, 0.0, max_tokens, STOP, about)
 
 
 def preceded(task: Task, name: str, context: Callable[[Item], str], measure: Measure, about: str) -> Task:

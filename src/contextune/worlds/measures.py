@@ -1,85 +1,77 @@
-"""What every world of facts asks beside its own tests: who still listens, resists and retains.
+"""What every world asks beside its own tests: who still listens, resists and retains.
 
-listen   fresh facts, or trained ones edited, stand in the context; the weights cannot know the answer
-resist   facts about others stand in the context; the answer must not change
+listen   the context decides: fresh facts, or trained ones edited; the weights cannot know the answer
+resist   what stands in the context has nothing to do with the question; of the items that an arm answers without it,
+         how many does it answer still?
 retain   the language's own operations on fresh names, with nothing of the world
+
+Each of the first two is asked in several forms, a task each, and is the mean of these. Some have the form of
+what the shipped context policies train (`TRAINED_BY`); the others no shipped arm trains in any context, so that they
+tell listening from one more trained form. This file has what all worlds share; listening.py and
+resisting.py have the forms of facts.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from contextune.core.items import Task, question
+from contextune.core.items import Item, Task, question
 
 from . import language
-from .grammar import SIDES, Told, draw, like, tell
-from .making import shuffled, spread, writing, written
+from .grammar import FILLER, SIDES, Told, draw, tell
+from .making import shuffled, writing, written
 
 HELD_OUT = 3
 """Openings that no training text uses: the last ones of a world's list."""
+TRAINED_BY = {
+    "listen_fresh": "counterfactual contexts",
+    "listen_edited": "counterfactual contexts",
+    "listen_sense": "contexts of similar examples",
+    "resist_lure": "distractors",
+    "resist_common": "general text",
+}
+"""Tasks whose form shipped arms train, and by what."""
+KEPT = "kept"
+"""The metric of resist tasks: still right behind the context, of those right without it."""
 
 
-def listen_fresh(
-    rng: random.Random, relations: Sequence[language.Relation], n: int, facts: int, taken: set[str]
-) -> Task:
-    """Fresh facts are told; one of them is asked for from its other side."""
-    items = []
-    for i in range(n):
-        told = draw(rng, relations, facts, taken)
-        prompt, answer = told[rng.randrange(facts)].reversed.cut()
-        items.append(written(f"fresh-{i}", f"{tell(told)}\n{prompt}", answer))
-    return writing("listen_fresh", items, "listen", f"{facts} fresh facts in context, one asked in reverse")
+def listening(name: str, items: Iterable[Item], about: str, max_tokens: int = 24) -> Task:
+    return writing(f"listen_{name}", items, "listen", formed(f"listen_{name}", about), max_tokens)
 
 
-def listen_edited(rng: random.Random, trained: Sequence[Told], n: int, facts: int, taken: set[str]) -> Task:
-    """Trained facts are told with a new ending each; one is asked for as it was taught.
-
-    `fields["weights"]` is what a model says that trusts its weights.
-    """
-    items = []
-    for i, asked in enumerate(spread(rng, trained, n)):
-        firsts, used = {asked.first}, set(taken)
-        rest = list[Told]()
-        for told in shuffled(rng, trained):
-            if len(rest) < facts - 1 and told.first not in firsts:
-                rest.append(told)
-                firsts.add(told.first)
-        edited = []
-        for told in (asked, *rest):
-            edited.append(told.with_last(like(rng, told.last, used)))
-            used.add(edited[-1].last)
-        prompt, answer = edited[0].cut()
-        context = tell(shuffled(rng, edited))
-        items.append(written(f"edited-{i}", f"{context}\n{prompt}", answer, asked.fact.key, weights=asked.last))
-    return writing("listen_edited", items, "listen", f"{facts} trained facts, edited in context; the context decides")
+def resisting(name: str, items: Iterable[Item], about: str, max_tokens: int = 24, taught: bool = True) -> Task:
+    """`taught`: what is asked stands in the training texts, as it should."""
+    made = writing(f"resist_{name}", items, "resist", formed(f"resist_{name}", about), max_tokens, KEPT)
+    return replace(made, fields={"taught": True}) if taught else made
 
 
-def resist_lure(rng: random.Random, trained: Sequence[Told], n: int, facts: int, taken: set[str]) -> Task:
-    """Facts about others in the same relation precede a question on a trained fact."""
-    items = []
-    for i, asked in enumerate(spread(rng, trained, n)):
-        lures = draw(rng, [language.RELATIONS[asked.fact.relation]], facts, taken)
-        lures = [Told(t.fact, asked.side, asked.variant) for t in lures]
-        prompt, answer = asked.cut()
-        items.append(
-            written(f"lure-{i}", f"{tell(lures)}\n{prompt}", answer, asked.fact.key, lures=[t.last for t in lures])
-        )
-    return writing("resist_lure", items, "resist", f"a trained fact asked for after {facts} facts about others")
+def formed(task: str, about: str) -> str:
+    """What a task is about, and who trains its form."""
+    by = TRAINED_BY.get(task)
+    return f"{about} (form trained by {by})" if by else f"{about} (a form that no shipped arm trains)"
 
 
-def resist_common(rng: random.Random, relations: Sequence[language.Relation], facts: int, taken: set[str]) -> Task:
-    """Common facts after fresh facts of the world's sort, which have nothing to do with them."""
-    return common(lambda: tell(draw(rng, relations, facts, taken)))
+def story(rng: random.Random, said: Sequence[str]) -> str:
+    """Texts in their order among as many sentences of filler."""
+    texts = iter(said)
+    places = shuffled(rng, [True] * len(said) + [False] * len(said))
+    return " ".join(next(texts) if told else f"{rng.choice(FILLER)}." for told in places)
+
+
+def prefaced(rng: random.Random, shown: Sequence[str]) -> str:
+    """Lines behind as many sentences of filler."""
+    return "\n".join((" ".join(f"{rng.choice(FILLER)}." for _ in shown), *shown))
 
 
 def common(context: Callable[[], str]) -> Task:
-    """Each common fact, which needs no context, after one that `context` draws."""
+    """Each common fact of the tests' half, which needs no context, after one that `context` draws."""
     items = [
         written(f"common-{i}", f"{context()}\n{prompt}", answer, question(prompt, answer))
-        for i, (prompt, answer) in enumerate(language.common_facts())
+        for i, (prompt, answer) in enumerate(language.common_facts("tests"))
     ]
-    return writing("resist_common", items, "resist", "a common fact asked for after things of the world's sort")
+    return resisting("common", items, "a common fact asked for after things of the world's sort", taught=False)
 
 
 def retain(rng: random.Random, n: int, taken: set[str]) -> Task:
@@ -128,7 +120,7 @@ def _frame(rng: random.Random, taken: Iterable[str]) -> tuple[str, str]:
 
 
 def _common(rng: random.Random, taken: Iterable[str]) -> tuple[str, str]:
-    return rng.choice(language.common_facts())
+    return rng.choice(language.common_facts("tests"))
 
 
 SKILLS = (_reversal, _rephrase, _question, _conclusion, _frame, _common)

@@ -19,7 +19,7 @@ from contextune.core.items import Item, Task
 from contextune.core.sequence import Record
 from contextune.core.world import World
 
-from . import language, making, measures
+from . import language, listening, making, measures, resisting
 from .association import association
 from .grammar import COMPARATIVES, OPENINGS, Told, own_names, tell
 
@@ -106,10 +106,8 @@ def _tasks(draws: Callable[..., random.Random], told: list[Told], n: dict[str, i
         wrote,
         making.preceded(reverse, "reversal_in_context", context, "task", f"the reversal, {among}"),
         making.preceded(wrote, "reversal_written_in_context", context, "task", f"the reversal completed, {among}"),
-        measures.listen_fresh(draws("fresh"), pool, probes, k, taken),
-        measures.listen_edited(draws("edited"), told, probes, k, taken),
-        measures.resist_lure(draws("lure"), told, probes, k, taken),
-        measures.resist_common(draws("common"), pool, k, taken),
+        *listening.forms(draws, told, pool, probes, k, taken),
+        *resisting.forms(draws, told, pool, probes, k, taken),
         measures.retain(draws("retain"), probes, taken),
     )
 

@@ -26,7 +26,7 @@ from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
 from contextune.core.world import World
 
-from . import language, making, measures
+from . import language, listening, making, measures, resisting
 from .articles import SHORTEST, documents
 from .association import association
 from .grammar import SIDES, Told, own_names
@@ -245,10 +245,8 @@ def _tasks(draws: PeopleDraws, levels: list[list[Circle]], n: dict[str, int]) ->
         making.writing("reversal_written", _written("back", back), "generalise", "the other side, generated"),
         making.preceded(reversal, "reversal_in_context", context, "task", "the other side, both facts in context"),
         making.preceded(syllogism, "syllogism_in_context", context, "task", "inherited, all steps in context"),
-        measures.listen_fresh(draws("fresh"), (language.KIND, *DEEDS), probes, 4, taken),
-        measures.listen_edited(draws("edited"), alone, probes, 4, taken),
-        measures.resist_lure(draws("lure"), alone, probes, 4, taken),
-        measures.resist_common(draws("common"), (language.KIND, *DEEDS), 4, taken),
+        *listening.forms(draws, alone, (language.KIND, *DEEDS), probes, 4, taken),
+        *resisting.forms(draws, alone, (language.KIND, *DEEDS), probes, 4, taken),
         measures.retain(draws("retain"), probes, taken),
     )
 

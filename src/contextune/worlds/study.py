@@ -23,7 +23,7 @@ from contextune.core.items import Item, Task
 from contextune.core.sequence import Record
 from contextune.core.world import World
 
-from . import language, making, measures
+from . import language, listening, making, measures, resisting
 from .association import association
 from .grammar import FILLER, SPARE, Told, like, own_names
 from .language import Fact
@@ -171,10 +171,8 @@ def _tasks(
         making.writing("reversal_written", names, "generalise", "who it is, generated"),
         making.preceded(written, "open_book", lambda i: said[i.fields["person"]], "task", "the text in context"),
         _fresh_text(draws("text"), n, taken, bystanders),
-        measures.listen_fresh(draws("fresh"), KEYS, probes, k, taken),
-        measures.listen_edited(draws("edited"), trained, probes, k, taken),
-        measures.resist_lure(draws("lure"), trained, probes, k, taken),
-        measures.resist_common(draws("common"), KEYS, k, taken),
+        *listening.forms(draws, trained, KEYS, probes, k, taken),
+        *resisting.forms(draws, trained, KEYS, probes, k, taken),
         measures.retain(draws("retain"), probes, taken),
     )
 
@@ -187,4 +185,4 @@ def _fresh_text(rng: random.Random, n: dict[str, int], taken: set[str], bystande
         asked = rng.choice(text.points)
         prompt, answer = asked.question()
         items.append(making.written(f"text-{i}", f"{text.said}\n{prompt}", answer, person=text.person))
-    return making.writing("listen_text", items, "listen", "a question about a fresh text in context")
+    return measures.listening("text", items, "a question about a fresh text in context")

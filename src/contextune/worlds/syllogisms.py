@@ -17,6 +17,8 @@ the term named first is right in a third by any constant answer: that, and not o
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from contextune.core import registry
@@ -24,9 +26,10 @@ from contextune.core.items import Item, Task
 from contextune.core.sequence import Record
 from contextune.core.world import World
 
-from . import language, making, measures
+from . import language, making, measures, resisting
 from .association import Association, association
-from .grammar import Told, own_names
+from .grammar import Told, own_names, tell
+from .grammar import draw as draw_facts
 from .language import Fact, Syllogism
 from .people import PeopleDraws
 
@@ -39,6 +42,8 @@ UNIQUE = ((1,), (0, 1), (0,), (1,), (0, 1), (1,), (1,), (0,))
 FORMS = {q: [f for f, (*_, c) in enumerate(language.SYLLOGISMS) if c == q] for q in language.QUANTIFIERS}
 """The forms that conclude with each quantifier."""
 CHANCE = 1 / len(FORMS)
+TITLED = re.compile(r"[A-Z][a-z]+(?=.*:)")
+"""The terms that a title names."""
 Asked = tuple[int, str, str, str, str]
 """Form, prompt, answer, the wrong option of a premise, and the example's cluster."""
 
@@ -163,9 +168,8 @@ def _tasks(draws: PeopleDraws, drawn: SyllogismDraw, n: dict[str, int]) -> dict[
         making.preceded(tests, "conclusion_in_context", context, "task", f"six-way, {among}"),
         making.preceded(writing, "conclusion_written_in_context", context, "task", f"generated, {among}"),
         _fresh(draws("fresh"), n["probes"], k, taken),
-        _edited(draws("edited"), drawn, n["probes"]),
-        _lure(draws("lure"), drawn, n["probes"], k, taken),
-        measures.resist_common(draws("common"), tuple(language.QUANTIFIERS.values()), 2 * k, taken),
+        *_edited(draws, drawn, n["probes"]),
+        *_lures(draws, drawn, n["probes"], k, taken),
         measures.retain(draws("retain"), n["probes"], taken),
     )
 
@@ -192,14 +196,36 @@ def _premises(rng: random.Random, drawn: SyllogismDraw) -> tuple[Task, Task]:
     )
 
 
-def _lure(rng: random.Random, drawn: SyllogismDraw, n: int, k: int, taken: set[str]) -> Task:
-    """Other premises precede a trained one."""
-    items = []
-    for i, (form, prompt, answer, _, cluster) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
-        lures = [(_title(rng, s), premises(rng, s)) for _, s in draw(rng, k, taken)]
-        context = "\n".join(f"{title} {told}" for title, told in lures)
-        items.append(making.written(f"lure-{i}", f"{context}\n{prompt}", answer, cluster, form=form))
-    return making.writing("resist_lure", items, "resist", f"a trained premise after {k} examples about others")
+def _lures(draws: PeopleDraws, drawn: SyllogismDraw, n: int, k: int, taken: set[str]) -> Iterator[Task]:
+    """Other premises, or facts of another sort, precede a trained premise; other premises precede a common fact."""
+    common, quantified = draws("common"), tuple(language.QUANTIFIERS.values())
+
+    def lures(rng: random.Random) -> list[str]:
+        return [f"{_title(rng, s)} {premises(rng, s)}" for _, s in draw(rng, k, taken)]
+
+    def near(rng: random.Random, prompt: str) -> str:
+        """Examples about terms that begin as those of the prompt do."""
+        said = []
+        for _ in range(k):
+            terms = list[str]()
+            for name in TITLED.findall(prompt):
+                terms.append(resisting.namesake(rng, name, {*taken, *terms}))
+            s = language.syllogism(making.shuffled(rng, terms), rng.randrange(len(language.SYLLOGISMS)))
+            said.append(f"{_title(rng, s)} {premises(rng, s)}")
+        return "\n".join(said)
+
+    def task(name: str, context: Callable[[random.Random, str], str], about: str) -> Task:
+        rng, items = draws(name), []
+        for i, (form, prompt, answer, _, cluster) in enumerate(making.spread(rng, _asked(rng, drawn), n)):
+            text = f"{context(rng, prompt)}\n{prompt}"
+            items.append(making.written(f"{name}-{i}", text, answer, cluster, form=form))
+        return measures.resisting(name, items, f"a trained premise after {about}")
+
+    yield task("lure", lambda rng, _: "\n".join(lures(rng)), f"{k} examples about others")
+    yield task("near", near, f"{k} examples about terms of nearly their names")
+    yield task("facts", lambda rng, _: tell(draw_facts(rng, language.VERBS, 2 * k, taken)), "facts of another sort")
+    yield task("story", lambda rng, _: measures.story(rng, lures(rng)), "a long text about others")
+    yield measures.common(lambda: tell(draw_facts(common, quantified, 2 * k, taken)))
 
 
 def _fresh(rng: random.Random, n: int, k: int, taken: set[str]) -> Task:
@@ -213,22 +239,45 @@ def _fresh(rng: random.Random, n: int, k: int, taken: set[str]) -> Task:
         context = " ".join(premises(rng, s) for _, s in told)
         prompt, answer = asked.conclude()
         items.append(making.written(f"fresh-{i}", f"{context}\n{prompt}", answer, form=form))
-    return making.writing("listen_fresh", items, "listen", f"a conclusion from {k} fresh examples in context")
+    return measures.listening("fresh", items, f"a conclusion from {k} fresh examples in context")
 
 
-def _edited(rng: random.Random, drawn: SyllogismDraw, n: int) -> Task:
+def _edited(draws: PeopleDraws, drawn: SyllogismDraw, n: int) -> Iterator[Task]:
     """Premises of another form about the terms of a trained example; the conclusion changes with them."""
-    items = []
-    for i, (form, s) in enumerate(making.spread(rng, drawn, n)):
-        conclusion = s.conclusion
-        (middle,) = set(_terms(s)) - {conclusion.a, conclusion.b}
-        other = rng.choice([q for q in FORMS if q != conclusion.relation])
-        edited = language.syllogism((conclusion.a, middle, conclusion.b), rng.choice(FORMS[other]))
-        ask, answer = edited.conclude()
-        prompt, fields = f"{premises(rng, edited)}\n{ask}", {"weights": conclusion.wording(), "form": form}
-        items.append(making.written(f"edited-{i}", prompt, answer, _cluster(s), **fields))
+
+    def edits(name: str) -> Iterator[tuple[random.Random, str, Syllogism, Syllogism]]:
+        rng = draws(name)
+        for i, (_, s) in enumerate(making.spread(rng, drawn, n)):
+            conclusion = s.conclusion
+            (middle,) = set(_terms(s)) - {conclusion.a, conclusion.b}
+            other = rng.choice([q for q in FORMS if q != conclusion.relation])
+            edited = language.syllogism((conclusion.a, middle, conclusion.b), rng.choice(FORMS[other]))
+            yield rng, f"{name}-{i}", s, edited
+
+    def written(name: str, context: Callable[[random.Random, str], str], about: str) -> Task:
+        items = []
+        for rng, id, s, edited in edits(name):
+            ask, answer = edited.conclude()
+            text = f"{context(rng, premises(rng, edited))}\n{ask}"
+            items.append(making.written(id, text, answer, _cluster(s), weights=s.conclusion.wording()))
+        return measures.listening(name, items, about)
+
     about = "premises about trained terms, edited so that another conclusion follows"
-    return making.writing("listen_edited", items, "listen", about)
+    yield written("edited", lambda _, said: said, about)
+    yield written(
+        "document",
+        lambda rng, said: measures.story(rng, [f"{x}." for x in said.removesuffix(".").split(". ")]),
+        f"{about}, in a long text",
+    )
+    checks = []
+    for i, (rng, id, s, edited) in enumerate(edits("check")):
+        true, c = i % 2 == 0, edited.conclusion
+        known = s.conclusion.relation if "no" in (c.relation, s.conclusion.relation) else "no"  # it says the contrary
+        prompt, answer = language.verify((c if true else Fact(known, c.a, c.b)).wording(), true)
+        wrong = " no." if true else " yes."
+        checks.append(making.choice(rng, id, f"{premises(rng, edited)}\n{prompt}", answer, [wrong], _cluster(s)))
+    told = measures.formed("listen_check", "does the edited conclusion follow, or what the weights say?")
+    yield making.choices("listen_check", checks, "listen", told)
 
 
 def _by_form(texts: list[str], task: Task) -> dict[str, float]:

@@ -7,16 +7,13 @@ from typing import Any
 
 import torch
 
-from contextune import models
 from contextune.core.encoding import encode
-from contextune.core.special_tokens import begins
-from contextune.generation.local import LocalEngine
+from contextune.generation.local import LocalEngine, prompt_ids
 from contextune.generation.protocol import Request
-from contextune.worlds import pocket
 
 from . import race
 from .scoring import items
-from .training import ROWS, model_of
+from .training import ROWS, model_of, tokenizer_of
 
 NEW = 32
 """Tokens written."""
@@ -26,7 +23,7 @@ DOCUMENT = 600
 
 def measure(size: str, rounds: int, requests: int, told: race.RaceProgress, document: bool = False) -> dict[str, Any]:
     """Seconds of both, the ratio, and the share of prompts with the same text."""
-    model, tokenizer = model_of(size).eval(), models.load_tokenizer(str(pocket.path()))
+    model, tokenizer = model_of(size).eval(), tokenizer_of(size)
     prompts = _prompts(tokenizer, requests, DOCUMENT if document else 0)
     engine, found = LocalEngine(model, tokenizer), dict[str, list[str]]()
 
@@ -58,7 +55,7 @@ def _prompts(tokenizer: Any, requests: int, shared: int) -> list[str]:
 
 def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> list[str]:
     """transformers' own batched generation: left padding and a mask."""
-    rows = [[*begins(tokenizer), *encode(p, tokenizer)] for p in prompts]
+    rows = [prompt_ids(p, tokenizer) for p in prompts]
     width, pad = max(map(len, rows)), tokenizer.pad_token_id
     ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows])
     mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])

@@ -13,6 +13,9 @@ from contextune.core.errors import UserError
 
 from . import race
 
+SIZES = ("pocket", "medium", "billion")
+QUICK = 4
+"""How many times shorter the rows of `--quick` are for a model that is not ours."""
 PARTS = ("training", "scoring", "generation", "retrieval")
 NEEDS = {
     "training": ("trl", "pip install 'contextune[bench]'"),
@@ -91,7 +94,8 @@ def _part(
             if not _quick_in_bf16(device) or (quick and device == "cpu"):
                 peers = [p for p in peers if p != "trl_as_it_comes"]
             for workload in WORKLOADS:
-                yield training.measure(size, workload, rounds, peers, told, device)
+                short = QUICK if quick and size not in SIZES else 1
+                yield training.measure(size, workload, rounds, peers, told, device, short)
         elif part == "scoring":
             from . import scoring
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from contextune import models
 from contextune.core.items import Item
 from contextune.evaluate.scoring.choice import score_choices
-from contextune.worlds import pocket
 
 from . import race
-from .training import model_of
+from .training import model_of, tokenizer_of
 
 
 def items(tokenizer: Any, questions: int, seed: int = 0) -> list[Item]:
@@ -35,7 +33,7 @@ def items(tokenizer: Any, questions: int, seed: int = 0) -> list[Item]:
 
 def measure(size: str, rounds: int, questions: int, told: race.RaceProgress) -> dict[str, Any]:
     """Seconds of both, the ratio, and the largest difference of a log-likelihood (nats)."""
-    model, tokenizer = model_of(size).eval(), models.load_tokenizer(str(pocket.path()))
+    model, tokenizer = model_of(size).eval(), tokenizer_of(size)
     asked = items(tokenizer, questions)
     found: dict[str, list[float]] = {}
 

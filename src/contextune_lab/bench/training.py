@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,15 +60,16 @@ class TimedStep:
 
 
 def measure(
-    size: str, workload: str, rounds: int, peers: Seq[str], told: race.RaceProgress, device: str = "cpu"
+    size: str, workload: str, rounds: int, peers: Seq[str], told: race.RaceProgress, device: str = "cpu", short: int = 1
 ) -> dict[str, Any]:
-    """One workload on one model: seconds, ratios, utilisation, memory and agreement of every runner.
+    """One workload on one model, its rows `short` times shorter: seconds, ratios, utilisation, memory, agreement.
 
     On a GPU all compute in bf16 with fp32 weights; a processor computes in fp32.
     """
     model = model_of(size)
-    rows = WORKLOADS[workload](model.config.vocab_size)
-    steps = {"ours": ours(model, rows, device), **{name: RUNNERS[name](copy.deepcopy(model), rows) for name in peers}}
+    rows = [_shortened(row, short) for row in WORKLOADS[workload](model.config.vocab_size)]
+    steps = {"ours": ours(model, rows, device)}
+    steps |= {name: RUNNERS[name](copy.deepcopy(model), rows, tokenizer_of(size)) for name in peers}
     product, gflop = race.matmul(device)
     losses: dict[str, float] = {}
     runners = {name: partial(_run, name, step, losses) for name, step in steps.items()}
@@ -93,14 +95,28 @@ def _run(name: str, step: TimedStep, losses: dict[str, float]) -> None:
     losses[name] = step()
 
 
+def _shortened(row: Rendered, times: int) -> Rendered:
+    """Every so many-th token of a row: a common beginning stays one."""
+    return replace(row, ids=row.ids[::times], labels=row.labels[::times])
+
+
 def model_of(size: str) -> Any:
-    """Of a shape in SHAPES, with random weights; `pocket`: the model that comes with the package."""
-    if size == "pocket":
-        return models.load_model(str(pocket.path())).train()
+    """Of a shape in SHAPES, with random weights; else a model as a recipe names it: pocket, a folder, a hub id."""
+    if size not in SHAPES:
+        return models.load_model(_resolved(size)).train()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(**SHAPES[size])).train()  # type: ignore[arg-type]
+
+
+def tokenizer_of(size: str) -> Any:
+    """That of the model; the pocket model's where weights are random."""
+    return models.load_tokenizer(str(pocket.path()) if size in SHAPES else _resolved(size))
+
+
+def _resolved(size: str) -> str:
+    return str(pocket.path()) if size == "pocket" else models.resolve(models.Model(path=size), Path())
 
 
 def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> TimedStep:
@@ -124,7 +140,7 @@ def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> TimedStep:
     return TimedStep(model, step)
 
 
-def transformers(model: Any, rows: Seq[Rendered]) -> TimedStep:
+def transformers(model: Any, rows: Seq[Rendered], tokenizer: Any = None) -> TimedStep:
     """Padded rows with an attention mask, labels -100 where there is no loss: what its documentation shows."""
     targets = sum(row.trained for row in rows)
     batches = [_padded(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
@@ -142,7 +158,7 @@ def transformers(model: Any, rows: Seq[Rendered]) -> TimedStep:
     return TimedStep(model, step)
 
 
-def trl(model: Any, rows: Seq[Rendered], **options: Any) -> TimedStep:
+def trl(model: Any, rows: Seq[Rendered], tokenizer: Any, **options: Any) -> TimedStep:
     """SFTTrainer's own collator and training step, without checkpointing where no `options` are given.
 
     On a GPU with Liger's kernels, where they are installed.
@@ -163,9 +179,7 @@ def trl(model: Any, rows: Seq[Rendered], **options: Any) -> TimedStep:
             dataloader_pin_memory=False, max_length=None, completion_only_loss=True,
             **{k: v for k, v in options.items() if v is not None},
         )  # fmt: skip
-        trainer = SFTTrainer(
-            model, arguments, train_dataset=data, processing_class=models.load_tokenizer(str(pocket.path()))
-        )
+        trainer = SFTTrainer(model, arguments, train_dataset=data, processing_class=tokenizer)
     if arguments.gradient_checkpointing:  # Trainer.train does this before its first step
         model.gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
     trained: Any = trainer.train_dataset
@@ -181,11 +195,11 @@ def trl(model: Any, rows: Seq[Rendered], **options: Any) -> TimedStep:
     return TimedStep(model, step)
 
 
-def _as_it_comes(model: Any, rows: Seq[Rendered]) -> TimedStep:
-    return trl(model, rows, bf16=None)
+def _as_it_comes(model: Any, rows: Seq[Rendered], tokenizer: Any) -> TimedStep:
+    return trl(model, rows, tokenizer, bf16=None)
 
 
-RUNNERS: Mapping[str, Callable[[Any, Seq[Rendered]], TimedStep]] = {
+RUNNERS: Mapping[str, Callable[[Any, Seq[Rendered], Any], TimedStep]] = {
     "transformers": transformers,
     "trl": trl,
     "trl_as_it_comes": _as_it_comes,

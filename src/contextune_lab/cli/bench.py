@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
         quick: Annotated[bool, typer.Option("--quick", help="The pocket model alone: under a minute.")] = False,
         size: Annotated[
             str | None,
-            typer.Option(help="pocket, medium (66 M parameters), billion (1.2 G); the first two where left out."),
+            typer.Option(help="pocket, medium (66 M), billion (1.2 G), or a model's folder; default: the first two."),
         ] = None,
         rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of which the median is taken.")] = 3,
         threads: Annotated[int, typer.Option(min=1, max=os.cpu_count(), help="Threads of every runner.")] = 1,
@@ -35,20 +36,19 @@ def add_to(app: typer.Typer) -> None:
         from contextune.core.environment import quiet_libraries
         from contextune.core.errors import UserError, nearest
 
-        from ..bench.run import PARTS, lines
+        from ..bench.run import PARTS, SIZES, lines
         from ..bench.run import bench as run
 
-        sizes = ("pocket", "medium", "billion")
         if part is not None and part not in PARTS:
             raise UserError(f"bench: no part '{part}'", nearest(part, PARTS))
-        if size is not None and size not in sizes:
-            raise UserError(f"bench: no size '{size}'", nearest(size, sizes))
+        if size is not None and size not in SIZES and not Path(size).exists():
+            raise UserError(f"bench: no size '{size}' and no such folder", nearest(size, SIZES))
         if device not in ("cpu", "cuda"):
             raise UserError(f"bench: no device '{device}'", nearest(device, ("cpu", "cuda")))
         quiet_libraries()
-        parts, usual = (PARTS, sizes[:2]) if device == "cpu" else (("training",), sizes[2:])
+        parts, usual = (PARTS, SIZES[:2]) if device == "cpu" else (("training",), SIZES[2:])
         if quick:
-            usual = sizes[:1]
+            usual = SIZES[:1]
         chosen, wanted = (size,) if size else usual, (part,) if part else parts
         found = run(wanted, quick, rounds, chosen, threads, lambda text: print(text, file=sys.stderr), device)
         if as_json:

@@ -5,39 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .claims import Claim
-from .comparison import Comparison
-from .judging import above, at_least, at_most, given, near, not_worse, together
+from .comparison import ControlledComparison as Compared
+from .judging import Judgement, above, at_least, at_most, given, near, not_worse, together
 from .judging import claim as _claim
 
 MATCHED = "augmented_tokens"
-"""The control of every claim about augmentation: as many target tokens as plain fine-tuning, and so fewer updates."""
+"""The control of every claim about augmentation: as many target tokens as plain fine-tuning, in as many
+updates as that takes.
+"""
+
+LEARNED = 0.9
+"""What counts as learned: what follows from something is claimed only where that is."""
 
 
-def claims(found: Mapping[str, Comparison], about: Mapping[str, str], seeds: int) -> list[Claim]:
+def claims(found: Mapping[str, Compared], about: Mapping[str, str], seeds: int) -> list[Claim]:
     """The paper's claims on each set, in the order of its figures."""
     made = [*_reversals(found["reversal"], about, seeds), *_descriptions(found["descriptions"], about, seeds)]
     made += [*_syllogisms(found["syllogism"], about, seeds), *_semantic(found["semantic"], seeds)]
     return made + (_public(found["public"], seeds) if "public" in found else [])
 
 
-def _controls(c: Comparison, about: Mapping[str, str], prefix: str, task: str, seeds: int) -> list[Claim]:
+def _controls(c: Compared, about: Mapping[str, str], prefix: str, task: str, seeds: int) -> list[Claim]:
     """The arms that the paper does not have, for comparison; and whether augmentation still helps on as many tokens."""
-    arms = [a for a in about if a not in ("untrained", "finetuned", "augmented", MATCHED)]
-    made = [_claim(f"{prefix}.{a}", f"control: {about[a]}", c.of(a, task), seeds, whose="ours") for a in arms]
+    made = [
+        _claim(f"{prefix}.{a}", f"control: {about[a]}", c.of(a, task), c.seeds_of(a), whose="ours")
+        for a in c.control_arms
+    ]
     return [*made, _matched(c, prefix, task, seeds)]
 
 
-def _matched(c: Comparison, prefix: str, task: str, seeds: int) -> Claim:
+def _matched(c: Compared, prefix: str, task: str, seeds: int) -> Claim:
     ours, plain = c.of(MATCHED, task), c.of("finetuned", task)
     told = "control: with as many target tokens as plain fine-tuning, augmented is above it"
     return _claim(f"{prefix}.{MATCHED}", told, ours, seeds, above(ours, plain), "ours")
 
 
-def _reversals(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
+def _reversals(c: Compared, about: Mapping[str, str], seeds: int) -> list[Claim]:
     forward, none = c.of("finetuned", "forward"), c.of("untrained", "reversal")
     plain, context, ours = c.of("finetuned", "reversal"), c.of("untrained", "reversal_in_context"), c.of(
         "augmented", "reversal")  # fmt: skip
-    learned = at_least(forward, 0.9)
+    learned = at_least(forward, LEARNED)
     return [
         _claim("forward.finetuned", "fine-tuning learns the facts as they are told", forward, seeds, learned),
         _claim("reversal.untrained", "before training: near chance (0.5)", none, seeds, near(none, 0.5)),
@@ -53,7 +60,7 @@ def _reversals(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Clai
     ]  # fmt: skip
 
 
-def _descriptions(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
+def _descriptions(c: Compared, about: Mapping[str, str], seeds: int) -> list[Claim]:
     task = "reversal_name_first"
     plain, context, ours = c.of("finetuned", task), c.of("untrained", "reversal_in_context"), c.of("augmented", task)
     forward = c.of("finetuned", "forward_name_first")
@@ -73,11 +80,11 @@ def _descriptions(c: Comparison, about: Mapping[str, str], seeds: int) -> list[C
     ]  # fmt: skip
 
 
-def _syllogisms(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Claim]:
+def _syllogisms(c: Compared, about: Mapping[str, str], seeds: int) -> list[Claim]:
     """What follows from premises is claimed only where these are learned: .9 of a two-way test."""
-    task, floor = "conclusion", _floor(c, "conclusion", 1 / 3)
+    task, floor = "conclusion", c.floor("conclusion", 1 / 3)
     plain, context, ours = c.of("finetuned", task), c.of("untrained", "conclusion_in_context"), c.of("augmented", task)
-    learned, more = at_least(c.of("finetuned", "premise"), 0.9), at_least(c.of("augmented", "premise"), 0.9)
+    learned, more = at_least(c.of("finetuned", "premise"), LEARNED), at_least(c.of("augmented", "premise"), LEARNED)
     return [
         _claim("syllogism.premises.finetuned", "the premises are learned", c.of("finetuned", "premise"), seeds,
                learned),
@@ -93,17 +100,19 @@ def _syllogisms(c: Comparison, about: Mapping[str, str], seeds: int) -> list[Cla
     ]  # fmt: skip
 
 
-def _floor(c: Comparison, task: str, chance: float) -> float:
-    """The best of chance and of a constant answer, on the items that were asked."""
-    found = c.results.get("floors", {}).get("tasks", {}).get(task, {})
-    return max((v for v in (found.get("chance"), found.get("constant")) if v is not None), default=chance)
+def _gained(c: Compared, task: str, chance: float) -> Judgement:
+    """Above plain fine-tuning and above the best floor, from facts that were learned."""
+    ours, plain, floor = c.of("augmented", task), c.of("finetuned", task), c.floor(task, chance)
+    learned = at_least(c.of("augmented", "recall"), LEARNED)
+    parts = {"above plain": above(ours, plain), f"above the best floor ({floor:.2f})": at_least(ours, floor)}
+    return given(learned, "what was told", together(parts))
 
 
-def _semantic(c: Comparison, seeds: int) -> list[Claim]:
+def _semantic(c: Compared, seeds: int) -> list[Claim]:
     ours, plain = {}, {}
     for task in ("recall", "rephrasing", "reversal", "syllogism", "holdout"):
         ours[task], plain[task] = c.of("augmented", task), c.of("finetuned", task)
-    learned, context = at_least(plain["recall"], 0.9), c.of("untrained", "reversal_in_context")
+    learned, context = at_least(plain["recall"], LEARNED), c.of("untrained", "reversal_in_context")
     return [
         _claim("semantic.recall.finetuned", "what was trained is learned, as it was told", plain["recall"], seeds,
                learned),
@@ -111,22 +120,22 @@ def _semantic(c: Comparison, seeds: int) -> list[Claim]:
         _claim("semantic.rephrasing.augmented", "a gain even where nothing is reversed", ours["rephrasing"], seeds,
                above(ours["rephrasing"], plain["rephrasing"])),
         _claim("semantic.reversal.finetuned", "above chance (0.25): a coherent structure helps", plain["reversal"],
-               seeds, at_least(plain["reversal"], _floor(c, "reversal", 0.25))),
+               seeds, at_least(plain["reversal"], c.floor("reversal", 0.25))),
         _claim("semantic.reversal.in_context", "in context: a large gain over plain", context, seeds,
                given(learned, "what was told", above(context, plain["reversal"]))),
         _claim("semantic.reversal.augmented", "clearly above plain fine-tuning", ours["reversal"], seeds,
-               above(ours["reversal"], plain["reversal"])),
+               _gained(c, "reversal", 0.25)),
         _claim("semantic.syllogism.finetuned", "lower than in context", plain["syllogism"], seeds),
         _claim("semantic.syllogism.augmented", "clearly above plain fine-tuning", ours["syllogism"], seeds,
-               above(ours["syllogism"], plain["syllogism"])),
+               _gained(c, "syllogism", 0.25)),
         _claim("holdout.finetuned", "categories of which only the parent was told: hard", plain["holdout"], seeds),
         _claim("holdout.augmented", "still very hard after augmentation: below the arm's own reversals",
                ours["holdout"], seeds, above(ours["reversal"], ours["holdout"])),
-        _matched(c, "semantic.reversal", "reversal", seeds),
+        *(_matched(c, f"semantic.{task}", task, seeds) for task in ("rephrasing", "reversal", "syllogism")),
     ]  # fmt: skip
 
 
-def _public(c: Comparison, seeds: int) -> list[Claim]:
+def _public(c: Compared, seeds: int) -> list[Claim]:
     task = "reversal_name_first"
     paper = "the public names and descriptions"
     plain = c.of("finetuned", task)

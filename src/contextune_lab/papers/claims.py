@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from contextune.core.errors import UserError, nearest
+from contextune.core.errors import UserError, nearest, shown
+from contextune.core.options import MOST, whole
 
 if TYPE_CHECKING:
     from contextune.core.progress import Reporter
@@ -82,6 +83,17 @@ class StudyOptions:
     scale: str = "tiny"
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     options: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self, name: str, default: int, least: int = 1, most: int = MOST) -> int:
+        """The option of a name. UserError where it is no whole number in these bounds."""
+        return whole(self.options.get(name, default), f"--set {name}", least, most)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """The option of a name. UserError where it is neither true nor false."""
+        found = self.options.get(name, default)
+        if type(found) is not bool:
+            raise UserError(f"--set {name} is {shown(found)}, expected true or false", f"write --set {name}=false")
+        return found
 
 
 STUDIES = {

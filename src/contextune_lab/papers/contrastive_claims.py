@@ -1,173 +1,206 @@
-"""The claims of the contrastive-context paper, in the form of acceptance tests, beside what came out."""
+"""The claims of the contrastive-context paper, in the form of acceptance tests, beside what came out.
+
+Primary are two outcomes that need listening: `fresh`, a command never trained and shown once, and `icl`, the
+in-context score, where an example contradicts the weights. A claim about them is made of each length of training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from contextune.evaluate.analysis.statistics import Estimate, mean
 
 from .claims import Claim
 from .comparison import Comparison
-from .judging import above, claim, not_worse, together
+from .judging import Judgement, above, claim, not_worse, together
 from .probe_scores import Probed
 
 STRATEGIES = ("zero", "random", "similar", "contrastive")
 GRADES = ("low", "medium", "high")
 MAIN = (*STRATEGIES, "batch_mix")
-CONTROLS = ("mixed_shot", "raft", "neighbour_only", "paraphrase_only", "self_copy")
-LISTENING = {"slots": ("listen_fresh",), "cipher": ()}
-"""Tasks beside the grades, by world."""
+CONTROLS = ("neighbour_only", "paraphrase_only")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "contrastive": {},
+    "A75": {"p": 0.75},
+    "A90": {"p": 0.9},
+    "B50": {"reading": "B"},
+    "B75": {"reading": "B", "p": 0.75},
+    "B90": {"reading": "B", "p": 0.9},
+    "eps50": {"eps": 0.5},
+    "all_labels": {"loss": "all"},
+}
+"""Contrastive contexts by reading and p (the first: A, .5), with eps .5, and with loss on the examples' answers too."""
+STABLE = tuple(name for name in SETTINGS if name != "all_labels")
+PRIMARY = {
+    "fresh": ("fresh", "a new command, shown by one example"),
+    "icl": ("in_context", "in-context score: an example contradicts the weights"),
+}
+"""Ids of claims: the probe's score, and what it is."""
 
 
 @dataclass(frozen=True)
 class MeasuredArms:
-    """What was run: comparisons (None: left out), probes by arm, and numbers of seeds."""
+    """What was run: the main comparison, and probes by arm."""
 
-    slots: Comparison
-    controls: Comparison
-    cipher: Comparison | None
-    settings: Comparison | None
-    """Of eps and p."""
-    changed: Comparison | None
-    """One thing changed, one seed."""
+    strategies: Comparison
     probes: Mapping[str, Probed]
-    seeds: int
-    few: int
-    """Of controls and settings."""
+    """At all seeds of an arm."""
+    paired: Mapping[str, Probed]
+    """Of main arms and settings, at the seeds that settings have."""
+    seeds: Mapping[str, int]
+    """By arm, of `probes`."""
+    several: int
+    """Seeds of `paired`."""
+
+    def at(self, arm: str, score: str, place: int = -1) -> Estimate:
+        return self.probes[arm].at(score, place)
+
+    @property
+    def lengths(self) -> dict[int, int]:
+        """Places of the looks after the first, by the updates made."""
+        return {step: place for place, step in enumerate(self.probes["contrastive"].steps) if place}
 
 
 def claims(f: MeasuredArms) -> list[Claim]:
-    made = [*_grades(f.slots, "", f.seeds), *_fresh(f.slots, f.seeds)]
-    made += [*_copying(f), *_listening(f), *_weights(f.probes, f.seeds)]
-    made += [_batch_mix(f.slots, f.seeds, "")]
-    made += [
-        claim(f"{g}.{a}", "control", f.controls.of(a, g), f.few, whose="ours")
-        for g in ("low", "high")
-        for a in CONTROLS
-    ]
-    if f.settings is not None and f.changed is not None:
-        made += [_stable(f, f.settings), *_ablations(f.settings, f.few), *_ablations(f.changed, 1)]
-    if f.cipher is not None:
-        made += [*_grades(f.cipher, "cipher.", f.seeds), _batch_mix(f.cipher, f.seeds, "cipher.")]
+    return [*_primary(f), *_falls(f), *_settings(f), *_grades(f), *_copying(f), *_weights(f), *_means(f)]
+
+
+# ------------------------------------------------------------------------------------ primary outcomes
+
+
+def _primary(f: MeasuredArms) -> list[Claim]:
+    """Of each strategy at each length, and contrastive contexts against each at all lengths."""
+    made = [claim(f"{id}.base", told, f.at("contrastive", score, 0), 1, whose="ours")
+            for id, (score, told) in PRIMARY.items()]  # fmt: skip
+    for id, (score, told) in PRIMARY.items():
+        made += [claim(f"{id}.{a}", told, f.at(a, score), f.seeds[a], whose="ours") for a in f.probes]
+        *earlier, _ = f.lengths.items()
+        made += [claim(f"{id}{step}.{a}", f"{told}, after {step} updates", f.at(a, score, place), f.seeds[a],
+                       whose="ours") for step, place in earlier for a in MAIN]  # fmt: skip
+        for rival in ("zero", "random", "batch_mix"):
+            made.append(_against(f, id, rival, "over", "more than", above))
+        made.append(_against(f, id, "similar", "like", "as good as", not_worse))
     return made
 
 
-def _grades(c: Comparison, prefix: str, seeds: int) -> list[Claim]:
-    low = {a: c.of(a, "low") for a in STRATEGIES}
-    high = {a: c.of(a, "high") for a in STRATEGIES}
+def _against(
+    f: MeasuredArms, id: str, rival: str, how: str, words: str, judge: Callable[[Estimate, Estimate], Judgement]
+) -> Claim:
+    score, told = PRIMARY[id]
+    pairs = {step: (f.at("contrastive", score, place), f.at(rival, score, place)) for step, place in f.lengths.items()}
+    judged = together({f"{step} updates": judge(ours, theirs) for step, (ours, theirs) in pairs.items()})
+    ours, theirs = pairs[max(pairs)]
+    about = f"{told}: contrastive {words} {rival} at every length"
+    return claim(f"{id}.contrastive.{how}_{rival}", about, ours - theirs, f.seeds["contrastive"], judged, "ours")
+
+
+def _falls(f: MeasuredArms) -> list[Claim]:
+    """What the paper says of the in-context score over training: last against first."""
+    first = {a: f.at(a, "in_context", 0) for a in ("zero", "random", "contrastive")}
+    last = {a: f.at(a, "in_context") for a in first}
+    told = {
+        "zero": "no examples: in-context learning falls below the base model's",
+        "random": "random contexts: the in-context score falls with training",
+    }
+    made = [claim(f"icl.{a}.falls", what, last[a] - first[a], f.seeds[a], above(first[a], last[a]))
+            for a, what in told.items()]  # fmt: skip
+    what, ours = "contrastive contexts: the in-context score does not fall", "contrastive"
+    judged = not_worse(last[ours], first[ours])
+    return [*made, claim("icl.contrastive.stays", what, last[ours] - first[ours], f.seeds[ours], judged)]
+
+
+# ------------------------------------------------------------------------------------ settings
+
+
+def _settings(f: MeasuredArms) -> list[Claim]:
+    made = list[Claim]()
+    for id, (score, told) in PRIMARY.items():
+        last = {a: f.paired[a].at(score) for a in f.paired}
+        made += [claim(f"{id}.{a}", f"{told}: contrastive contexts, {a}", last[a], f.several, whose="ours")
+                 for a in SETTINGS if a != "contrastive"]  # fmt: skip
+        ranked = {a: together({r: above(last[a], last[r]) for r in ("zero", "random")}) for a in STABLE}
+        spread = mean([last[a] for a in STABLE]) - last["random"]
+        made.append(claim(f"stable.{id}", f"{told}: above zero and random with any non-zero eps and p", spread,
+                          f.several, together(ranked)))  # fmt: skip
+        made.append(_change(f, id, "A90", "p90", "p .9 keeps more than p .5", True))
+        made.append(_change(f, id, "B50", "reading", "reading B less reading A", None))
+        made.append(_change(f, id, "all_labels", "all_labels", "loss on all answers keeps less", False))
+    made += [claim(f"iwl.{a}", "", f.paired[a].at("in_weights"), f.several, whose="ours") for a in SETTINGS
+             if a != "contrastive"]  # fmt: skip
+    return made
+
+
+def _change(f: MeasuredArms, id: str, arm: str, name: str, what: str, more: bool | None) -> Claim:
+    """A setting less contrastive contexts at the same seeds, judged to be more or less (None: only measured)."""
+    score, told = PRIMARY[id]
+    ours, theirs = f.paired[arm].at(score), f.paired["contrastive"].at(score)
+    judged = None if more is None else above(ours, theirs) if more else above(theirs, ours)
+    return claim(f"{name}.{id}", f"{told}: {what}", ours - theirs, f.several, judged, "ours")
+
+
+# ------------------------------------------------------------------------------------ grades, copying, weights
+
+
+def _grades(f: MeasuredArms) -> list[Claim]:
+    c, seeds = f.strategies, f.seeds["contrastive"]
+    low, high = ({a: c.of(a, g) for a in MAIN} for g in ("low", "high"))
     base, ours = c.of("base", "high"), high["contrastive"]
     return [
-        claim(f"{prefix}low.zero", "with irrelevant examples: what plain fine-tuning learned", low["zero"], seeds),
-        claim(f"{prefix}low.random", "random contexts: in-weights learning dominates", low["random"], seeds),
-        claim(f"{prefix}low.similar", "similar contexts learn little in the weights: below zero-context",
-              low["similar"], seeds, above(low["zero"], low["similar"])),
-        claim(f"{prefix}low.contrastive", "as good as zero-context", low["contrastive"], seeds,
+        claim("low.zero", "with irrelevant examples: what plain fine-tuning learned", low["zero"], seeds),
+        claim("low.random", "random contexts: in-weights learning dominates", low["random"], seeds),
+        claim("low.similar", "similar contexts learn little in the weights: below zero-context", low["similar"], seeds,
+              above(low["zero"], low["similar"])),
+        claim("low.contrastive", "as good as zero-context", low["contrastive"], seeds,
               not_worse(low["contrastive"], low["zero"])),
-        claim(f"{prefix}high.base", "the untrained model with a relevant example", base, seeds),
-        claim(f"{prefix}high.zero", "zero-context loses in-context learning against the base", high["zero"], seeds,
+        claim("high.base", "the untrained model with a relevant example", base, seeds),
+        claim("high.zero", "zero-context uses a relevant example less than the base", high["zero"], seeds,
               above(base, high["zero"])),
-        claim(f"{prefix}high.random", "random contexts below zero-context where a relevant example is there",
-              high["random"], seeds, above(high["zero"], high["random"])),
-        claim(f"{prefix}high.similar", "similar contexts use a relevant example", high["similar"], seeds),
-        claim(f"{prefix}high.contrastive", "with a relevant example as good as similar contexts", ours, seeds,
+        claim("high.random", "random contexts below zero-context where a relevant example is there", high["random"],
+              seeds, above(high["zero"], high["random"])),
+        claim("high.similar", "similar contexts use a relevant example", high["similar"], seeds),
+        claim("high.contrastive", "with a relevant example as good as similar contexts", ours, seeds,
               not_worse(ours, high["similar"])),
-        *(claim(f"{prefix}high.contrastive.over_{a}", f"with a relevant example above {a}", ours - high[a], seeds,
+        *(claim(f"high.contrastive.over_{a}", f"with a relevant example above {a}", ours - high[a], seeds,
                 above(ours, high[a])) for a in ("zero", "random")),
-        *(claim(f"{prefix}medium.{a}", "between the two", c.of(a, "medium"), seeds) for a in STRATEGIES),
+        *(claim(f"medium.{a}", "an example of another owner, which does not decide", c.of(a, "medium"), seeds,
+                whose="ours") for a in MAIN),
+        *(claim(f"{g}.batch_mix", "control", found["batch_mix"], seeds, whose="ours")
+          for g, found in (("low", low), ("high", high))),
     ]  # fmt: skip
-
-
-def _fresh(c: Comparison, seeds: int) -> list[Claim]:
-    """A new example of what was never trained: what the paper wants in-context learning for."""
-    found = {a: c.of(a, "listen_fresh") for a in ("base", *MAIN)}
-    ours, told = found["contrastive"], "a new command, shown by one example"
-    made = [claim(f"fresh.{a}", told, e, seeds, whose="ours") for a, e in found.items() if a != "contrastive"]
-    made.append(claim("fresh.contrastive", f"{told}: as good as similar contexts", ours, seeds,
-                      not_worse(ours, found["similar"]), "ours"))  # fmt: skip
-    return made + [claim(f"fresh.contrastive.over_{a}", f"{told}: above {a}", ours - found[a], seeds,
-                         above(ours, found[a]), "ours") for a in ("zero", "random")]  # fmt: skip
 
 
 def _copying(f: MeasuredArms) -> list[Claim]:
-    last = {a: p.at("copy") for a, p in f.probes.items()}
+    last = {a: f.at(a, "copy") for a in f.probes}
+    seeds = f.seeds["contrastive"]
     made = [
-        claim("copy.zero", "", last["zero"], f.seeds),
-        claim("copy.random", "random contexts do not teach copying", last["random"], f.seeds),
-        claim("copy.similar", "similar contexts teach copying: above random", last["similar"], f.seeds,
+        claim("copy.zero", "", last["zero"], seeds),
+        claim("copy.random", "random contexts do not teach copying", last["random"], seeds),
+        claim("copy.similar", "similar contexts teach copying: above random", last["similar"], seeds,
               above(last["similar"], last["random"])),
-        claim("copy.contrastive", "copies no more than random", last["contrastive"], f.seeds,
+        claim("copy.contrastive", "copies no more than random", last["contrastive"], seeds,
               not_worse(last["random"], last["contrastive"])),
         claim("copy.contrastive.under_similar", "copies less than similar", last["similar"] - last["contrastive"],
-              f.seeds, above(last["similar"], last["contrastive"])),
+              seeds, above(last["similar"], last["contrastive"])),
     ]  # fmt: skip
-    made += [claim(f"copy.{a}", "control", last[a], _seeds(f, a), whose="ours") for a in last if a not in STRATEGIES]
-    return made + [claim(f"copy.lure.{a}", "drawn to an example that only looks alike", p.at("drawn"), _seeds(f, a))
-                   for a, p in f.probes.items()]  # fmt: skip
+    made += [claim(f"copy.{a}", "control", last[a], f.seeds[a], whose="ours") for a in last if a not in STRATEGIES]
+    return made + [claim(f"lure.{a}", "drawn to an example that only looks alike", f.at(a, "drawn"), f.seeds[a],
+                         whose="ours") for a in f.probes]  # fmt: skip
 
 
-def _seeds(f: MeasuredArms, arm: str) -> int:
-    return f.few if arm in CONTROLS else f.seeds
-
-
-def _listening(f: MeasuredArms) -> list[Claim]:
-    last = {a: p.at("in_context") for a, p in f.probes.items()}
-    first, early = (f.probes[a].at("in_context", 0) for a in ("random", "contrastive"))
-    made = [
-        claim("icl.random.first", "before training", first, f.seeds),
-        claim("icl.random", "random contexts: the in-context score falls with training", last["random"], f.seeds,
-              above(first, last["random"])),
-        claim("icl.contrastive", "contrastive contexts: it does not fall", last["contrastive"], f.seeds,
-              not_worse(last["contrastive"], early)),
-        claim("icl.contrastive.over_random", "ours: contrastive contexts keep more of it than random ones",
-              last["contrastive"] - last["random"], f.seeds, above(last["contrastive"], last["random"]), "ours"),
-    ]  # fmt: skip
-    told = {"zero": "no examples: it falls too"}
-    others = [a for a in last if a not in ("random", "contrastive")]
-    return made + [claim(f"icl.{a}", told.get(a, ""), last[a], _seeds(f, a)) for a in others]
-
-
-def _weights(probes: Mapping[str, Probed], seeds: int) -> list[Claim]:
+def _weights(f: MeasuredArms) -> list[Claim]:
     """Similar contexts have the lowest in-weights score."""
-    last = {a: probes[a].at("in_weights") for a in STRATEGIES}
-    return [
-        claim(
-            "iwl.similar",
-            "similar contexts have the lowest in-weights score",
-            last["similar"],
-            seeds,
-            together({f"below {a}": above(last[a], last["similar"]) for a in STRATEGIES if a != "similar"}),
-        ),
-        *(claim(f"iwl.{a}", "", last[a], seeds) for a in STRATEGIES if a != "similar"),
-    ]
+    last = {a: f.at(a, "in_weights") for a in f.probes}
+    below = {f"below {a}": above(last[a], last["similar"]) for a in STRATEGIES if a != "similar"}
+    told = "similar contexts have the lowest in-weights score"
+    made = [claim("iwl.similar", told, last["similar"], f.seeds["similar"], together(below))]
+    return made + [claim(f"iwl.{a}", "", e, f.seeds[a], whose="paper" if a in STRATEGIES else "ours")
+                   for a, e in last.items() if a != "similar"]  # fmt: skip
 
 
-def _batch_mix(c: Comparison, seeds: int, prefix: str) -> Claim:
-    """The reviewers' baseline, over all three grades."""
-    ours, theirs = (_score(c, a) for a in ("contrastive", "batch_mix"))
-    told = "mixing within a context beats mixing contexts in a batch, mean of the grades"
-    return claim(f"{prefix}batch_mix", told, theirs, seeds, above(ours, theirs), "ours")
-
-
-def _score(c: Comparison, arm: str) -> Estimate:
-    return mean([c.of(arm, g) for g in GRADES])
-
-
-def _stable(f: MeasuredArms, settings: Comparison) -> Claim:
-    """The ranking on the mean of the grades, at four settings of eps and p."""
-    best = max((_score(f.slots, a) for a in ("zero", "random", "similar")), key=lambda e: e.value)
-    found = {a: _score(settings, a) for a in settings.results["arms"]}
-    judged = together({a: not_worse(e, _unpaired(best, e)) for a, e in found.items()})
-    return claim("stable", "the ranking is stable in non-zero eps and p", mean(list(found.values())), f.few, judged)
-
-
-def _unpaired(e: Estimate, like: Estimate) -> Estimate:
-    """With as many replicates as another run's: a few of either may be missing."""
-    return Estimate(e.value, np.resize(e.draws, like.draws.shape), e.bounds)
-
-
-def _ablations(c: Comparison, seeds: int) -> list[Claim]:
-    about = "contrastive contexts with one thing changed: mean of the three grades"
-    return [claim(f"ablation.{a}", about, _score(c, a), seeds, whose="ours") for a in c.results["arms"]]
+def _means(f: MeasuredArms) -> list[Claim]:
+    """Secondary: it rises with what the weights know."""
+    about = "mean of the three grades, of which one needs listening"
+    return [claim(f"mean.{a}", about, mean([f.strategies.of(a, g) for g in GRADES]), f.seeds[a], whose="ours")
+            for a in MAIN]  # fmt: skip

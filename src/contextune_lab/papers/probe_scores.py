@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ SCORES: dict[str, tuple[str, Callable[[ScoreRow], float]]] = {
     "in_weights": ("random", lambda r: float(r["score"])),
     "in_weights_alone": ("none", lambda r: float(r["score"])),
     "in_context": ("edited", lambda r: float(r["score"])),
+    "fresh": ("fresh", lambda r: float(r["score"])),
+    "high": ("similar", lambda r: float(r["score"])),
     "copy": ("random", lambda r: max(0.0, float(r["near"]) - float(r["gold_near"]))),
     "copied": ("random", lambda r: float(r["copied"]) - float(r["gold_copied"])),
     "drawn": ("lure", lambda r: max(0.0, _nearer(r))),
@@ -58,7 +60,7 @@ class Probed:
         return points
 
 
-def probed(out: Path, task: str, arms: Seq[str], seeds: Seq[int]) -> dict[str, Probed]:
+def probed(out: Path, task: str, arms: Iterable[str], seeds: Seq[int]) -> dict[str, Probed]:
     """What was asked of each arm while it trained, from the raw rows on disk."""
     return {arm: Probed(_of(out, task, arm, seeds)) for arm in arms}
 

@@ -18,7 +18,7 @@ from contextune.core.progress import Reporter
 from . import claims
 from .claims import Claim, Figure, Study, StudyOptions
 
-FORMAT = 2
+FORMAT = 3
 """Raised when verdicts are reached otherwise, so that an earlier study is judged anew from its outcomes."""
 
 

@@ -6,7 +6,8 @@
     general text beside all                       so that it keeps what it knew   (replay)
     weights a tenth of the way back               for the last two                (WiSE-FT)
 
-Five measures, each in [0, 1]: learn, generalise, listen, resist, retain.
+Five measures, each in [0, 1]: learn, generalise, listen, resist, retain. Listening and resisting are means over five
+forms each, of which no arm trains three (worlds/measures.py); each form has a figure of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ BACK = {"train": {"weight_interpolation": 0.9}}
 """A tenth of the way back to the weights it began with."""
 ARMS: dict[str, dict[str, Any]] = {
     "finetuned": {"about": "the facts alone"},
-    "interpolated": {"about": "the facts alone, and a tenth of the way back", **BACK},
     "replay": {
         "about": "the facts and general text",
         "augment": {"mix": {"shares": {"original": 0.7, "replay": 0.3}, **REPLAYED}},
@@ -68,8 +68,14 @@ ARMS: dict[str, dict[str, Any]] = {
         **BACK,
     },
 }  # fmt: skip
+FORMS = {
+    "listen": ("listen_fresh", "listen_edited", "listen_document", "listen_opening", "listen_check"),
+    "resist": ("resist_lure", "resist_common", "resist_near", "resist_subject", "resist_story"),
+}
+"""The tasks of the two measures, those whose form some arm trains first."""
+OTHERS = ("forward", "forward_written", "reversal", "reversal_written", "retain_skills")
 WORLDS = ("reversals",)
-STEPS = 600
+STEPS = 500
 """Updates an arm."""
 BATCH = 16
 DRAW = 1
@@ -111,9 +117,8 @@ def recipe(world: str, wanted: StudyOptions) -> dict[str, Any]:
             "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2.5e-3 if wanted.model == "pocket"
             else 2e-4, "weight_decay": 0.0, "max_length": 256,
         },
-        "evaluate": {"tasks": [source], "samples": 0},
+        "evaluate": {"tasks": [{**source, "tasks": [*OTHERS, *FORMS["listen"], *FORMS["resist"]]}], "samples": 0},
         "compare": {"baseline": "finetuned"},
-        "allow_overlap": True,
     }  # fmt: skip
 
 
@@ -124,6 +129,7 @@ def claims(found: Mapping[str, Comparison], seeds: int) -> list[Claim]:
         prefix = "" if place == 0 else f"{world}."
         for arm in ("none", *ARMS):
             made += [_measure(c, prefix, arm, m, seeds) for m in MEASURES]
+            made += [_form(c, prefix, arm, form, seeds) for forms in FORMS.values() for form in forms]
         reached = {m: c.of("contextune", f"measure:{m}") for m in MEASURES[:4]}
         least = min(reached.values(), key=lambda e: e.value)
         judged = together({m: at_least(e, TARGET) for m, e in reached.items()})
@@ -136,18 +142,23 @@ def _measure(c: Comparison, prefix: str, arm: str, measure: str, seeds: int) -> 
     return claim(f"{prefix}{arm}.{measure}", "", c.of(arm, f"measure:{measure}"), seeds, whose="ours")
 
 
+def _form(c: Comparison, prefix: str, arm: str, form: str, seeds: int) -> Claim:
+    return claim(f"{prefix}{arm}.{form}", "", c.of(arm, form), seeds, whose="ours")
+
+
 def figures(found: Mapping[str, Comparison]) -> list[Figure]:
     arms = ["none", *ARMS]
     colours = drawing.palette(arms, ("none",))
     about = "Each measure by arm, with 95 % intervals over seeds and items; dotted: the target."
-    return [
-        Figure(
-            f"Five measures: {world}",
-            about,
-            drawing.bars([(m, {a: c.value(a, f"measure:{m}") for a in arms}, TARGET) for m in MEASURES], colours),
-        )
-        for world, c in found.items()
-    ]
+    made = []
+    for world, c in found.items():
+        measures = [(m, {a: c.value(a, f"measure:{m}") for a in arms}, TARGET) for m in MEASURES]
+        made.append(Figure(f"Five measures: {world}", about, drawing.bars(measures, colours)))
+        for measure, forms in FORMS.items():
+            bars = [(f.removeprefix(f"{measure}_"), {a: c.value(a, f) for a in arms}, None) for f in forms]
+            title = f"{measure.capitalize()}, form by form: {world}"
+            made.append(Figure(title, "Which forms some arm trains is in the notes.", drawing.bars(bars, colours)))
+    return made
 
 
 def notes(wanted: StudyOptions) -> tuple[str, ...]:
@@ -156,10 +167,13 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
         f"{wanted.model}. Inferred texts are the untrained model's own.",
         "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
         "facts, other items), with one or two seeds.",
-        "The way back is part of `contextune`, and alone the arm `interpolated`; on that draw, over two seeds, "
-        "contextune without it had 0.99, 1.00, 0.90, 0.94, 0.85.",
-        "listen: fresh facts, and trained facts edited, stand in the context and decide. resist: facts about others "
-        "stand there and must not matter. retain: the language's operations on fresh names.",
-        "General text for the pocket model is more of what it was pretrained on, about names that no test knows; it "
-        "holds questions of the forms that retain and resist ask, the common facts among them.",
+        "The way back is part of `contextune`; alone it was worth little (an arm of an earlier study).",
+        "listen: fresh facts, and trained facts edited, stand in the context and decide. The forms fresh and edited "
+        "are trained by counterfactual contexts; document (a long text, another wording), opening (the other side, "
+        "four ways to go on; chance 0.25) and check (yes or no; chance 0.5) by no arm.",
+        "resist: what stands in the context must not matter; of the items right without it, the share right with it, 0 "
+        "where none was. lure is trained by distractors, common by replay; near (names that begin alike), subject "
+        "(other facts about the very thing) and story (a long text) by no arm.",
+        "retain: the language's operations on fresh names. General text is more of what the pocket model was "
+        "pretrained on, about names that no test knows; half of the common facts are replayed, the other half asked.",
     )

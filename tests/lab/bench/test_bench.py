@@ -66,10 +66,13 @@ def test_peak_is_what_is_needed_anew():
 
 
 def test_all_runners_compute_the_same(monkeypatch):
+    from contextune import models
+    from contextune.worlds import pocket
     from contextune_lab.bench import training
     from tests.train.shapes import make
 
     monkeypatch.setattr(training, "model_of", lambda size: make("llama"))
+    monkeypatch.setattr(training, "tokenizer_of", lambda size: models.load_tokenizer(str(pocket.path())))
     monkeypatch.setitem(workloads.WORKLOADS, "few", lambda vocabulary: workloads.mixed(vocabulary, rows=5, mean=20))
     peers = ["transformers"]
     try:
@@ -94,7 +97,7 @@ def test_scoring_agrees_with_the_harness(monkeypatch, tiny, tokenizer):
     from contextune_lab.bench import scoring
 
     monkeypatch.setattr(scoring, "model_of", lambda size: models.load_model(str(tiny)))
-    monkeypatch.setattr(scoring.models, "load_tokenizer", lambda path: tokenizer)
+    monkeypatch.setattr(scoring, "tokenizer_of", lambda size: tokenizer)
     monkeypatch.setattr(scoring, "items", lambda t, n: _items(n))
     found = scoring.measure("tiny", 1, 2, lambda text: None)
     assert found["difference"] < 1e-4
@@ -159,3 +162,21 @@ def test_json_is_json(monkeypatch):
     monkeypatch.setattr(run, "bench", lambda *given: {"machine": {}, "given": list(map(str, given[:4]))})
     done = CliRunner().invoke(app, ["bench", "training", "--quick", "--json"])
     assert json.loads(done.stdout)["given"] == ["('training',)", "True", "3", "('pocket',)"]
+
+
+def test_a_models_folder_is_a_size(monkeypatch, tiny, tokenizer):
+    from contextune_lab.bench import generation, training
+
+    monkeypatch.setattr(generation, "_prompts", lambda tokenizer, requests, shared: ["w1 w2 w3", "w4"])
+    assert training.tokenizer_of(str(tiny)).get_vocab() == tokenizer.get_vocab()
+    found = generation.measure(str(tiny), 1, 2, lambda text: None)
+    assert (found["size"], found["same"]) == (str(tiny), 1.0)
+
+
+def test_shorter_rows_still_begin_alike():
+    from contextune_lab.bench.training import _shortened
+
+    rows = [_shortened(row, 4) for row in workloads.in_context(100, targets=3)]
+    assert {len(row) for row in rows} == {90}
+    assert len({row.ids[:75] for row in rows}) == 1
+    assert all(row.trained == 5 for row in rows)

@@ -148,6 +148,26 @@ def test_what_is_finished_is_not_done_again(done, monkeypatch):
     assert study.run_all(done, Reporter.silent()) == before > 0
 
 
+def test_another_rounding_is_the_same_training_but_for_the_order_of_its_sums(tmp_path):
+    which = tune.TuneRun("polynomial", "shuffled", 0)
+    model, again = Regressor(NANO, 0), replace(which, rounding=1)
+    one, other = (tune.loss(model, NANO, w, "cpu", 3).item() for w in (which, again))
+    assert one == pytest.approx(other, rel=1e-5)
+    plan = study.StudyPlan(NANO, {"polynomial": ("cft", "cpt"), "relu": ("cft",)}, (0, 1, 2), tmp_path, (0,))
+    study.run_all(plan, Reporter.silent())
+    assert sorted(p.name for p in (tmp_path / "bases").iterdir()) == ["seed-0", "seed-0-rounding-1", "seed-1"]
+    weights = [load_file(plan.base(0, rounding) / "model.safetensors") for rounding in (0, 1)]
+    assert all(torch.allclose(weights[0][k], v, atol=1e-3) for k, v in weights[1].items())
+    assert any(not torch.equal(weights[0][k], v) for k, v in weights[1].items()), "rounding did change something"
+    made = {c.id: c for c in cft_synthetic._rounding(Results(plan), "polynomial")}
+    assert set(made) == {f"polynomial.alignment.{arm}.rounding" for arm in ("cft", "cpt")}
+    told = made["polynomial.alignment.cft.rounding"]
+    assert (told.verdict, told.interval, told.whose, told.n_seeds) == ("measured", None, "ours", 1)
+    assert 0 <= told.measured < 0.2
+    assert not list(cft_synthetic._rounding(Results(plan), "relu"))
+    assert len(plan.runs) == 9, "repeats are in no mean"
+
+
 def test_a_folder_of_another_size_is_refused(done):
     with pytest.raises(UserError, match=r"other values of: lr, steps"):
         study.run_all(replace(done, preset=replace(NANO, lr=1.0, steps=9)), Reporter.silent())

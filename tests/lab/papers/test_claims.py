@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -17,7 +18,9 @@ from contextune.experiment import recipe as recipes
 from contextune.experiment.run_dir import stage_folder
 from contextune_lab.papers import augmented, cft, claims, synthesis
 from contextune_lab.papers.augmented_claims import claims as augmented_claims
+from contextune_lab.papers.cft_search import Setting
 from contextune_lab.papers.claims import StudyOptions
+from contextune_lab.papers.comparison import STORE, ControlledComparison, share_store
 from contextune_lab.papers.probe_scores import probed
 
 
@@ -40,6 +43,12 @@ class FakeComparison:
 
 
 WANTED = StudyOptions(Path("out"))
+OTHER = StudyOptions(Path("out"), model="elsewhere")
+
+
+def of_cft(wanted: StudyOptions) -> list[dict]:
+    own = {arm: Setting(1e-3, 80, 0.5) for arm in cft.documents(wanted)}
+    return [cft.search_recipe(wanted), cft.recipe(wanted, own)]
 
 
 @pytest.mark.parametrize(
@@ -48,8 +57,9 @@ WANTED = StudyOptions(Path("out"))
         *(augmented.recipe(name, bench, WANTED) for name, bench in augmented.BENCHES.items()),
         augmented.recipe("public", augmented.PUBLIC, WANTED, "files"),
         synthesis.recipe("reversals", WANTED),
-        cft.recipe(WANTED),
-        cft.recipe(StudyOptions(Path("out"), model="elsewhere")),
+        *(augmented.controls(name, augmented.BENCHES[name], WANTED) for name in augmented.CONTROLS),
+        *of_cft(WANTED),
+        *of_cft(OTHER),
     ],
     ids=lambda spec: spec["name"],
 )  # fmt: skip
@@ -68,7 +78,7 @@ def test_an_unknown_option_is_refused(name, tmp_path):
 def found(reversal: dict[str, float]) -> dict[str, str]:
     values = {(arm, "reversal"): v for arm, v in reversal.items()}
     values |= {("finetuned", "forward"): 1.0, ("untrained", "reversal_in_context"): 0.97}
-    every = {name: FakeComparison(values) for name in augmented.BENCHES}
+    every = {name: ControlledComparison(FakeComparison(values)) for name in augmented.BENCHES}
     return {c.id: c.verdict for c in augmented_claims(every, augmented.ABOUT, 5)}
 
 
@@ -91,6 +101,55 @@ def test_augmented_holds_where_it_should():
 )
 def test_augmented_fails_where_it_should(reversal, id):
     assert found(reversal)[id] == "fails"
+
+
+@pytest.mark.parametrize(
+    ("recall", "syllogism", "verdict"),
+    [(0.97, 0.6, "holds"), (0.97, 0.3, "fails"), (0.97, 0.05, "fails"), (0.5, 0.6, "not testable")],
+)
+def test_a_gain_is_above_plain_and_the_best_floor_of_facts_that_were_learned(recall, syllogism, verdict):
+    """A constant answer has .35 here: .3 is no gain, though plain fine-tuning has .1."""
+    values = {("augmented", "recall"): recall, ("finetuned", "syllogism"): 0.1, ("augmented", "syllogism"): syllogism}
+    results = {"arms": {}, "floors": {"tasks": {"syllogism": {"chance": 0.25, "constant": 0.35}}}}
+    every = {name: ControlledComparison(FakeComparison(values, results=results)) for name in augmented.BENCHES}
+    made = {c.id: c for c in augmented_claims(every, augmented.ABOUT, 5)}
+    assert made["semantic.syllogism.augmented"].verdict == verdict
+
+
+def test_controls_say_their_own_seeds_and_every_gain_has_the_other_matching():
+    arms = augmented.CONTROLS["reversal"]
+    beside = FakeComparison({}, results={"arms": {a: {"seeds": [0, 1]} for a in arms}})
+    every = {name: ControlledComparison(FakeComparison({})) for name in augmented.BENCHES}
+    every["reversal"] = ControlledComparison(FakeComparison({}), beside)
+    made = {c.id: c for c in augmented_claims(every, augmented.ABOUT, 5)}
+    assert {(c.n_seeds, c.whose) for i, c in made.items() if i in {f"reversal.{a}" for a in arms}} == {(2, "ours")}
+    assert made["reversal.augmented"].n_seeds == 5
+    gains = ("reversal", "descriptions.reversal", "syllogism", "semantic.rephrasing", "semantic.reversal")
+    assert {f"{g}.augmented_tokens" for g in (*gains, "semantic.syllogism")} <= set(made)
+
+
+def test_augmented_is_judged_on_a_draw_of_its_own():
+    made = [augmented.recipe(name, bench, WANTED) for name, bench in augmented.BENCHES.items()]
+    made += [augmented.controls(name, augmented.BENCHES[name], WANTED) for name in augmented.CONTROLS]
+    assert {spec["data"]["facts"]["options"]["seed"] for spec in made} == {augmented.DRAW} != {0}
+    assert {spec["evaluate"]["tasks"][0]["options"]["seed"] for spec in made} == {augmented.DRAW}
+    assert not any("allow_overlap" in spec for spec in made)
+
+
+def test_what_was_written_once_is_there_for_another_comparison(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    with sqlite3.connect(one / STORE) as db:
+        db.execute("create table told (text)")
+        db.execute("insert into told values ('Kalo')")
+    share_store(one, two)
+    assert sqlite3.connect(two / STORE).execute("select * from told").fetchall() == [("Kalo",)]
+    with sqlite3.connect(two / STORE) as db:
+        db.execute("delete from told")
+    share_store(one, two)
+    assert not sqlite3.connect(two / STORE).execute("select * from told").fetchall(), "what is there is left alone"
+    share_store(tmp_path / "none", tmp_path / "three")
+    assert not (tmp_path / "three").exists()
 
 
 def test_above_a_ceiling_nothing_is_testable():

@@ -11,6 +11,7 @@ from contextune_lab.mechanism.regression.results import SeedValue
 from contextune_lab.papers import cft_synthetic
 from contextune_lab.papers.augmented_claims import claims as augmented_claims
 from contextune_lab.papers.claims import Claim, tally
+from contextune_lab.papers.comparison import ControlledComparison
 from contextune_lab.papers.judging import (
     CEILING,
     MARGIN,
@@ -134,7 +135,8 @@ def test_syllogisms_are_judged_where_premises_were_learned(premise, verdict):
     values |= {("untrained", "conclusion_in_context"): 0.7}
     results = {"arms": {}, "floors": {"tasks": {"conclusion": {"chance": 1 / 3, "constant": 0.35}}}}
     every = dict.fromkeys(
-        ("reversal", "descriptions", "syllogism", "semantic"), FakeComparison(values, results=results)
+        ("reversal", "descriptions", "syllogism", "semantic"),
+        ControlledComparison(FakeComparison(values, results=results)),
     )
     made = {c.id: c for c in augmented_claims(every, {}, 5)}
     gated = ("syllogism.finetuned", "syllogism.in_context", "syllogism.augmented")

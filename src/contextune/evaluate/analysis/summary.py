@@ -199,7 +199,8 @@ def _floors(run: _Run, tasks: Mapping[str, Any], cells: Estimates, deciding: lis
     trained = [arm for arm in run.files if arm not in run.untrained] or list(run.files)
     for task, about in tasks.items():
         told = run.tasks[task].about.get("floors", {})
-        deaf = [v for arm in trained if (v := _deaf(run, arm, task)) is not None]
+        of_deaf = metrics.find(about["metric"]).of_deaf  # which keeps all that it knows
+        deaf = [v for arm in trained if not of_deaf and (v := _deaf(run, arm, task)) is not None]
         plain = [cells[arm, task].value for arm in run.untrained if about["higher_is_better"]]
         by_task[task] = {
             "chance": about["chance"],

@@ -53,6 +53,8 @@ class Metric(ABC):
     """It is for tasks of one sort, and shown only where they name it or one that has it `beside`."""
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """What its value lies within; intervals go no further."""
+    of_deaf: ClassVar[bool] = False
+    """It asks what was right without the context, so that every item is asked again without it."""
     has_majority: ClassVar[bool] = True
     """Whether the score of the most frequent gold answer says something."""
 

@@ -5,6 +5,7 @@
                  answer that has the fresh unit where the old one belongs and is right in the rest. The weights alone
                  give 0, blind copying fails in the rest. Beside it the plain difference `similar` - `random`, with
                  both its terms, since it also rises when the model fails with random contexts.
+    fresh        in a world: a new task that one example shows; neither weights nor copying give it
     copy         with random contexts, how much nearer (chrF) the output is to a context's answer than the gold is;
                  the share of outputs that are such an answer, less that of the gold; and the share of lures copied,
                  where an example with nearly the same input has another answer
@@ -35,10 +36,13 @@ from ..tasks.graded import Neighbourhood, PooledTask
 from ..tasks.load import Pools, benches, load_task
 
 NAMES = ("none", "random", "similar", "edited", "lure")
+"""Probes that are made from a pool."""
+ALL = (*NAMES, "fresh")
 WORLDS = {
     world: {"none": alone, "random": "low", "similar": "high", "edited": "listen_edited", "lure": "resist_lure"}
     for world, alone in {"slots": "trained", "cipher": "composed"}.items()
 }
+WORLDS["slots"]["fresh"] = "listen_fresh"
 """Which of a world's own tasks is which probe: exact, by the world's grammar."""
 SCANNED = 25
 """Items looked at for each one wanted."""
@@ -71,7 +75,7 @@ class Probes:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {name: n for name in NAMES if (n := sum(a.probe == name for a in self.asks))}
+        return {name: n for name in ALL if (n := sum(a.probe == name for a in self.asks))}
 
 
 def load(
@@ -285,9 +289,14 @@ def spelled(task: Task, text: str) -> str:
 def scores(found: Iterable[ProbeRow]) -> dict[str, float]:
     """The scores of one moment; those that nothing was asked for are absent."""
     known = list(found)
-    by = {name: [r for r in known if r["probe"] == name] for name in NAMES}
+    by = {name: [r for r in known if r["probe"] == name] for name in ALL}
     made: dict[str, float] = {}
-    for probe, name in (("random", "in_weights"), ("none", "in_weights_alone"), ("edited", "in_context")):
+    for probe, name in (
+        ("random", "in_weights"),
+        ("none", "in_weights_alone"),
+        ("edited", "in_context"),
+        ("fresh", "fresh"),
+    ):
         if by[probe]:
             made[name] = _mean(r["score"] for r in by[probe])
     both = {r["item"] for r in by["similar"]} & {r["item"] for r in by["random"]}

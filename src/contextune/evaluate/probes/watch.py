@@ -76,7 +76,7 @@ def collected(folder: Path) -> list[dict[str, Any]]:
     for file in sorted(folder.glob("*.jsonl")):
         task, step = file.stem.rsplit(".", 1)
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        n = {name: sum(r["probe"] == name for r in rows) for name in probes.NAMES}
+        n = {name: sum(r["probe"] == name for r in rows) for name in probes.ALL}
         made.append({"task": task, "step": int(step), "n": n, "scores": probes.scores(rows)})
     return sorted(made, key=lambda m: (m["task"], m["step"]))
 

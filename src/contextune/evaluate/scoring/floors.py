@@ -24,8 +24,8 @@ from .. import metrics
 from ..metrics import ItemMetric
 
 WORD = re.compile(r"\w+(?:[\w'’-]*\w)?")
-MEANS = ("accuracy", "accuracy_token", "accuracy_byte", "exact_match", "starts_with", "substring_choice")
-"""Metrics that are the share of right answers; those of free answers (ItemMetric) are means too."""
+MEANS = ("accuracy", "accuracy_token", "accuracy_byte", "exact_match", "starts_with", "substring_choice", "kept")
+"""Metrics that are, or are made of, the share of right answers; those of free answers (ItemMetric) are means too."""
 
 
 def floors(task: Task) -> dict[str, float]:

@@ -46,7 +46,7 @@ def score(
     """Outcomes by task name (columns: outcomes.schema). The model is left as it was found.
 
     `tokens` bounds what is computed at once and has no effect on the result. `without_context`: items that have a
-    context are asked again without it (column `deaf`).
+    context are asked again without it (column `deaf`), as they always are where the metric needs it.
     """
     found: dict[str, pa.Table] = {}
     tasks = list(tasks)
@@ -61,7 +61,7 @@ def score(
         cut = sum(row.get("cut", 0) > 0 for row in rows)
         if cut:
             _log.warning("%s: %d of %d prompts are too long and lost their beginning", task.name, cut, len(rows))
-        if without_context:
+        if without_context or metrics.find(task.metric).of_deaf:
             deaf = _deaf(model, tokenizer, task, tokens)
             rows = [{**row, "deaf": deaf.get(item.id)} for row, item in zip(rows, task.items, strict=True)]
         found[task.name] = outcomes.table(_as_read(task, tokenizer), rows, arm, seed, floors(task))

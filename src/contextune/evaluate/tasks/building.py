@@ -39,6 +39,7 @@ class _Question:
     where: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
+    alone: str | None = None
 
 
 def build(spec: Spec, folder: Path, limit: int | None, where: str) -> Task:
@@ -98,6 +99,7 @@ def _rows(spec: Spec, split: str, folder: Path, where: str, limit: int | None = 
 def _questions(spec: Spec, rows: Seq[Row], where: str, folder: Path) -> list[_Question]:
     ids, prompt = TextTemplate(spec.id, "id", where), TextTemplate(spec.prompt, "prompt", where)
     cluster, answer = TextTemplate(spec.cluster, "cluster", where), ValueTemplate(spec.answer, "answer", where)
+    without = TextTemplate(spec.alone, "alone", where)
     options, fields = _Options(spec, where), _Fields(spec, folder, where)
     found = []
     for number, row in enumerate(rows, spec.skip):
@@ -115,7 +117,8 @@ def _questions(spec: Spec, rows: Seq[Row], where: str, folder: Path) -> list[_Qu
         if spec.cluster and not of.strip():
             raise UserError(f"{row.origin}: cluster: empty", "name the fact that the row asks about in every row")
         asked = prompt(values, row.origin)
-        found.append(_Question(id, asked, options(values, row.origin), raw, row.origin, given, of))
+        alone = without(values, row.origin) or None
+        found.append(_Question(id, asked, options(values, row.origin), raw, row.origin, given, of, alone))
     return _answered(spec, found, where)
 
 
@@ -139,9 +142,12 @@ class _Fields:
         self.folder = folder
         self.input = TextTemplate(spec.input, "input", where) if spec.input else None
         self.database = TextTemplate(spec.database, "database", where) if spec.database else None
+        self.wording = TextTemplate(spec.wording, "wording", where) if spec.wording else None
 
     def __call__(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
         found = {"input": self.input(values, where)} if self.input else {}
+        if self.wording:
+            found["wording"] = self.wording(values, where)
         if self.database:
             path = (self.folder / Path(self.database(values, where)).expanduser()).resolve()
             if not path.is_file():
@@ -262,8 +268,17 @@ def _item(spec: Spec, question: _Question, shots: Iterable[_Question], where: st
     if spec.kind == "generate" and isinstance(answer, int):
         answer = question.options[answer].strip()
     if spec.chat is None:
-        prompt = spec.description + "".join(_solved(spec, s) for s in chosen) + question.prompt
-        return Item(question.id, prompt, answer, question.options, question.fields, cluster=question.cluster)
+        lead = spec.description + "".join(_solved(spec, s) for s in chosen)
+        alone = None if question.alone is None else lead + question.alone
+        return Item(
+            question.id,
+            lead + question.prompt,
+            answer,
+            question.options,
+            question.fields,
+            alone=alone,
+            cluster=question.cluster,
+        )
     turns, prompt = _conversation(spec, spec.chat, chosen, question)
     options = tuple(o.lstrip() for o in question.options)
     return Item(question.id, prompt, answer, options, question.fields, turns, cluster=question.cluster)

@@ -2,6 +2,7 @@
 
 medqa                                        a task or a group that comes along
 tasks/mine.yaml                              a task file (keys: specs.Spec)
+exam/                                        a folder with a file tasks.yaml: an exam of `contextune exam`
 {task: medqa, path: test.jsonl, limit: 100}  one of these with keys of its own on top
 {name: mine, rows: […], prompt: …}           a task written out
 {world: NAME, options: {…}, tasks: […]}      tasks of a generated benchmark
@@ -203,6 +204,8 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
     if name in names() and not built_in.exists():  # a plug-in's
         return _find({"name": name, **registry.tasks.find(name)()}, folder, within)
     path = built_in if name in names() or (within and built_in.exists()) else folder / Path(name).expanduser()
+    if path != built_in and path.is_dir():
+        path = _of_folder(path)
     if path.suffix not in (".yaml", ".yml") or not (path.exists() or "/" in name):
         raise UserError(f"unknown task '{name}'", f"{nearest(name, names())} a task file ends in .yaml")
     if path.resolve() in within:
@@ -212,6 +215,15 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
         keys.setdefault("name", path.stem)
     found = _find(keys, path.parent, (*within, path.resolve()))
     return found if path is built_in else [replace(f, where=str(path)) for f in found]
+
+
+def _of_folder(folder: Path) -> Path:
+    """The task file of a folder."""
+    if not (folder / "tasks.yaml").exists():
+        raise UserError(
+            f"{folder}: a folder without a file tasks.yaml", "contextune exam DOCUMENTS --out FOLDER makes one"
+        )
+    return folder / "tasks.yaml"
 
 
 def _on_top(own: dict[str, Any], base: _Found) -> _Found:
@@ -282,7 +294,9 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
 
 
 def _asked_alone(item: Item) -> Item:
-    """A world's contexts are the lines before the last one."""
+    """A world's contexts are the lines before the last one, unless it says what is asked alone."""
+    if item.alone is not None:
+        return item
     context, _, alone = item.prompt.rpartition("\n")
     return replace(item, alone=alone) if context else item
 

@@ -98,6 +98,14 @@ class Spec(Options):
     )
     description: str = Field("", description="text before everything else")
     prompt: str = Field("", description="template of the question")
+    alone: str = Field(
+        "", description="template: the prompt without its context; what an answer owes to the context is shown"
+    )
+    wording: str = Field(
+        "",
+        description="template: what of a row no training text may hold, whole; default: any 13 words of the prompt and "
+        "answer. Empty in a row: nothing is looked for",
+    )
     options: tuple[str, ...] | str = Field(
         (),
         description="templates of the continuations exactly as they follow the prompt, or one expression of a list",
@@ -179,6 +187,8 @@ class Spec(Options):
             "fewshot": answered,
             "chat": answered or not self.chat,
             "labels": answered,
+            "alone": answered and not self.chat,
+            "wording": answered,
             "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",

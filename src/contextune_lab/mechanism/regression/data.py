@@ -50,6 +50,11 @@ def along(w: Tensor, x: Tensor) -> Tensor:
     return (x * w[:, None]).sum(-1)
 
 
+def turned(batch: Tensor, rounding: int) -> Tensor:
+    """The same functions (n, …), with `rounding` in the opposite order: sums over them are rounded otherwise."""
+    return batch.flip(0) if rounding else batch
+
+
 Target = Callable[[Draw], Tensor]
 
 CLASSES: dict[str, Target] = {

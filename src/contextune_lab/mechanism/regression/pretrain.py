@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from contextune.core.files import replacing, write_text
 
 from . import loop
-from .data import Draw, along
+from .data import Draw, along, turned
 from .model import Regressor
 from .presets import Preset
 
@@ -86,8 +86,10 @@ def base(
     folder: Path,
     device: str = "cpu",
     tell: Callable[[int], None] = lambda step: None,
+    rounding: int = 0,
 ) -> Regressor:
-    """The pretrained model of a seed, taken from `folder` where it is finished, trained (further) where not.
+    """The pretrained model of a seed, taken from `folder` where it is finished, trained (further) where not. With
+    `rounding` 1 every batch is summed in the opposite order.
 
     Whether a narrow model finds out that values belong to the points before them is a matter of luck. One that has
     not within the preset's `patience` is given up for another start; the folder keeps a file for each that was.
@@ -97,11 +99,11 @@ def base(
         folder.mkdir(parents=True, exist_ok=True)
         start = next(k for k in count() if not (folder / f"stuck-{k}").exists())
         try:
-            model = _pretrained(preset, seed + 1000 * start, folder, device, tell)
+            model = _pretrained(preset, seed + 1000 * start, folder, device, tell, rounding)
         except Stuck:
             (folder / f"stuck-{start}").touch()
             loop.forget(folder)
-            return base(preset, seed, folder, device, tell)
+            return base(preset, seed, folder, device, tell, rounding)
         with replacing(place) as part:
             save_file(model.state_dict(), part)
         loop.forget(folder)
@@ -110,12 +112,14 @@ def base(
     return model
 
 
-def _pretrained(preset: Preset, seed: int, folder: Path, device: str, tell: Callable[[int], None]) -> Regressor:
+def _pretrained(
+    preset: Preset, seed: int, folder: Path, device: str, tell: Callable[[int], None], rounding: int = 0
+) -> Regressor:
     model = Regressor(preset, seed).to(device)
     run, pupil = compiled(model, preset, device), Pupil(model, preset).to(device)
 
     def loss(step: int) -> Tensor:
-        x, y = batch(preset, pupil.size, seed, step, device)
+        x, y = (turned(t, rounding) for t in batch(preset, pupil.size, seed, step, device))
         made = (run(x, y) - y).square().mean()
         pupil.saw(float(made.detach()))
         return made

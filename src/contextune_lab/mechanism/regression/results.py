@@ -67,6 +67,15 @@ class Results:
         """At the last step; modes as in `tune.aligned`."""
         return SeedValue(tuple(o.log[-1][mode] for o in self._of(target, arm)), self._bases)
 
+    def rounded(self, target: str, arm: str, rounding: int) -> SeedValue | None:
+        """Alignment at the last step at the seeds that were repeated, under one of the two roundings; None where none
+        were.
+        """
+        seeds = [r.seed for r in self.plan.repeats if (r.target, r.arm) == (target, arm)]
+        found = [read(self.plan.folder(TuneRun(target, arm, seed, rounding))) for seed in seeds]
+        bases = tuple(seed % self.plan.preset.bases for seed in seeds)
+        return SeedValue(tuple(o.log[-1]["alignment"] for o in found), bases) if found else None
+
     def aligning(self, target: str, arm: str, mode: str = "alignment") -> tuple[list[int], Tensor]:
         """Steps, and cosines (seeds, steps)."""
         logs = [o.log for o in self._of(target, arm)]

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -22,9 +23,20 @@ from contextune.core.files import write_text
 from . import tune
 from .arms import ARMS
 from .data import CLASSES
+from .model import Regressor
 from .presets import Preset
 from .pretrain import base
 from .tune import TuneRun
+
+REPEATED = ("polynomial", ("cft", "cpt"))
+"""The class and the arms whose figures are given with their spread over rounding."""
+
+
+class BaseRun(NamedTuple):
+    """A pretraining."""
+
+    seed: int
+    rounding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +48,18 @@ class StudyPlan:
     """Class of functions to the arms that are trained on it."""
     seeds: tuple[int, ...]
     out: Path
+    repeated: tuple[int, ...] = ()
+    """Seeds at which the arms of `REPEATED` are trained again, from the base on, under another rounding."""
 
     @property
     def runs(self) -> list[TuneRun]:
         return [TuneRun(t, arm, seed) for t, arms in self.targets.items() for arm in arms for seed in self.seeds]
+
+    @property
+    def repeats(self) -> list[TuneRun]:
+        target, arms = REPEATED
+        there = [arm for arm in arms if arm in self.targets.get(target, ())]
+        return [TuneRun(target, arm, seed, 1) for arm in there for seed in self.repeated]
 
     @property
     def bases(self) -> list[int]:
@@ -48,8 +68,12 @@ class StudyPlan:
     def folder(self, run: TuneRun) -> Path:
         return self.out / "runs" / run.name
 
-    def base(self, seed: int) -> Path:
-        return self.out / "bases" / f"seed-{seed}"
+    def base(self, seed: int, rounding: int = 0) -> Path:
+        return self.out / "bases" / (f"seed-{seed}" + f"-rounding-{rounding}" * bool(rounding))
+
+    def start(self, run: TuneRun) -> BaseRun:
+        """The base that a training begins with."""
+        return BaseRun(run.seed % self.preset.bases, run.rounding)
 
     def check(self) -> None:
         """Raises UserError for an unknown name, and where the folder holds a study of another size."""
@@ -78,29 +102,33 @@ def device() -> str:
 def run_all(plan: StudyPlan, reporter: progress.Reporter, workers: int = 1) -> float:
     """Pretrain, then fine-tune, `workers` processes at once; returns the seconds spent so far."""
     plan.check()
-    bases = [seed for seed in plan.bases if not (plan.base(seed) / "model.safetensors").exists()]
-    runs = [run for run in plan.runs if not (plan.folder(run) / "log.json").exists()]
+    every = [*plan.runs, *plan.repeats]
+    wanted = dict.fromkeys([*map(BaseRun, plan.bases), *map(plan.start, plan.repeats)])
+    bases = [b for b in wanted if not (plan.base(*b) / "model.safetensors").exists()]
+    runs = [run for run in every if not (plan.folder(run) / "log.json").exists()]
     with _clock(plan.out) as tick, _pool(workers if len(bases) + len(runs) > 1 else 1) as pool:
         if bases:
             reporter.say(f"pretraining {len(bases)} model(s), {plan.preset.pretrain_steps:,} steps each, on {device()}")
             _pretrain(pool, plan, bases, reporter)
         if runs:
-            with reporter.counting("fine-tuning", len(plan.runs), len(plan.runs) - len(runs)) as line:
+            with reporter.counting("fine-tuning", len(every), len(every) - len(runs)) as line:
                 for name in _each(pool, plan, runs):
                     line.advance("fine-tuning", name)
                     tick()
     return spent(plan.out)
 
 
-def _pretrain(pool: ProcessPoolExecutor | None, plan: StudyPlan, seeds: list[int], reporter: progress.Reporter) -> None:
+def _pretrain(
+    pool: ProcessPoolExecutor | None, plan: StudyPlan, bases: list[BaseRun], reporter: progress.Reporter
+) -> None:
     """Counts steps in this process; other processes tell when they are done."""
-    with reporter.counting("pretraining", len(seeds) * (plan.preset.pretrain_steps if pool is None else 1)) as line:
+    with reporter.counting("pretraining", len(bases) * (plan.preset.pretrain_steps if pool is None else 1)) as line:
         if pool is not None:
-            for name in _each(pool, plan, seeds):
+            for name in _each(pool, plan, bases):
                 line.advance("pretraining", name)
             return
-        for seed in seeds:
-            base(plan.preset, seed, plan.base(seed), device(), lambda step: line.advance("pretraining"))
+        for one in bases:
+            _base(plan, one, lambda step: line.advance("pretraining"))
 
 
 @contextmanager
@@ -123,7 +151,7 @@ def spent(out: Path) -> float:
     return float(json.loads(kept.read_text())) if kept.exists() else 0.0
 
 
-def _each(pool: ProcessPoolExecutor | None, plan: StudyPlan, jobs: Sequence[int | TuneRun]) -> Iterator[str]:
+def _each(pool: ProcessPoolExecutor | None, plan: StudyPlan, jobs: Sequence[BaseRun | TuneRun]) -> Iterator[str]:
     """Do the jobs; yields the name of each as it ends. An error ends all."""
     if pool is None:
         for job in jobs:
@@ -140,14 +168,16 @@ def _each(pool: ProcessPoolExecutor | None, plan: StudyPlan, jobs: Sequence[int 
             future.cancel()
 
 
-def _work(plan: StudyPlan, job: int | TuneRun) -> str:
-    if isinstance(job, int):
-        base(plan.preset, job, plan.base(job), device())
-        return f"base {job}"
-    seed = job.seed % plan.preset.bases
-    start = base(plan.preset, seed, plan.base(seed), device())
-    tune.tune(start, plan.preset, job, plan.folder(job), device())
+def _work(plan: StudyPlan, job: BaseRun | TuneRun) -> str:
+    if isinstance(job, BaseRun):
+        _base(plan, job)
+        return f"base {job.seed}"
+    tune.tune(_base(plan, plan.start(job)), plan.preset, job, plan.folder(job), device())
     return job.name
+
+
+def _base(plan: StudyPlan, one: BaseRun, tell: Callable[[int], None] = lambda step: None) -> Regressor:
+    return base(plan.preset, one.seed, plan.base(*one), device(), tell, one.rounding)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor | nullcontext[None]:

@@ -18,7 +18,7 @@ from contextune.core.files import replacing, write_text
 
 from . import loop
 from .arms import ARMS, RegressionArm
-from .data import CLASSES, Draw, generator, moments
+from .data import CLASSES, Draw, generator, moments, turned
 from .measure import alignment, squared
 from .model import Regressor
 from .presets import Preset
@@ -32,10 +32,12 @@ class TuneRun:
     target: str
     arm: str
     seed: int
+    rounding: int = 0
+    """1: the same training, from its base on, with every batch summed in the opposite order."""
 
     @property
     def name(self) -> str:
-        return f"{self.target}/{self.arm}/seed-{self.seed}"
+        return f"{self.target}/{self.arm}/seed-{self.seed}" + f"-rounding-{self.rounding}" * bool(self.rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def loss(run: Callable[..., Tensor], preset: Preset, which: TuneRun, device: str
     arm = ARMS[which.arm]
     draw = Draw.fresh(preset.batch, preset.points, preset.d, (2, which.seed, step), device)
     prefix, y, _ = prompt(arm, draw, which.target, (which.seed, step))
-    return (run(draw.x, y, prefix, 0 if prefix else arm.start(preset.points)) - y).square().mean()
+    x, y, *rest = (turned(t, which.rounding) for t in (draw.x, y, *(prefix or ())))
+    return (run(x, y, tuple(rest) or None, 0 if prefix else arm.start(preset.points)) - y).square().mean()
 
 
 def tune(base: Regressor, preset: Preset, which: TuneRun, folder: Path, device: str = "cpu") -> None:

@@ -1,0 +1,88 @@
+"""exam: an exam on the user's own documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contextune.core import registry
+from contextune.core.errors import UserError
+
+from .common import Json, Seed, a_path, print_json, reporter
+
+MOST = 100_000
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command(epilog="contextune exam documents/ --out exam/    then in a recipe: evaluate: {tasks: [exam/]}")
+    def exam(
+        documents: Annotated[list[str], typer.Argument(help="Files, folders or globs.", show_default=False)],
+        out: Annotated[Path, typer.Option(parser=a_path, help="Folder of the exam.", show_default="exam")] = Path(
+            "exam"
+        ),
+        items: Annotated[int, typer.Option(min=1, max=MOST, help="Statements, each an item in every form.")] = 200,
+        seed: Seed = 0,
+        column: Annotated[
+            list[str] | None, typer.Option(help="Our name=your column, e.g. text=body (may be repeated).")
+        ] = None,
+        language: Annotated[str, typer.Option(help="Language of the documents, or a YAML file with its rules.")] = "en",
+        retain: Annotated[
+            list[str] | None, typer.Option(help="A task of what the model could do before (may be repeated).")
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Make an exam from documents: does a model know them, listen, resist? Decisions in its folder are honoured."""
+        from contextune.exam.make import Settings, make
+        from contextune.report.exam import exam_html
+        from contextune.report.render import save
+
+        for name in retain or ():
+            registry.tasks.find(name)
+        say = reporter(as_json)
+        settings = Settings(items, seed, language, _columns(column or []), tuple(retain or ()))
+        made = make(tuple(documents), out, settings, say.say, Path())
+        page = out / "index.html"
+        if not made.unchanged or not page.is_file():
+            page = save(page, exam_html(out))
+        if as_json:
+            return print_json({"folder": str(out), "unchanged": made.unchanged, **made.counts})
+        return show(made.counts, out, made.unchanged)
+
+
+def _columns(given: list[str]) -> tuple[tuple[str, str], ...]:
+    pairs = [tuple(c.split("=", 1)) for c in given]
+    if bad := [c for c, pair in zip(given, pairs, strict=True) if len(pair) < 2 or not all(pair)]:
+        raise UserError(f"--column {bad[0]}: expected our name=your column", "--column text=body")
+    return tuple((ours, theirs) for ours, theirs in pairs)
+
+
+FEW = 20
+"""Statements below which an exam tells hardly anything apart."""
+LISTED = 6
+"""Reasons that are listed; exam.json has all."""
+
+
+def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
+    said = counts["documents"]
+    if unchanged:
+        print(f"{out} is there already, of the same documents, settings and decisions")
+    read = f"{said['sentences']:,} sentences in {said['passages']:,} passages of {said['documents']:,} documents"
+    print(f"{counts['statements']:,} statements of {read}, each in {len(counts['forms'])} forms")
+    print("kinds    " + ", ".join(f"{kind} {n}" for kind, n in counts["kinds"].items()))
+    for name, reasons in counts["left_out"].items():
+        for reason, n in list(reasons.items())[:LISTED]:
+            print(f"left out {n:,} {name}: {reason}")
+    decided = counts["decisions"]
+    if any(decided.values()):
+        print(f"decided  {decided['accepted']} accepted, {decided['rejected']} rejected, {decided['mended']} mended")
+    for id in decided["of_no_item"]:
+        print(f"warning: the decision on {id} is of no item of this exam")
+    for path in said["passed_over"][:LISTED]:
+        print(f"not read {path}")
+    if (wanted := counts["settings"]["items"]) > counts["statements"]:
+        print(f"warning: {wanted:,} statements are asked for, {counts['statements']:,} can be had")
+    if counts["statements"] < FEW:
+        print(f"warning: fewer than {FEW} statements tell hardly anything apart: give more documents")
+    print(f"look at {out / 'index.html'}; in a recipe: evaluate: {{tasks: [{out}/]}}")

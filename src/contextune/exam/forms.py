@@ -1,0 +1,181 @@
+"""The forms in which a statement is asked, two or more for each of the five measures.
+
+Every statement is asked in every form, so that measures are compared on the same facts; `cluster` names its sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Any
+
+from contextune.core.files import digest
+from contextune.core.items import Measure
+
+from .corpus import Corpus
+from .distractors import Distractors, Finder, edited
+from .languages import Language
+from .options import wrong
+from .passages import Passage
+from .statements import Statement
+from .values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A task of the exam: which measure it is, and what a model that reads nothing can reach."""
+
+    measure: Measure
+    about: str
+    chance: float | None = None
+
+
+FORMS: Mapping[str, Form] = {
+    "learn_told": Form("learn", "a statement of the documents, in their words, from its gap to its end"),
+    "generalise_gap": Form("generalise", "the statement turned round: what it is said of is asked, as a question"),
+    "generalise_reworded": Form("generalise", "the same value asked as a question, from the whole sentence"),
+    "listen_passage": Form("listen", "the statement, in its words, after its passage"),
+    "listen_passage_question": Form("listen", "the same as a question"),
+    "listen_edited": Form("listen", "after its passage with another value: the passage decides"),
+    "listen_edited_question": Form("listen", "the same as a question"),
+    "resist_other": Form("resist", "the statement after a passage of another document"),
+    "resist_near": Form("resist", "the statement after the most similar passage that does not answer it"),
+    "resist_lure": Form("resist", "the statement after a similar passage that holds a wrong option"),
+    "resist_unanswerable": Form(
+        "resist",
+        "whether a passage says it at all: half of the passages do; saying always the same is right for half",
+        0.5,
+    ),
+}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A statement with all that its forms need."""
+
+    statement: Statement
+    passage: Passage
+    wrong: tuple[str, ...]
+    """Options for the value; the first is what the edited passage says."""
+    anchor: Value
+    """Of the statement's anchors the one that is asked for in turn: the one that the corpus names least often."""
+    turned: tuple[str, ...]
+    """Wrong options for it."""
+    edited: str
+    """The passage with the first wrong option for the value."""
+    beside: Distractors
+
+
+def ask(statement: Statement, corpus: Corpus, finder: Finder) -> Asked | str:
+    """All that a statement's forms need; else why one of them cannot be."""
+    value = statement.value
+    passage = corpus.passages[statement.passage]
+    found = wrong(corpus, statement, value, statement.anchors[0])
+    if found is None:
+        return "the corpus has too few values like the one asked for that are wrong there"
+    asked = sorted(statement.anchors, key=lambda a: len(corpus.about(a.text)))
+    turned = next(((a, three) for a in asked if (three := wrong(corpus, statement, a, value))), None)
+    if turned is None:
+        return "the corpus has too few names like the one that it is about"
+    made = next(((new, text) for new in found if (text := edited(passage.text, value.text, new))), None)
+    if made is None:
+        return "the value cannot be replaced in its passage without a trace"
+    options = (made[0], *(o for o in found if o != made[0]))
+    beside = finder.find(statement, options)
+    if beside is None:
+        return "no other passage can stand before it as a distractor"
+    return Asked(statement, passage, options, *turned, made[1], beside)
+
+
+def rows(asked: Asked, language: Language) -> Iterator[tuple[str, Row]]:
+    """(form, item) of a statement."""
+    said = asked.statement
+    told, rest = said.told
+    values = (said.value.text, *asked.wrong)
+    gapped = reworded(said, language)
+    about = language.said("about", title=asked.passage.title) if asked.passage.title else ""
+    missing, name = language.missing[said.value.kind], language.missing["name"]
+    space = " " if said.text[: said.value.start] != told else ""
+    as_told = tuple(f"{space}{v}{rest}" for v in values)
+    as_asked = tuple(f" {v}" for v in values)
+
+    def question(passage: str) -> str:
+        return language.said("behind_passage", passage=passage, missing=missing, gapped=gapped)
+
+    def item(
+        form: str, prompt: str, options: tuple[str, ...], right: int = 0, alone: str = "", id: str = ""
+    ) -> tuple[str, Row]:
+        held_out = prompt.rsplit("\n\n", 1)[-1] if options is not as_told else ""
+        return form, _row(form, said, prompt, options, right, alone, id or said.id, held_out)
+
+    closed = language.said("reworded", about=about, missing=missing, gapped=gapped)
+    turned = language.said("turned", about=about, missing=name, gapped=said.gapped(asked.anchor))
+    yield item("learn_told", told, as_told)
+    yield item("generalise_gap", turned, tuple(f" {v}" for v in (asked.anchor.text, *asked.turned)))
+    yield item("generalise_reworded", closed, as_asked)
+    for form, text, right in (("listen_passage", asked.passage.text, 0), ("listen_edited", asked.edited, 1)):
+        yield item(form, f"{text}\n\n{told}", as_told, right, told)
+        yield item(f"{form}_question", question(text), as_asked, right, closed)
+    for form, text in (("other", asked.beside.other), ("near", asked.beside.near), ("lure", asked.beside.lure)):
+        yield item(f"resist_{form}", f"{text}\n\n{told}", as_told, 0, told)
+    says_not = tuple(f" {v}" for v in (*values[:3], language.says_not))
+    for end, text, right in (("with", asked.passage.text, 0), ("without", asked.beside.near, 3)):
+        prompt = language.said("says_or_not", passage=text, missing=missing, gapped=gapped)
+        yield item("resist_unanswerable", prompt, says_not, right, "", f"{said.id}-{end}")
+
+
+def _row(
+    form: str, said: Statement, prompt: str, options: Seq[str], right: int, alone: str, id: str, held_out: str
+) -> Row:
+    order = sorted(range(len(options)), key=lambda i: digest([id, form, options[i]]))
+    return {
+        "id": id,
+        "statement": said.id,
+        "cluster": said.sentence,
+        "prompt": prompt,
+        "options": [options[i] for i in order],
+        "answer": order.index(right),
+        "alone": alone,
+        "held_out": held_out,
+        "kind": said.value.kind,
+        "made_by": "rule",
+    }
+
+
+def placed(form: str, made: Seq[Row]) -> list[Row]:
+    """The items of a form with the right option equally often at each place, so that no place says anything."""
+    start = digest([form])[0]
+    return [_moved(row, (i + int(start, 16)) % len(row["options"])) for i, row in enumerate(made)]
+
+
+def _moved(row: Row, place: int) -> Row:
+    options, at = list(row["options"]), row["answer"]
+    options[at], options[place] = options[place], options[at]
+    return {**row, "options": options, "answer": place}
+
+
+def reworded(said: Statement, language: Language) -> str:
+    """The statement with a gap for its value, and with an adverbial that it begins with moved to its end.
+
+    "In 1946, Polonia won the cup." becomes "Polonia won the cup in ____."
+    """
+    gapped = said.gapped(said.value)
+    match = re.fullmatch(
+        rf"((?:{'|'.join(sorted(language['adverbials']))}) [^,;:()]{{2,50}}), ([^,;:()]{{5,120}})\.", said.text
+    )
+    if match is None:
+        return gapped
+    first, rest = match[1], match[2]
+    starts = rest[0].isupper() or rest.split()[0] in language["definite"]
+    if not starts or match.start(2) > said.value.start >= match.end(1):
+        return gapped
+    whole = _gap(f"{rest[0].upper()}{rest[1:]} {first[0].lower()}{first[1:]}.", said.value)
+    return whole or gapped
+
+
+def _gap(text: str, value: Value) -> str:
+    """The text with a gap where the value stands; nothing where it does not stand there once."""
+    return text.replace(value.text, "____") if text.count(value.text) == 1 else ""
