@@ -24,14 +24,15 @@ PARTS = {"train_all": "training", "evaluate_all": "evaluation", "samples": "samp
 
 def estimated(recipe: Any, base: Path) -> dict[str, Any]:
     time.perf_counter = time.process_time  # what the probe measures by
-    from contextune.experiment.estimate import estimate
+    from contextune.experiment import estimate as estimating
     from contextune.experiment.prepare import prepare
     from contextune.experiment.run_dir import folder_of
 
-    found = estimate(prepare(recipe, base, folder_of(recipe), plan=True))
+    estimating.side_by_side = lambda *_: 1  # as the run below
+    found = estimating.estimate(prepare(recipe, base, folder_of(recipe), plan=True))
     many = sum(max(1, len(recipe.seeds) * bool(arm.stages)) for arm in recipe.arms.values())
     tasks = {name: seconds * many for name, seconds in found["tasks"].items()}
-    return {**found["parts"], **tasks, "memory": found["memory"]}
+    return {**found["parts"], **tasks, "memory": found["memory"], "opening": found["opening"]}
 
 
 def measured(recipe: Any, base: Path) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def main() -> None:
         for part, ours, theirs, unit in rows:
             ratio = f"{ours / theirs:.2f}" if theirs else "–"
             print(f"{part:12} estimated {ours:8.1f} {unit}  measured {theirs:8.1f} {unit}  ratio {ratio}")
+        print(f"opening a training: {guess['opening']:.1f} s")
         print(f"check itself {guess['cpu']:.1f} s CPU, {guess['peak'] >> 20} MiB at its peak")
         return
     from contextune.experiment import recipe as recipes

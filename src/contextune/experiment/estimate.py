@@ -17,6 +17,7 @@ import psutil
 
 from contextune import models
 from contextune.core import memory
+from contextune.core.encoding import encode
 from contextune.core.items import Item, Task
 
 from .memory import settle
@@ -25,6 +26,8 @@ from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_wo
 from .scoring import SAMPLE, models_of
 from .workers import side_by_side
 
+NEVER = ("\ue000",)
+"""Ends no answer, but is looked for."""
 SERVER = 2.0
 """Seconds a request of a server is taken to last."""
 SAVING = 2 * 4 / 4e8
@@ -38,7 +41,8 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
 
     Returns {"seconds", "parts": {training, evaluation, samples, writing: seconds}, "beside": trainings side by side,
     "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage, updates, tokens,
-    seconds_per_update, tokens_per_second}], "tasks": {name: seconds of one model}}. Raises UserError where a stage
+    seconds_per_update, tokens_per_second}], "opening": seconds a training takes beside them, "tasks": {name:
+    seconds of one model}}. Raises UserError where a stage
     does not fit into memory.
     """
     own = 0 if _cuda() else psutil.Process().memory_info().rss
@@ -69,6 +73,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "beside": beside,
         "memory": own + max((c.need or 0) for c in chosen.values()) * beside if chosen else own,
         "free": free,
+        "opening": opening,
         "stages": rows,
         "tasks": scoring,
     }
@@ -114,22 +119,15 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     from contextune.evaluate.scoring.generate import generate
 
     found: dict[str, float] = {}
-    rates: dict[str, float] = {}
+    rate = 0.0
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
         for task in prepared.tasks:
             if task.kind == "generate":
                 found[task.name] = _writing_answers(prepared, probe, task)
                 continue
-            tried = 0.0
-            if task.kind not in rates:
-                items = sorted(task.items, key=_size)
-                first = _timed(prepared, probe, task, [_cut(items[0])])
-                tried = first if not rates else 0.0  # at its first rows a model is tried
-                rates[task.kind] = _rate(prepared, probe, task, items)
-            times = 1 + sum(i.alone is not None for i in task.items) / len(task.items)
-            found[task.name] = tried + rates[task.kind] * sum(map(_size, task.items)) * (
-                times if _deaf(prepared, task) else 1
-            )
+            size = _work(prepared, probe, task)
+            tried, rate = _rate(prepared, probe, task, rate)
+            found[task.name] = tried + rate * size
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
@@ -137,19 +135,52 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     return found, token
 
 
-SOME = (16, 8, 4, 2)
+def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
+    """Tokens that scoring a task computes (`likelihood.work`), with and without contexts."""
+    from contextune.evaluate.scoring import choice, perplexity
+    from contextune.models.likelihood import work
+
+    def of(items: Seq[Item]) -> float:
+        if task.kind == "choice":
+            made = choice.rows_of(probe.model, prepared.tokenizer, items, task.asked)
+            return work([row for options in made for row, _ in options], prepared.recipe.evaluate.tokens)
+        rows = perplexity.rows_of(probe.model, prepared.tokenizer, items)[1]
+        return work([row for one in rows for row in one], prepared.recipe.evaluate.tokens)
+
+    alone = [replace(i, prompt=i.alone) for i in task.items if i.alone is not None]
+    return of(task.items) + (of(alone) if alone and _deaf(prepared, task) else 0.0)
+
+
+SOME = (64, 16, 4)
 """Items that are scored together to see how long they take: the first number for which patience lasts."""
 
 
-def _rate(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> float:
-    """Seconds a character that is read, from items of all lengths."""
-    one = _cut(items[0])
-    rate = _timed(prepared, probe, task, [one]) / _size(one)
+def _rate(prepared: Prepared, probe: Probe, task: Task, known: float) -> tuple[float, float]:
+    """Seconds that a model is tried for at its first rows, and seconds a token that scoring a task computes.
+
+    `known` is that of the task before, 0 where there is none: it stands where patience, which all tasks share, does
+    not last for a few items.
+    """
+    items = sorted(task.items, key=_size)
+
+    def timed(some: Seq[Item]) -> tuple[float, float]:
+        part = replace(task, items=tuple(replace(i, alone=None) for i in some))
+        size = _work(prepared, probe, part)
+        return (_timed(prepared, probe, part), size) if known * size < patience else (0.0, size)
+
+    patience, tried = PATIENCE, 0.0
+    if not known:
+        few = [_cut(i) for i in items[:2]]
+        first, _ = timed(few)
+        seconds, size = timed(few)
+        tried, known = max(0.0, first - seconds), seconds / size
+    patience = PATIENCE * min(1.5, 5 / len(prepared.tasks))
     for n in SOME:
-        few = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
-        if rate * sum(map(_size, few)) < PATIENCE:
-            return _timed(prepared, probe, task, few) / sum(map(_size, few))
-    return rate
+        some = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
+        seconds, size = timed(some)
+        if seconds:
+            return tried, seconds / size
+    return tried, known
 
 
 def _deaf(prepared: Prepared, task: Task) -> bool:
@@ -157,14 +188,13 @@ def _deaf(prepared: Prepared, task: Task) -> bool:
     return prepared.recipe.evaluate.without_context and task.kind != "perplexity"
 
 
-def _timed(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> float:
-    """Seconds to score some items of a task, asked once."""
+def _timed(prepared: Prepared, probe: Probe, task: Task) -> float:
+    """Seconds to score a task, asked once."""
     from contextune.evaluate.scoring.score import score
 
-    part = replace(task, items=tuple(items))
     began = time.perf_counter()
     score(
-        probe.model, prepared.tokenizer, [part], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens,
+        probe.model, prepared.tokenizer, [task], arm="", seed=0, tokens=prepared.recipe.evaluate.tokens,
         without_context=False,
     )  # fmt: skip
     wait()
@@ -172,10 +202,11 @@ def _timed(prepared: Prepared, probe: Probe, task: Task, items: Seq[Item]) -> fl
 
 
 def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
-    """Seconds to write the answers of a task, each as long as it may be: a batch ends with its longest answer.
+    """Seconds to write the answers of a task: a batch ends with its longest answer.
 
     A batch of one and a batch of eight are tried, each with one token written and with three; a token of a whole
-    batch takes so much for itself and so much more for each row.
+    batch takes so much for itself and so much more for each row. How long answers are is seen on eight, where patience
+    lasts; else each is taken to be as long as it may be.
     """
     from contextune.evaluate.scoring.generate import batches, fitted, generate
 
@@ -186,7 +217,7 @@ def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
 
     def seconds(rows: int, new: int) -> float:
         began = time.perf_counter()
-        generate(probe.model, prepared.tokenizer, [asked[middle]] * rows, max_tokens=new, stop=(), tokens=1 << 30)
+        generate(probe.model, prepared.tokenizer, [asked[middle]] * rows, max_tokens=new, stop=NEVER, tokens=1 << 30)
         wait()
         return time.perf_counter() - began
 
@@ -200,9 +231,14 @@ def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
     row = (step_many - step) / (many - 1)  # what one more row adds to a token
     read = max(first_many, first) / (many * max(1, len(ids[middle])))  # a token that is read
     again = 1 + (sum(i.alone is not None for i in task.items) / len(task.items) if _deaf(prepared, task) else 0)
+    longest = task.max_tokens
+    if probe.share == 1 and task.max_tokens * (step + 7 * row) < PATIENCE:
+        some = asked[:: max(1, len(asked) // 8)][:8]
+        said = generate(probe.model, prepared.tokenizer, some, max_tokens=longest, stop=task.stop)
+        longest = min(longest, 1 + max(len(encode(text, prepared.tokenizer)) for text in said))
     found = 0.0
     for batch in batches(order, ids, task.max_tokens, tokens):
-        found += read * len(batch) * len(ids[batch[0]]) + (task.max_tokens - 1) * (step + row * (len(batch) - 1))
+        found += read * len(batch) * len(ids[batch[0]]) + (longest - 1) * (step + row * (len(batch) - 1))
     return found * again * probe.scale
 
 

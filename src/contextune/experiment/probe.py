@@ -82,9 +82,11 @@ def open_probe(prepared: Prepared) -> Probe:
     own = max(prepared.parameters - tables, prepared.parameters / 10)
     began = time.perf_counter()
     if prepared.parameters <= WHOLE and models.has_weights(prepared.model):
-        made = Probe(open_for_scoring(prepared.recipe.model, prepared.model), own, head, layers * width)
-        made.opening = time.perf_counter() - began
-        return made
+        model = open_for_scoring(prepared.recipe.model, prepared.model)
+        if prepared.parameters < models.SMALL:  # most of the first time is spent on imports
+            began = time.perf_counter()
+            model = open_for_scoring(prepared.recipe.model, prepared.model)
+        return Probe(model, own, head, layers * width, opening=time.perf_counter() - began)
     few = max(1, min(layers, int(PART * layers / own)))
     model = _part(prepared, few)
     return Probe(model, own, head, layers * width, few / layers, prepared.parameters * 4 / DISK)
@@ -157,8 +159,8 @@ def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered
         some = batch(piece)
         rate = go([some]) / _of_batch(probe.tried, some)
         whole = batch(rows)
-        if whole.input_ids.numel() > 2 * PIECE and rate * _of_batch(probe.tried, whole) < PATIENCE:
-            rate = go([whole]) / _of_batch(probe.tried, whole)
+        if whole.input_ids.numel() > some.input_ids.numel() and rate * _of_batch(probe.tried, whole) < PATIENCE / 2:
+            rate = min(go([whole]), go([whole])) / _of_batch(probe.tried, whole)
         step = _step(model)
     finally:
         model.zero_grad(set_to_none=True)
@@ -174,7 +176,9 @@ def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered
 
 
 def _of_batch(work: Callable[[float, float, float], float], batch: Any) -> float:
-    return work(batch.input_ids.numel(), batch.input_ids.shape[1], len(batch.targets))
+    positions = batch.position_ids  # of rows that stand one behind the other, each has its own
+    length = batch.input_ids.shape[1] if positions is None else int(positions.max()) + 1
+    return work(batch.input_ids.numel(), length, len(batch.targets))
 
 
 def update_work(probe: Probe, batches: Seq[Any]) -> float:

@@ -209,15 +209,38 @@ class _Trunk:
 
 def _trunk(model: Any, groups: list[_Group], pays: float) -> _Trunk:
     """Computed once where it saves more than the pass it costs."""
+    length = _shared(groups, pays)
+    return _Trunk(length, _read(model, [groups[0].given[:length]], None) if length else None)
+
+
+def _shared(groups: list[_Group], pays: float) -> int:
+    """Tokens at the beginning of all rows, where to share them saves more than `pays`; else 0."""
     if not groups:
-        return _Trunk(0, None)
+        return 0
     first, last = min(g.given for g in groups), max(g.given for g in groups)
     shared = len(list(takewhile(lambda ab: ab[0] == ab[1], zip(first, last, strict=False))))
     length = min(shared, min(len(g.given) for g in groups) - 1)  # the last given token predicts the first scored one
     inputs = sum(len(g.inputs) for g in groups)
-    if length * (inputs - 1) <= pays:
-        return _Trunk(0, None)
-    return _Trunk(length, _read(model, [first[:length]], None))
+    return length if length * (inputs - 1) > pays else 0
+
+
+def _common(batch: list[_Group], start: int, pays: float) -> int:
+    """Tokens at the beginning of each group's rows, where to share them saves more than `pays`; else `start`."""
+    common, inputs = min(len(g.given) for g in batch) - 1, sum(len(g.inputs) for g in batch)
+    return common if (common - start) * (inputs - len(batch)) > pays else start
+
+
+def work(rows: Seq[LikelihoodRow], tokens: int = TOKENS) -> float:
+    """Tokens that scoring computes, padding included, and PASS for each of its passes; nothing is computed here."""
+    groups = _groups(rows, tokens)
+    shared = _shared(groups, PASS)
+    found = float(shared + PASS) if shared else 0.0
+    for batch in _batches(groups, tokens):
+        start = _common(batch, shared, PASS)
+        found += (start - shared) * len(batch) + PASS if start > shared else 0
+        texts = [len(text) - start for g in batch for text in g.inputs]
+        found += max(texts) * len(texts) + PASS
+    return found
 
 
 def _score(
@@ -225,9 +248,8 @@ def _score(
 ) -> Iterator[tuple[int, float]]:
     """Index and log-likelihood of every row of a batch."""
     start, cache = trunk.length, trunk.grown(len(batch))
-    inputs = sum(len(g.inputs) for g in batch)
-    common = min(len(g.given) for g in batch) - 1
-    if (common - start) * (inputs - len(batch)) > pays:
+    common = _common(batch, start, pays)
+    if common > start:
         cache = _read(model, [g.given[start:common] for g in batch], cache)
         start = common
     if cache is not None:

@@ -42,8 +42,7 @@ def score_choices(
     A prompt that is too long loses its beginning; `tokens` bounds what is computed at once.
     Raises UserError where an option has no token of its own, or is longer than the model reads.
     """
-    longest = window(model, tokenizer)
-    made = [[_row(item, asked(item), option, tokenizer, longest) for option in item.options] for item in items]
+    made = rows_of(model, tokenizer, items, asked)
     flat = [row for options in made for row, _ in options]
     share = len(items) / max(len(flat), 1)
     sums = iter(log_likelihoods(model, flat, tokens, lambda done: progress(int(done * share))))
@@ -56,6 +55,14 @@ def score_choices(
         )
         for item, options in zip(items, made, strict=True)
     ]
+
+
+def rows_of(
+    model: Any, tokenizer: Tokenizer, items: Seq[Item], asked: Callable[[Item], str | Turns]
+) -> list[list[tuple[LikelihoodRow, int]]]:
+    """Of each item and option: the row that is scored, and how many of the prompt's tokens it had to leave out."""
+    longest = window(model, tokenizer)
+    return [[_row(item, asked(item), option, tokenizer, longest) for option in item.options] for item in items]
 
 
 def _row(item: Item, asked: str | Turns, option: str, tokenizer: Tokenizer, longest: int) -> tuple[LikelihoodRow, int]:

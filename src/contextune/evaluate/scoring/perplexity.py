@@ -38,9 +38,7 @@ def score_texts(
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood]:
     """One result an item: its answer after its prompt, which is mostly empty."""
-    longest = window(model, tokenizer)
-    texts = [_encoded(item, tokenizer) for item in items]
-    rows = [list(windows(ids, given, longest)) for given, ids in texts]
+    texts, rows = rows_of(model, tokenizer, items)
     flat = [row for of_one in rows for row in of_one]
     share = len(items) / max(len(flat), 1)
     sums = iter(log_likelihoods(model, flat, tokens, lambda done: progress(int(done * share))))
@@ -48,6 +46,15 @@ def score_texts(
         Likelihood(sum(next(sums) for _ in of_one), len(ids), len(item.gold.encode()))
         for item, of_one, (_, ids) in zip(items, rows, texts, strict=True)
     ]
+
+
+def rows_of(
+    model: Any, tokenizer: Tokenizer, items: Seq[Item]
+) -> tuple[list[tuple[list[int], list[int]]], list[list[LikelihoodRow]]]:
+    """Of each item its ids (what is given, what is scored), and the rows that are scored."""
+    longest = window(model, tokenizer)
+    texts = [_encoded(item, tokenizer) for item in items]
+    return texts, [list(windows(ids, given, longest)) for given, ids in texts]
 
 
 def _encoded(item: Item, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
