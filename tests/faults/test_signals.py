@@ -316,7 +316,14 @@ def test_two_starts_at_once(heavy, tiny, tmp_path):
 @pytest.mark.slow
 def test_augment_and_evaluate(heavy, tiny, tmp_path):
     """What a writer has written is kept; another evaluate in the same folder is refused while one runs."""
-    changes = {"arms": {"aug": {"data": "docs", "augment": {"operations": ["rephrase"], "filters": []}}}}
+    changes = {
+        "arms": {
+            "aug": {
+                "data": "docs",
+                "augment": {"operations": [{"operation": "rephrase", "max_tokens": 64}], "filters": []},
+            }
+        }
+    }
     for name in ("plain", "met"):
         write_recipe(tmp_path / name, tiny, **changes)
     assert heavy.run(tmp_path / "plain", "augment", "recipe.yaml")[0] == 0, printed(tmp_path / "plain")

@@ -149,9 +149,11 @@ def _questions(prepared: Prepared) -> Overlap:
         for item in task.items
         if (said := item.fields.get("wording"))
     ]
+    if not wanted:
+        return Overlap(0, ())
     stages = (ready.augmented for stages in prepared.arms.values() for ready in stages)
     made = ((row["id"], row["prompt"] + row["text"]) for stage in stages if stage for row in stage.rows if row["kept"])
-    return overlap(chain(_taught(prepared), made), wanted, QUESTION) if wanted else Overlap(0, ())
+    return overlap(chain(_taught(prepared), made), wanted, QUESTION)
 
 
 def _taught(prepared: Prepared) -> Iterator[tuple[str, str]]:
