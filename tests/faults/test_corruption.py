@@ -73,7 +73,10 @@ def recipe(tmp_path_factory, tiny) -> dict[str, Any]:
         "data": {"docs": {"path": str(folder / "docs.jsonl"), "held_out": 0.2}},
         "arms": {
             "two": {"stages": [{"data": "docs", "train": {"steps": 2}}, {"data": "docs"}]},
-            "made": {"data": "docs", "augment": {"operations": [{"operation": "rephrase", "max_tokens": 64}], "filters": [], "failures": 1.0}},
+            "made": {
+                "data": "docs",
+                "augment": {"operations": [{"operation": "rephrase", "max_tokens": 64}], "filters": [], "failures": 1.0},
+            },
         },
         "writer": {"tokens": 4},
         "train": {"steps": 12, "batch": 3, "lr": 0.01, "max_length": 40, "save": 4, "schedule": "linear"},
