@@ -75,7 +75,9 @@ def recipe(tmp_path_factory, tiny) -> dict[str, Any]:
             "two": {"stages": [{"data": "docs", "train": {"steps": 2}}, {"data": "docs"}]},
             "made": {
                 "data": "docs",
-                "augment": {"operations": [{"operation": "rephrase", "max_tokens": 64}], "filters": [], "failures": 1.0},
+                "augment": {
+                    "operations": [{"operation": "rephrase", "max_tokens": 64}], "filters": [], "failures": 1.0
+                },
             },
         },
         "writer": {"tokens": 4},
