@@ -3,7 +3,7 @@
     <!-- study: augmented -->            every claim
     <!-- study: contrastive tested -->   claims with a verdict
     <!-- study: contrastive only low.* high.* -->   claims whose ids match
-    <!-- study: synthesis arms -->       ids ARM.MEASURE as a table, a row an arm
+    <!-- study: synthesis arms listen -->    ids ARM.MEASURE as a table, a row an arm; all measures, or these
     <!-- study: contrastive by low high -->   ids MEASURE.ARM likewise, these measures
 
 A table stands below its comment and is replaced as a whole; what stands around it is written by hand.
@@ -39,8 +39,9 @@ def main(folder: str) -> None:
 
 def rows(claims: Seq[Claim], options: list[str]) -> list[str]:
     match options:
-        case ["arms"]:
-            return grid({tuple(c.id.rsplit(".", 1)): c for c in claims if c.interval})
+        case ["arms", *measures]:
+            cells = {tuple(c.id.rsplit(".", 1)): c for c in claims if c.interval}
+            return grid({key: c for key, c in cells.items() if not measures or key[1] in measures})
         case ["by", *measures]:
             cells = {tuple(c.id.split(".", 1)[::-1]): c for c in claims if c.interval and c.id.count(".") == 1}
             return grid({key: cells[key] for m in measures for key in cells if key[1] == m})
