@@ -62,10 +62,10 @@ ENDLESS = {
 def test_templates_end(name, monkeypatch):
     monkeypatch.setattr(bounded_jinja, "SECONDS", 0.3)
     monkeypatch.setattr(bounded_jinja, "STEPS", 10_000)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match="key") as e:
         TextTemplate(ENDLESS[name], "key")({"x": "abc"}, "a.jsonl:3")
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert e.value.hint
     assert len(e.value.message) < 400
 
@@ -115,8 +115,8 @@ def test_chat_templates_are_bounded(name, tokenizer, monkeypatch):
     monkeypatch.setattr(bounded_jinja, "STEPS", 10_000)
     hostile = copy.deepcopy(tokenizer)
     hostile.chat_template = "{% set x = messages[0].content %}" + ENDLESS[name]
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match=r"the chat template (takes|refuses)") as e:
         write_chat([{"role": "user", "content": "hi"}], hostile, "take another")
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert e.value.hint

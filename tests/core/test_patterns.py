@@ -17,10 +17,10 @@ ENDLESS = [r"(a+)+$", r"(a|aa)+$", r"(a*)*b", r"(.*a){25}b", r"([a-z]+)*\d", r"(
 @pytest.mark.parametrize("pattern", ENDLESS)
 def test_endless_ones_are_seen_through_or_given_up(pattern, monkeypatch):
     monkeypatch.setattr(patterns, "SECONDS", 0.2)
-    began = time.monotonic()
+    began = time.process_time()
     with contextlib.suppress(UserError):
         assert not list(patterns.matching(pattern, ["a" * 60 + "!"], "only"))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_one_of_them_is_given_up(monkeypatch):

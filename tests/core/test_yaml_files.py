@@ -50,10 +50,10 @@ BAD = {
 def test_bad_yaml(name, tmp_path):
     text, line, message = BAD[name]
     (tmp_path / "r.yaml").write_text(text)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError) as e:
         read_yaml(tmp_path / "r.yaml")
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert f"r.yaml{line}" in e.value.message
     assert message in e.value.message
     assert e.value.hint

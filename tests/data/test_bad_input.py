@@ -322,10 +322,10 @@ def test_a_line_of_ten_megabytes_is_read(name, write, tmp_path):
         "a.json": json.dumps([{"text": text}]),
         "a.csv": f"text\n{text}\n",
     }
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = data.load(write(content.get(name, text), name), tmp_path)
     assert found.characters == 10_000_000
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_a_line_beyond_the_limit_is_refused_before_it_is_read_whole(write, tmp_path, monkeypatch):

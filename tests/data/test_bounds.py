@@ -19,10 +19,10 @@ from contextune.data.options import Source
 
 
 def refused(folder, **source) -> UserError:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError) as e:
         data.load(Source(**source), folder)
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert e.value.hint
     return e.value
 
@@ -138,6 +138,6 @@ def test_rows(name, write, tmp_path):
 def test_sentences_of_long_runs(run):
     from contextune.data.sentences import borders
 
-    began = time.monotonic()
+    began = time.process_time()
     assert borders(run * 200_000)[-1] == len(run) * 200_000
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3

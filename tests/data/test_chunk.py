@@ -123,9 +123,9 @@ def test_windows_of_a_long_text_leave_no_trace():
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "word " * 200_000, "。" * 200_000], ids=["word", "words", "stops"])
 def test_a_text_without_sentences_takes_seconds_not_minutes(text):
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert squeeze("".join(chunk(text, BPE, 2000))) == squeeze(text)
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,6 @@ def test_a_corpus_against_thousands_of_items_takes_seconds():
     vocabulary = [f"word{i}" for i in range(5000)]
     train = [(str(i), " ".join(rng.choices(vocabulary, k=5000))) for i in range(40)]
     items = [(str(i), " ".join(rng.choices(vocabulary, k=rng.randint(5, 100)))) for i in range(4000)]
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert overlap(train, [*items, ("copy", train[7][1][100:400])]).ids == ("copy",)
-    assert time.perf_counter() - begin < 15
+    assert time.process_time() - begin < 15

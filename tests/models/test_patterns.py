@@ -26,10 +26,10 @@ def test_targets_by_a_pattern(tiny):
     ("targets", "message"), [("(", "is not a regular"), ("nope", "fits no layer"), (ENDLESS, "takes more")]
 )
 def test_bad_patterns(tiny, targets, message):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match=f"train.adapter.targets: .*{message}") as e:
         models.check_adapter(models.Adapter(targets=targets), models.skeleton(str(tiny)))
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
     assert e.value.hint
 
 
@@ -50,10 +50,10 @@ def test_patterns_of_an_adapter(tiny, tmp_path, key):
             config | {key: {ENDLESS: 4} if key == "rank_pattern" else [ENDLESS] if key == "layers_pattern" else ENDLESS}
         )
     )
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match=f"adapter_config.json: {key}") as e:
         load_adapted(str(tmp_path), trainable=False)
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
     assert e.value.hint
 
 
@@ -66,8 +66,8 @@ def test_counts_beyond_the_weights(tiny, tmp_path, change):
     shutil.copytree(tiny, tmp_path / "m")
     file = tmp_path / "m/config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError, match=r"config.json") as e:
         models.skeleton(str(tmp_path / "m"))
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert e.value.hint
