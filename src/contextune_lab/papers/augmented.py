@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 
 from . import figures as drawing
@@ -103,11 +102,11 @@ STEPS = 250
 @register("augmented")
 def augmented(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates an arm, all worlds), data (a folder of the public reversal-curse files)."""
-    _known(wanted.options)
+    wanted.only("augmented", "steps", "data")
+    data = wanted.text("data", "")
     found = {name: _measured(name, bench, wanted, reporter) for name, bench in BENCHES.items()}
-    if wanted.options.get("data"):
-        path = str(Path(wanted.options["data"]).resolve())
-        found["public"] = _measured("public", PUBLIC, wanted, reporter, path)
+    if data:
+        found["public"] = _measured("public", PUBLIC, wanted, reporter, str(Path(data).resolve()))
     return Study(
         "augmented",
         "Augmented fine-tuning",
@@ -169,7 +168,7 @@ def _recipe(
         "arms": dict(arms),
         "seeds": list(seeds),
         "train": {
-            "steps": wanted.options.get("steps", STEPS), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
+            "steps": steps(wanted), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
             else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length,
         },
         "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0, "without_context": False},
@@ -179,10 +178,8 @@ def _recipe(
     }  # fmt: skip
 
 
-def _known(options: Mapping[str, Any]) -> None:
-    unknown = set(options) - {"steps", "data"}
-    if unknown:
-        raise UserError(f"reproduce augmented: unknown option '{min(unknown)}'", "steps, data")
+def steps(wanted: StudyOptions) -> int:
+    return wanted.whole("steps", STEPS)
 
 
 # --------------------------------------------------------------------------------- what is shown
@@ -206,11 +203,10 @@ def figure(found: Mapping[str, ControlledComparison]) -> Figure:
 
 
 def notes(found: Mapping[str, ControlledComparison], wanted: StudyOptions) -> tuple[str, ...]:
-    steps = wanted.options.get("steps", STEPS)
     said = [
-        f"Every arm: {steps} updates of 16 rows (compare.match: rows), so that arms with longer texts train on more "
-        f"target tokens, or with shorter ones on fewer; {MATCHED} trains on as many as plain fine-tuning, in as many "
-        "updates as that takes. Full-text loss, "
+        f"Every arm: {steps(wanted)} updates of 16 rows (compare.match: rows), so that arms with longer texts train on "
+        f"more target tokens, or with shorter ones on fewer; {MATCHED} trains on as many as plain fine-tuning, in as "
+        "many updates as that takes. Full-text loss, "
         f"{len(wanted.seeds)} seeds ({FEW} of the arms for comparison), model {wanted.model}; what "
         "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
         f"Worlds: draw {DRAW}; steps, rates, operations and filters were chosen on draw 0.",

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 
 from . import cft_search as search
@@ -56,9 +55,7 @@ def cft(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates of the longest document stage), generated (true adds prompts the model
     writes).
     """
-    unknown = set(wanted.options) - {"steps", "generated"}
-    if unknown:
-        raise UserError(f"reproduce cft: unknown option '{min(unknown)}'", "steps, generated")
+    wanted.only("cft", "steps", "generated")
     arms, rates = documents(wanted), _rates(wanted)
     seeds, tried = search.seeds(wanted.seeds), [search.name_of(a, i) for a in arms for i in range(len(rates))]
     searched = compare(search_recipe(wanted), wanted.out / "search", reporter)
@@ -147,7 +144,7 @@ def _watched(wanted: StudyOptions) -> dict[str, Any]:
 
 
 def _longest(wanted: StudyOptions) -> int:
-    return int(wanted.options.get("steps", LONGEST))
+    return wanted.whole("steps", LONGEST)
 
 
 def _pairs(wanted: StudyOptions) -> int:
@@ -164,7 +161,7 @@ def _pocket(wanted: StudyOptions) -> bool:
 
 def _writes(wanted: StudyOptions) -> bool:
     """The pocket model cannot write a prompt; others are asked to."""
-    return bool(wanted.options.get("generated", not _pocket(wanted)))
+    return wanted.flag("generated", not _pocket(wanted))
 
 
 # --------------------------------------------------------------------------------- what is shown

@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import stdev
-from typing import TYPE_CHECKING, Any
-
-from contextune.core.errors import UserError
+from typing import TYPE_CHECKING
 
 from .claims import TESTED, Claim, Figure, Study, StudyOptions, Verdict, register
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 SOURCE = "Choi et al., Teaching LLMs How to Learn with Contextual Fine-Tuning, arXiv 2503.09032"
 PAPER_ARMS = ("cft", "cpt", "neg")
-DEFAULTS: dict[str, Any] = {"classes": "polynomial,linear,relu", "workers": 0}
+CLASSES = "polynomial,linear,relu"
 ROUNDED = {"tiny": 2}
 """Seeds that are repeated under another rounding, by scale."""
 
@@ -74,17 +72,12 @@ def cft_synthetic(wanted: StudyOptions, reporter: Reporter) -> Study:
 
 
 def _options(wanted: StudyOptions) -> tuple[list[str], int]:
-    """Classes of functions and worker processes; UserError for an option that is not there."""
-    from contextune.core.errors import nearest
-
-    for key in wanted.options:
-        if key not in DEFAULTS:
-            raise UserError(f"cft-synthetic has no option '{key}'", nearest(key, DEFAULTS))
-    options = {**DEFAULTS, **wanted.options}
-    chosen = options["classes"].split(",") if isinstance(options["classes"], str) else list(options["classes"])
-    if not isinstance(options["workers"], int) or options["workers"] < 0:
-        raise UserError(f"workers: {options['workers']!r}", "a whole number; 0 takes one for each core, at most 2")
-    return [c.strip() for c in chosen], options["workers"] or min(2, os.cpu_count() or 1)
+    """Classes of functions (names with commas, or a list) and worker processes. Raises UserError."""
+    wanted.only("cft-synthetic", "classes", "workers")
+    given = wanted.options.get("classes")
+    chosen = given if isinstance(given, list) else wanted.text("classes", CLASSES).split(",")
+    workers = wanted.whole("workers", 0, 0)
+    return [str(c).strip() for c in chosen], workers or min(2, os.cpu_count() or 1)
 
 
 def claims(results: Results) -> Iterator[Claim]:

@@ -84,6 +84,11 @@ class StudyOptions:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     options: dict[str, Any] = field(default_factory=dict)
 
+    def only(self, study: str, *names: str) -> None:
+        """UserError for an option that the study does not have."""
+        if unknown := self.options.keys() - set(names):
+            raise UserError(f"reproduce {study}: unknown option '{min(unknown)}'", ", ".join(names))
+
     def whole(self, name: str, default: int, least: int = 1, most: int = MOST) -> int:
         """The option of a name. UserError where it is no whole number in these bounds."""
         return whole(self.options.get(name, default), f"--set {name}", least, most)
@@ -93,6 +98,13 @@ class StudyOptions:
         found = self.options.get(name, default)
         if type(found) is not bool:
             raise UserError(f"--set {name} is {shown(found)}, expected true or false", f"write --set {name}=false")
+        return found
+
+    def text(self, name: str, default: str) -> str:
+        """The option of a name. UserError where it is no text."""
+        found = self.options.get(name, default)
+        if not isinstance(found, str):
+            raise UserError(f"--set {name} is {shown(found)}, expected text", f"write --set {name}=TEXT")
         return found
 
 

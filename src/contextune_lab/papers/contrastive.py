@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contextune.core.errors import UserError
 from contextune.core.options import LARGEST_SEED
 from contextune.core.progress import Reporter
 from contextune.worlds.slots import SIZES
@@ -53,14 +52,12 @@ JUDGED, DEVELOPED = 15, 100
 """Seeds of the world: the one that is judged, and the one that everything was developed on."""
 DECIDING = ("listen_fresh", "listen_edited")
 """What the page of each comparison goes by; the study has the same from the probes, at all lengths."""
-OPTIONS = ("steps", "ablations", "world")
 
 
 @register("contrastive")
 def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates an arm), ablations (false: no controls either), world (its seed)."""
-    if unknown := set(wanted.options) - set(OPTIONS):
-        raise UserError(f"reproduce contrastive: unknown option '{min(unknown)}'", ", ".join(OPTIONS))
+    wanted.only("contrastive", "steps", "ablations", "world")
     extra = wanted.flag("ablations", True)
     several, few = wanted.seeds[:SEVERAL], wanted.seeds[:FEW]
 

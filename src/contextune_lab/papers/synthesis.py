@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 
 from . import figures as drawing
@@ -85,9 +84,7 @@ DRAW = 1
 @register("synthesis")
 def synthesis(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates an arm)."""
-    unknown = set(wanted.options) - {"steps"}
-    if unknown:
-        raise UserError(f"reproduce synthesis: unknown option '{min(unknown)}'", "steps")
+    wanted.only("synthesis", "steps")
     found = {w: compare(recipe(w, wanted), wanted.out / w, reporter) for w in WORLDS}
     return Study(
         "synthesis",
@@ -98,6 +95,10 @@ def synthesis(wanted: StudyOptions, reporter: Reporter) -> Study:
         notes(wanted),
         tuple(c.folder.name for c in found.values()),
     )
+
+
+def steps(wanted: StudyOptions) -> int:
+    return wanted.whole("steps", STEPS)
 
 
 def recipe(world: str, wanted: StudyOptions) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def recipe(world: str, wanted: StudyOptions) -> dict[str, Any]:
         "arms": {"none": {"about": "the model as it is"}, **{a: {"data": "facts", **s} for a, s in ARMS.items()}},
         "seeds": list(wanted.seeds),
         "train": {
-            "steps": int(wanted.options.get("steps", STEPS)), "batch": BATCH, "lr": 2.5e-3 if wanted.model == "pocket"
+            "steps": steps(wanted), "batch": BATCH, "lr": 2.5e-3 if wanted.model == "pocket"
             else 2e-4, "weight_decay": 0.0, "max_length": 256,
         },
         "evaluate": {"tasks": [{**source, "tasks": [*OTHERS, *FORMS["listen"], *FORMS["resist"]]}], "samples": 0},
@@ -163,7 +164,7 @@ def figures(found: Mapping[str, Comparison]) -> list[Figure]:
 
 def notes(wanted: StudyOptions) -> tuple[str, ...]:
     return (
-        f"Every arm: {wanted.options.get('steps', STEPS)} updates of {BATCH} rows, {len(wanted.seeds)} seeds, model "
+        f"Every arm: {steps(wanted)} updates of {BATCH} rows, {len(wanted.seeds)} seeds, model "
         f"{wanted.model}. Inferred texts are the untrained model's own.",
         "The mixture, its shares and the learning rate were found on another draw of the world (other names, other "
         "facts, other items), with one or two seeds.",

@@ -75,6 +75,23 @@ def test_an_unknown_option_is_refused(name, tmp_path):
         claims.find(name)(StudyOptions(tmp_path, options={"stepps": 1}), Reporter.silent())
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"steps": "many"}) for name in ("augmented", "contrastive", "synthesis", "cft")),
+        *((name, {"steps": 0}) for name in ("augmented", "contrastive", "synthesis", "cft")),
+        ("augmented", {"data": 3}),
+        ("cft", {"generated": "perhaps"}),
+        ("contrastive", {"ablations": "perhaps"}),
+        ("cft-synthetic", {"classes": 3}),
+        ("cft-synthetic", {"workers": "two"}),
+    ],
+)
+def test_a_bad_value_of_an_option_is_refused_by_its_name(name, options, tmp_path):
+    with pytest.raises(UserError, match=f"--set {next(iter(options))} is "):
+        claims.find(name)(StudyOptions(tmp_path, options=options), Reporter.silent())
+
+
 def found(reversal: dict[str, float]) -> dict[str, str]:
     values = {(arm, "reversal"): v for arm, v in reversal.items()}
     values |= {("finetuned", "forward"): 1.0, ("untrained", "reversal_in_context"): 0.97}
