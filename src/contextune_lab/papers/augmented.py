@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from contextune.core.options import LARGEST_SEED, Options
 from contextune.core.progress import Reporter
 
@@ -78,11 +80,11 @@ class Bench(Options):
     """The generalising test with what it needs in its context."""
     more: tuple[str, ...] = ()
     """Other tasks that claims are made of."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str, int] = Field({})
     """Of the world at scale tiny, in the place of those of its size "small"."""
     files: bool = False
     """Whether the public files of `--set data=FOLDER` take the place of what is generated."""
-    operations: dict[str, list[Any]] = {}
+    operations: dict[str, list[Any]] = Field({})
     """By arm, in the place of the setup's."""
     steps: int | None = None
     max_length: int = 128
@@ -119,17 +121,17 @@ STEPS = 250
 class Setup(Options):
     """What differs by model: here, that of the pocket model."""
 
-    benches: dict[str, Bench] = BENCHES
+    benches: dict[str, Bench] = Field(BENCHES)
     public: Bench | None = PUBLIC
     """Beside them where the public files are given."""
     arms: tuple[str, ...] = (*MAIN, MATCHED)
-    controls: dict[str, tuple[str, ...]] = CONTROLS
+    controls: dict[str, tuple[str, ...]] = Field(CONTROLS)
     few: int = FEW
-    operations: dict[str, list[Any]] = OPERATIONS
-    filters: list[Any] = CLEAN
+    operations: dict[str, list[Any]] = Field(OPERATIONS)
+    filters: list[Any] = Field(CLEAN)
     steps: int = STEPS
     draw: int = DRAW
-    train: dict[str, Any] = {"lr": 3e-3}
+    train: dict[str, Any] = Field({"lr": 3e-3})
 
 
 @register("augmented")

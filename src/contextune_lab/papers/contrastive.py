@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from contextune.core.errors import UserError
 from contextune.core.options import LARGEST_SEED, Options
 from contextune.core.progress import Reporter
@@ -82,7 +84,7 @@ class Setup(Options):
     arms: tuple[str, ...] = MAIN
     settings: bool = True
     ablations: bool = True
-    context: dict[str, Any] = {}
+    context: dict[str, Any] = Field({})
     """Options of all contexts."""
     steps: int = STEPS
     batch: int = BATCH
@@ -90,7 +92,7 @@ class Setup(Options):
     lengths: int = LENGTHS
     judged: int = JUDGED
     developed: int = DEVELOPED
-    train: dict[str, Any] = {"lr": 2e-3, "max_length": 512}
+    train: dict[str, Any] = Field({"lr": 2e-3, "max_length": 512})
 
 
 @register("contrastive")
@@ -221,6 +223,7 @@ SHOWN = {
 def figures(f: MeasuredArms) -> list[Figure]:
     colours = drawing.palette(["base", *f.main], ("base",))
     grades = {a: [_point(f, a, g, x) for x, g in enumerate(GRADES)] for a in ("base", *f.main)}
+    asked = f.prefix.rstrip(".") or "slots"
     shown = {title: key for title, key in SHOWN.items() if f.has(key)}
     settings = [a for a in SETTINGS if a in f.paired]
     made = [
@@ -241,7 +244,7 @@ def figures(f: MeasuredArms) -> list[Figure]:
             "Share right when the nearest example in the test context is less than a third (low), up to two thirds "
             "(medium) or more (high) similar to the question; 95 % bands over seeds and items. Only the example of "
             "grade high decides: at the others the usual order is right.",
-            drawing.lines([(f.prefix.rstrip(".") or "slots", grades)], colours, "nearest example: low, medium, high", "share right",
+            drawing.lines([(asked, grades)], colours, "nearest example: low, medium, high", "share right",
                           limits=(-0.03, 1.03)),
         ),
     ]  # fmt: skip
@@ -313,9 +316,11 @@ def _notes_of_files(files: Files, wanted: StudyOptions, made: Setup) -> tuple[st
         "word overlap as similarity.",
         f"Rates and updates were chosen on the split {files.splits[made.developed]}; asked is {files.splits[draw]}. "
         f"Of its first {files.limit} items those that have a context of each grade.",
-        "In-context score: a unit of a near example's answer that the right answer shares is replaced by a made-up one; "
-        "right is the answer with it (docs/probes.md). The weights alone give nothing.",
+        "In-context score: a unit of a near example's answer that the right answer shares is replaced by a new one, "
+        "and right is the answer with it (docs/probes.md). The weights alone give nothing.",
         f"Probes look at the untrained model and {made.lengths} times after; no settings, controls or ablations were "
-        "run, but what is shown." if not made.settings else "Settings and controls as with the pocket model.",
+        "run, but what is shown."
+        if not made.settings
+        else "Settings and controls as with the pocket model.",
         "No numbers of the paper could be read; each claim is its abstract's or a figure caption's, tested as stated.",
     )
