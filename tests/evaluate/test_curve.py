@@ -16,9 +16,7 @@ from contextune.experiment import recipe
 from contextune.train import stage
 from contextune.train.options import Train
 
-ITEMS = tuple(
-    Item(str(i), f"w{i} w1", i % 2, (" w2", " w3"), cluster=f"fact {i // 2}") for i in range(4)
-)
+ITEMS = tuple(Item(str(i), f"w{i} w1", i % 2, (" w2", " w3"), cluster=f"fact {i // 2}") for i in range(4))
 CHOICE = Task("t", "choice", ITEMS, "accuracy")
 TEXTS = Task("p", "perplexity", (Item("0", "w1 w2", ""),), "perplexity")
 OPTIONS = {"batch": 4, "lr": 1e-2, "max_length": 64, "schedule": "constant", "warmup": 0.0}

@@ -46,6 +46,7 @@ from .fuzz_inputs import (
 
 SECONDS = 5.0
 
+
 class TooSlow(BaseException):
     """A trial that has not ended."""
 

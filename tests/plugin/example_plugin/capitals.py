@@ -12,8 +12,6 @@ def capitals() -> dict[str, Any]:
         "prompt": "The capital of {{ country }} is",
         "options": [" Paris", " Rome", " Cairo", " Lima"],
         "answer": "{{ at }}",
-        "rows": [
-            {"country": country, "at": at} for at, country in enumerate(["France", "Italy", "Egypt", "Peru"])
-        ],
+        "rows": [{"country": country, "at": at} for at, country in enumerate(["France", "Italy", "Egypt", "Peru"])],
         "measure": "retain",
     }
