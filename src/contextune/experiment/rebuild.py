@@ -15,7 +15,7 @@ from .recipe import Recipe, load
 from .run_files import KIND, is_run
 
 
-def _recipe(folder: Path) -> Recipe:
+def recipe_of(folder: Path) -> Recipe:
     """The run's recipe.yaml. UserError where it cannot be read, or is another than the run wrote when it was done."""
     name, hint = "recipe.yaml", "give the same contextune run again: it writes the file anew"
     try:
@@ -36,7 +36,7 @@ def rebuild(folder: Path) -> dict[str, Any]:
     refuse_links(folder, "make the report of another folder")
     if not list((folder / "outcomes").glob("*.parquet")):
         raise UserError(f"{folder}: no outcomes yet", "the run is not finished; the same contextune run resumes it")
-    made = _recipe(folder)
+    made = recipe_of(folder)
     there = {outcomes.arm_of(file) for file in (folder / "outcomes").glob("*.parquet")}
     about = {name: arm.about for name, arm in made.arms.items() if name in there}
     untrained = [name for name, arm in made.arms.items() if not arm.stages]

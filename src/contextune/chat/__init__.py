@@ -1,0 +1,1 @@
+"""Talking to models: the arms of a run answer side by side, with and without a context."""
