@@ -18,8 +18,8 @@ class Source(Options):
     options: dict[str, Any] = Field({}, description="parameters of the world")
     config: str | None = Field(None, description="hub only: the dataset's configuration")
     split: str = Field("train", description="hub: the split; world: the group of records")
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"] = Field(
-        "auto", description="tsv: tabs, and quotes are plain characters; auto reads .tsv as csv with tabs"
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text", "pdf", "docx", "pptx", "html", "epub"] = (
+        Field("auto", description="tsv: tabs, and quotes are plain characters; auto reads .tsv as csv with tabs")
     )
     kind: Literal["text", "pairs", "messages"] = Field("text", description="what a row is")
     columns: dict[str, str] = Field(

@@ -28,9 +28,18 @@ SUFFIXES = {
     ".parquet": "parquet",
     ".txt": "text",
     ".md": "text",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".epub": "epub",
 }
+DOCUMENTS = ("pdf", "docx", "pptx", "html", "epub")
+"""Formats that a library of the extra `documents` reads, a row a file."""
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-"""May stand behind any suffix but Parquet's, which is compressed within."""
+"""May stand behind any suffix but those of Parquet and documents, which are compressed within."""
 SYSTEM = ("/proc", "/sys", "/dev")
 HIDDEN = " (hidden)"
 MOST = 100_000
@@ -291,7 +300,7 @@ def _read_as(path: PurePath) -> str:
     """The format of a file's suffix; nothing where nobody reads it."""
     suffix, compression = _suffixes(path)
     read = SUFFIXES.get(suffix, "")
-    return "" if compression and read == "parquet" else read
+    return "" if compression and read in ("parquet", *DOCUMENTS) else read
 
 
 def _wanted(path: PurePath, format: str) -> str:

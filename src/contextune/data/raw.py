@@ -36,8 +36,8 @@ _MAGIC = {
     rb"BZh[1-9]1AY&SY": ("bzip2", "name it .bz2 behind its own suffix"),
     rb"\xfd7zXZ\0": ("xz", "name it .xz behind its own suffix"),
     rb"\x28\xb5\x2f\xfd": ("zstd", "name it .zst behind its own suffix"),
-    rb"PK\x03\x04": ("zip or an office document", "unpack it, or save the document as plain text"),
-    rb"%PDF-\d": ("PDF", "save its text as .txt, e.g. with pdftotext"),
+    rb"PK\x03\x04": ("zip or an office document", "name it .docx, .pptx or .epub if it is one, else unpack it"),
+    rb"%PDF-\d": ("PDF", "name it .pdf"),
     rb"PAR1[\x15\0]": ("Parquet", "name it .parquet"),
 }
 

@@ -18,7 +18,7 @@ from contextune.core.errors import UserError, first_line
 from contextune.core.reading import DEPTH, depth
 
 from . import hub
-from .paths import File, find
+from .paths import DOCUMENTS, File, find
 from .raw import LIMIT, WHOLE, Row, explained, lines, whole
 
 if TYPE_CHECKING:
@@ -259,6 +259,12 @@ def _text(file: File) -> Iterator[Row]:
         yield Row({"text": text}, f"{file.shown}:1", file.name)
 
 
+def _rich(file: File) -> Iterator[Row]:
+    from .rich import rows
+
+    return rows(file)
+
+
 READERS: Mapping[str, Callable[[File], Iterator[Row]]] = {
     "jsonl": _jsonl,
     "json": _json,
@@ -266,4 +272,5 @@ READERS: Mapping[str, Callable[[File], Iterator[Row]]] = {
     "tsv": _tsv,
     "parquet": _parquet,
     "text": _text,
+    **dict.fromkeys(DOCUMENTS, _rich),
 }

@@ -19,10 +19,9 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from contextune.contexts import BoundPolicy, compose
-from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
-
 from contextune.core.memory import exhausted
 from contextune.core.progress import say_once
+from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 
 from .fast_path import FastPath
 from .layouts import Batch, Layout
