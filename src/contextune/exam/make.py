@@ -38,7 +38,7 @@ from .passages import passages
 from .statements import Found, Statement, statements
 
 KIND = "exam"
-RULES = 1
+RULES = 2
 """Raised whenever the same documents give another exam."""
 FIX = "give another --out"
 
@@ -112,8 +112,8 @@ def build(
     if not asked:
         raise _nothing(documents, able, refused)
     items: dict[str, list[Row]] = {form: [] for form in FORMS}
-    for one in asked:
-        for form, row in rows(one, language):
+    for number, one in enumerate(asked):
+        for form, row in rows(one, language, number):
             items[form].append(row)
     items = {
         form: [kept for row in placed(form, made) if (kept := decided.apply(form, row)) is not None]
@@ -276,7 +276,9 @@ def _lines(rows: Any) -> str:
 def asdict_of(language: Language) -> Any:
     """A language for a hash."""
     sets = {k: sorted(v) for k, v in language.words.items()}
-    return [language.name, language.missing, language.says_not, sets, language.phrases, language.wordings]
+    asked = [language.missing, language.says_not, language.wordings, language.reasoner]
+    return [language.name, asked, sets, language.phrases, language.begins_small,
+            language.between_texts, language.before_question]  # fmt: skip
 
 
 def _refuse_script(corpus: Corpus, language: Language) -> None:
