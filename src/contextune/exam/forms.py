@@ -32,6 +32,10 @@ class Form:
     measure: Measure
     about: str
     chance: float | None = None
+    written: bool = False
+    """A writer's questions: there may be none."""
+    open: bool = False
+    """The answer is written, not chosen; the item's one option is the gold answer."""
 
 
 AMONG = "which stands among texts that hold the wrong options"
@@ -53,6 +57,25 @@ FORMS: Mapping[str, Form] = {
         0.5,
     ),
 }
+WRITTEN: Mapping[str, Form] = {
+    "learn_open": Form("learn", "a written question, closed book", written=True, open=True),
+    "learn_choice": Form("learn", "a written question with its writer's wrong answers", written=True),
+    "generalise_reversed": Form(
+        "generalise", "a written question turned round: the other end of the fact", written=True, open=True
+    ),
+    "generalise_paraphrased": Form("generalise", "a written question in other words", written=True, open=True),
+    "generalise_two_passages": Form(
+        "generalise", "a written question that needs two passages", written=True, open=True
+    ),
+    "listen_open": Form("listen", f"a written question after its passage, {AMONG}", written=True, open=True),
+    "resist_no_answer": Form(
+        "resist",
+        "a question that its passage does not answer, and one that it does: saying always the same is right for half",
+        0.5,
+        written=True,
+    ),
+}
+ALL: Mapping[str, Form] = {**FORMS, **WRITTEN}
 Row = dict[str, Any]
 
 
