@@ -193,7 +193,7 @@ def _pairs(passages: Seq[Passage]) -> list[tuple[Passage, Passage]]:
 
 def _kept(writing: Writing, found: Outcome, drafts: Iterable[Draft]) -> list[Draft]:
     """Those that pass the checks and that the writer answers right, twice; the others with their reason."""
-    able = found.take(replace(d, reason=d.reason or _check(d, writing.prompts)) for d in drafts)
+    able = found.take(_once([replace(d, reason=d.reason or _check(d, writing.prompts)) for d in drafts]))
     for sample in (0, 1):
         choices, others = [d for d in able if d.kind == "choice"], [d for d in able if d.kind != "choice"]
         answers = [*writing.ask("choose", choices, sample), *writing.ask("answer", others, sample)]
@@ -210,6 +210,16 @@ def _kept(writing: Writing, found: Outcome, drafts: Iterable[Draft]) -> list[Dra
         two = [d for d in able if d.kind == "two_passages"]
     found.kept += able
     return able
+
+
+def _once(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """Of drafts of one kind with the same question the first."""
+    seen = set[tuple[str, ...]]()
+    for draft in drafts:
+        key = (draft.kind, *checks.words(draft.question))
+        yield replace(draft, reason=draft.reason or ("the same question again" if key in seen else ""))
+        if not draft.reason:
+            seen.add(key)
 
 
 def _check(draft: Draft, prompts: Prompts) -> str:
