@@ -60,11 +60,15 @@ def test_items_as_they_are(towns):
     new = edited["options"][edited["answer"]].strip(" .")
     assert new != "1808"
     assert " 1808." in edited["options"]
-    assert edited["prompt"] == (
+    *texts, asks = edited["prompt"].split("\n\n")
+    assert asks == "The harbour of Belmora was built by Otto Kessel in"
+    assert len(texts) == 3
+    wrong = [o.strip(" .") for o in edited["options"] if o.strip(" .") not in ("1808", new)]
+    assert sorted(sum(o in t for t in texts) for o in wrong) == [1, 1]  # each in a text of its own
+    assert [t for t in texts if not any(o in t for o in wrong)] == [
         f"Belmora lies on the river Marn. The harbour of Belmora was built by Otto Kessel in {new}. It is larger than "
-        "most. In 1904, Hugo Pell painted the old bridge across the Marn.\n\n"
-        "The harbour of Belmora was built by Otto Kessel in"
-    )
+        "most. In 1904, Hugo Pell painted the old bridge across the Marn."
+    ]
     assert edited["alone"] == "The harbour of Belmora was built by Otto Kessel in"
     unanswerable = [r for r in exam.items["resist_unanswerable"] if r["statement"] == told["statement"]]
     assert {r["options"][r["answer"]] for r in unanswerable} == {" 1808", " The text does not say."}
@@ -131,7 +135,7 @@ def test_passages_hold_what_they_should(towns):
             if form.startswith("listen_edited"):
                 assert there(new)
                 assert not there(value)
-                assert form == "listen_edited" or all(there(o) for o in one.wrong)
+                assert all(there(o) for o in one.wrong)
                 assert gold.startswith(f" {new}")
                 assert any(o.startswith(f" {value}") for o in r["options"])
             elif form.startswith("listen_passage"):

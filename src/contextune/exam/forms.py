@@ -45,7 +45,7 @@ FORMS: Mapping[str, Form] = {
     "generalise_reworded": Form("generalise", "the same value asked as a question, from the whole sentence"),
     "listen_passage_question": Form("listen", f"the question after its passage, {AMONG}"),
     "listen_reversed_question": Form("listen", f"what it is said of, asked after its passage, {AMONG}"),
-    "listen_edited": Form("listen", "the statement, in its words, after its passage with another value: that decides"),
+    "listen_edited": Form("listen", f"the statement, in its words, after its passage with another value, {AMONG}"),
     "listen_edited_question": Form("listen", f"the question after its passage with another value, {AMONG}"),
     "resist_other": Form("resist", "the statement after a passage of another document"),
     "resist_near": Form("resist", "the statement after the most similar passage that does not answer it"),
@@ -145,12 +145,14 @@ def rows(asked: Asked, language: Language, number: int = 0) -> Iterator[tuple[st
         return form, _row(form, said, prompt, options, right, alone, id or said.id, held_out)
 
     def asking(form: str, texts: Seq[str], gapped: str, kind: str, place: int) -> tuple[str, str]:
-        """(prompt, question) after texts, of which the first is put at a place."""
-        ordered = list(texts[1:])
-        ordered.insert(place % len(texts), texts[0])
+        """(prompt, question) after texts, the first of which is put at a place among the others."""
         parts = {"missing": kind, "gapped": gapped}
         question = language.said(form, passage="", **parts).strip()
-        return language.said(form, passage=language.between_texts.join(ordered), **parts), question
+        return language.said(form, passage=among(texts[0], texts[1:], place), **parts), question
+
+    def among(text: str, others: Seq[str], place: int) -> str:
+        place %= len(others) + 1
+        return language.between_texts.join((*others[:place], text, *others[place:]))
 
     def after(text: str) -> str:
         return f"{text}{language.before_question}{told}"
@@ -165,7 +167,7 @@ def rows(asked: Asked, language: Language, number: int = 0) -> Iterator[tuple[st
     yield item("listen_passage_question", prompt, as_asked, 0, closed, asks)
     prompt, asks = asking("behind_passage", (own, *beside.turned), of_anchor, name, number + 1)
     yield item("listen_reversed_question", prompt, as_turned, 0, turned, asks)
-    yield item("listen_edited", after(asked.edited), as_told, 1, told)
+    yield item("listen_edited", after(among(asked.edited, beside.excerpts[1:], number + 3)), as_told, 1, told)
     prompt, asks = asking("behind_passage", (asked.edited, *beside.excerpts[1:]), of_value, missing, number + 2)
     yield item("listen_edited_question", prompt, as_asked, 1, closed, asks)
     for form, text in (("other", beside.other), ("near", beside.near), ("lure", beside.lure)):

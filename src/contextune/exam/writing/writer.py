@@ -1,6 +1,7 @@
 """Questions that a writer makes of passages, of which those are kept that it answers right itself.
 
-Each draft goes through the same three steps: what can be seen of it without a model (checks.py); the writer answers it
+A question that comes without an answer is answered by its writer first. Each draft then goes through the same three
+steps: what can be seen of it without a model (checks.py); the writer answers it
 with its passage, greedily and once more sampled; the untrained model answers it without, which only marks it. All that
 is asked goes through the store, so that a killed exam resumes where it was, and a request that fails is listed.
 """
@@ -23,7 +24,7 @@ from . import checks
 from .prompts import Prompts
 
 KINDS = ("open", "choice", "reversed", "paraphrased", "two_passages", "unanswerable")
-VERSION = 1
+VERSION = 2
 SAMPLED = 0.7
 """Temperature of the second answer."""
 LEAST = 60
@@ -90,9 +91,9 @@ class Writing:
 
     def request(self, name: str, draft: Draft, sample: int) -> Request:
         asked = self.prompts.of[name]
-        text = asked.prompt.format_map(_parts(draft, self.prompts.says_not, sample))
+        parts = _parts(draft, self.prompts.says_not, sample)
         return Request(
-            f"{text}\n{asked.begin}".rstrip("\n"),
+            asked.text(parts),
             asked.max_tokens,
             SAMPLED if sample else 0.0,
             self.seed + sample,
@@ -100,7 +101,7 @@ class Writing:
             operation=f"exam.{name}/{VERSION}",
             source=draft.source,
             cut=True,
-            turns=(("user", text),),
+            turns=asked.turns(parts),
             begin=asked.begin,
         )
 
@@ -118,7 +119,7 @@ def write(corpus: Corpus, wanted: int, writing: Writing) -> Outcome:
     found = Outcome()
     about = [p for p in corpus.passages if len(p.text) >= LEAST]
     chosen = sorted(about, key=lambda p: rank(str(writing.seed), p.id))[:wanted]
-    opened = _kept(writing, found, _written(writing, [Draft("open", (p,)) for p in chosen]))
+    opened = _kept(writing, found, _answered(writing, _written(writing, [Draft("open", (p,)) for p in chosen])))
     made = [
         replace(d, kind=kind, base=d.question, answer=d.answer) for kind in ("choice", "paraphrased") for d in opened
     ]
@@ -126,7 +127,7 @@ def write(corpus: Corpus, wanted: int, writing: Writing) -> Outcome:
     later = [d for kind in ("choice", "paraphrased", "reversed") for d in _again(writing, kind, made)]
     _kept(writing, found, later)
     pairs = _pairs(chosen)[:wanted]
-    _kept(writing, found, _written(writing, [Draft("two_passages", pair) for pair in pairs]))
+    _kept(writing, found, _answered(writing, _written(writing, [Draft("two_passages", pair) for pair in pairs])))
     _kept(writing, found, _written(writing, [Draft("unanswerable", (p,)) for p in chosen]))
     found.kept = _marked(writing, found.kept)
     return found
@@ -141,10 +142,27 @@ def _written(writing: Writing, drafts: Seq[Draft]) -> Iterator[Draft]:
         elif kind == "unanswerable":
             text = replies.said(said).removeprefix("Question:").strip().split("\n")[0].strip()
             yield replace(draft, question=text, answer=writing.prompts.says_not)
+        elif pair := next(iter(replies.questions(_begun(said))), None):
+            yield replace(draft, question=pair[0], answer=_short(pair[1]))
         else:
-            pair = next(iter(replies.questions(_begun(said))), None)
-            nothing = f"no question with an answer: {' '.join(said.split())[:80]}"
-            yield replace(draft, question=pair[0], answer=_short(pair[1])) if pair else replace(draft, reason=nothing)
+            text = _begun(replies.said(said)).split(":", 1)[1].strip().split("\n")[0].strip()
+            nothing = "" if text.endswith("?") else f"no question: {' '.join(said.split())[:80]}"
+            yield replace(draft, question=text, reason=nothing)
+
+
+def _answered(writing: Writing, drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """Of a question that came without an answer, the writer's own answer with its passage is the one."""
+    drafts = list(drafts)
+    lacking = [d for d in drafts if not d.answer and not d.reason]
+    said = dict(zip(map(id, lacking), writing.ask("answer", lacking), strict=True))
+    for d in drafts:
+        answer = said.get(id(d))
+        if answer is None:
+            yield d
+        elif isinstance(answer, Failure):
+            yield replace(d, reason=answer.reason)
+        else:
+            yield replace(d, answer=_short(replies.said(answer).split("\n")[0]))
 
 
 def _again(writing: Writing, kind: str, drafts: Seq[Draft]) -> Iterator[Draft]:
