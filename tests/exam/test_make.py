@@ -291,6 +291,12 @@ def test_what_is_not_ours_stays(towns, tmp_path):
         ("a.txt", b"Kalo met Mido in 1950.\n", "nothing can be asked by rule of 1 documents with 1 sentences"),
         ("a.txt", b"word " * 400_000, "nothing can be asked by rule"),
         ("a.txt", b"[" * 1_000_000, "nothing can be asked by rule"),
+        ("a.txt", b"Kalo met Mido. " * 700_000, "nothing can be asked by rule"),
+        (
+            "a.txt",
+            b"the sea is wide and the sky is far.\n\nrain falls on the hills and on the fields.\n",
+            "nothing can be",
+        ),
         ("a.txt", bytes(range(128, 256)) * 10, "not UTF-8"),
         ("a.txt", "華沙是波蘭的首都。她位於維斯瓦河畔。".encode() * 20, "a script without capitals"),
         ("a.bin", b"\0\1", "unknown suffix '.bin'"),
@@ -300,7 +306,18 @@ def test_what_is_not_ours_stays(towns, tmp_path):
             "nothing can be asked by rule of 1 documents with 0 sentences: they hold no prose",
         ),
     ],
-    ids=["empty", "one-sentence", "one-line", "brackets", "binary", "no-capitals", "suffix", "headings"],
+    ids=[
+        "empty",
+        "one-sentence",
+        "one-line",
+        "brackets",
+        "10-MB-line",
+        "no-names",
+        "binary",
+        "no-capitals",
+        "suffix",
+        "headings",
+    ],
 )
 def test_documents_of_which_nothing_can_be_asked(tmp_path, name, content, found):
     (tmp_path / name).write_bytes(content)

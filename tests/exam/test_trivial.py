@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from statistics import mean
 
@@ -21,9 +20,11 @@ def context(item: Item) -> str:
 
 def values(item: Item) -> dict[str, str]:
     """Option: what it puts into the gap, without the rest of the sentence."""
-    rest = os.path.commonprefix([o[::-1] for o in item.options])[::-1]
-    rest = rest if rest[:1] in (" ", ".", ",") else rest[len(rest.partition(" ")[0]) :]
-    return {o: o.removesuffix(rest).strip() for o in item.options}
+    words = [o.split(" ") for o in item.options]
+    rest = 0
+    while rest + 2 < min(map(len, words)) and len({w[-1 - rest] for w in words}) == 1:
+        rest += 1
+    return {o: " ".join(w[: len(w) - rest]).strip().rstrip(".,") for o, w in zip(item.options, words, strict=True)}
 
 
 def copies(item: Item, place: Callable[[str, str], int], latest: bool) -> str | None:
