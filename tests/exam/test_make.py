@@ -60,15 +60,19 @@ def test_items_as_they_are(towns):
     new = edited["options"][edited["answer"]].strip(" .")
     assert new != "1808"
     assert " 1808." in edited["options"]
-    assert edited["prompt"] == (
+    *texts, asks = edited["prompt"].split("\n\n")
+    assert asks == "The harbour of Belmora was built by Otto Kessel in"
+    assert len(texts) == 3
+    wrong = [o.strip(" .") for o in edited["options"] if o.strip(" .") not in ("1808", new)]
+    assert sorted(sum(o in t for t in texts) for o in wrong) == [1, 1]  # each in a text of its own
+    assert [t for t in texts if not any(o in t for o in wrong)] == [
         f"Belmora lies on the river Marn. The harbour of Belmora was built by Otto Kessel in {new}. It is larger than "
-        "most. In 1904, Hugo Pell painted the old bridge across the Marn.\n\n"
-        "The harbour of Belmora was built by Otto Kessel in"
-    )
+        "most. In 1904, Hugo Pell painted the old bridge across the Marn."
+    ]
     assert edited["alone"] == "The harbour of Belmora was built by Otto Kessel in"
     unanswerable = [r for r in exam.items["resist_unanswerable"] if r["statement"] == told["statement"]]
     assert {r["options"][r["answer"]] for r in unanswerable} == {" 1808", " The text does not say."}
-    assert ["Belmora" in r["prompt"].split("\n\n")[0] for r in unanswerable] == [True, False]
+    assert ["Belmora" in r["prompt"].rpartition("\n\n")[0] for r in unanswerable] == [True, False]
 
 
 def test_an_adverbial_at_the_beginning_moves_to_the_end(towns):
@@ -126,16 +130,25 @@ def test_passages_hold_what_they_should(towns):
         for r in rows:
             one, gold = by[r["statement"]], r["options"][r["answer"]]
             value, new = one.statement.value.text, one.wrong[0]
-            passage = r["prompt"].rpartition("\n\n")[0].split("\n\n")[0]
+            passage = r["prompt"].rpartition("\n\n")[0]
             there = lambda text, passage=passage: re.search(rf"\b{re.escape(text)}\b", passage) is not None  # noqa: E731
             if form.startswith("listen_edited"):
                 assert there(new)
                 assert not there(value)
+                assert all(there(o) for o in one.wrong)
                 assert gold.startswith(f" {new}")
                 assert any(o.startswith(f" {value}") for o in r["options"])
             elif form.startswith("listen_passage"):
                 assert there(value)
+                assert all(there(o) for o in one.wrong)  # copying a text is guessing
                 assert gold.startswith(f" {value}")
+            elif form == "listen_reversed_question":
+                assert there(gold.strip())
+                assert gold == f" {one.anchor.text}"
+                assert all(there(o) for o in one.turned)
+            elif form == "resist_near_question":
+                assert all(there(o) for o in one.wrong)
+                assert not there(value)
             elif form in ("resist_other", "resist_near", "resist_lure"):
                 assert passage
                 assert not there(value)
@@ -278,6 +291,12 @@ def test_what_is_not_ours_stays(towns, tmp_path):
         ("a.txt", b"Kalo met Mido in 1950.\n", "nothing can be asked by rule of 1 documents with 1 sentences"),
         ("a.txt", b"word " * 400_000, "nothing can be asked by rule"),
         ("a.txt", b"[" * 1_000_000, "nothing can be asked by rule"),
+        ("a.txt", b"Kalo met Mido. " * 700_000, "nothing can be asked by rule"),
+        (
+            "a.txt",
+            b"the sea is wide and the sky is far.\n\nrain falls on the hills and on the fields.\n",
+            "nothing can be",
+        ),
         ("a.txt", bytes(range(128, 256)) * 10, "not UTF-8"),
         ("a.txt", "華沙是波蘭的首都。她位於維斯瓦河畔。".encode() * 20, "a script without capitals"),
         ("a.bin", b"\0\1", "unknown suffix '.bin'"),
@@ -287,7 +306,18 @@ def test_what_is_not_ours_stays(towns, tmp_path):
             "nothing can be asked by rule of 1 documents with 0 sentences: they hold no prose",
         ),
     ],
-    ids=["empty", "one-sentence", "one-line", "brackets", "binary", "no-capitals", "suffix", "headings"],
+    ids=[
+        "empty",
+        "one-sentence",
+        "one-line",
+        "brackets",
+        "10-MB-line",
+        "no-names",
+        "binary",
+        "no-capitals",
+        "suffix",
+        "headings",
+    ],
 )
 def test_documents_of_which_nothing_can_be_asked(tmp_path, name, content, found):
     (tmp_path / name).write_bytes(content)

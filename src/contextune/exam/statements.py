@@ -41,7 +41,7 @@ _ODD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence of a passage, and what is asked for. Anchors stand before the value: the names that it is said of."""
+    """A sentence of a passage, and what is asked for. Anchors precede the value: the names that it is said of."""
 
     id: str
     sentence: str
