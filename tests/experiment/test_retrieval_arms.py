@@ -84,6 +84,10 @@ def test_what_was_shown_is_kept_and_the_untrained_arms_are_told(folder):
     results = rebuild(folder / "out")
     assert results["arms"]["cpt+retrieval"]["seeds"] == [0, 1]
     assert results["arms"]["base+retrieval"]["seeds"] == [0]
+    assert [a["question"].split()[0] for a in results["answers"]] == ["What", "Does", "What", "From"]
+    page = (folder / "out/report.html").read_text()
+    assert "Tuning or retrieval?" in page
+    assert all(a["question"] in page for a in results["answers"])
 
 
 def test_given_again_nothing_is_done_and_another_k_asks_that_arm_alone(folder, tiny):

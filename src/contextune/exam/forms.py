@@ -31,6 +31,11 @@ class Form:
     about: str
     chance: float | None = None
 
+    @property
+    def closed_book(self) -> bool:
+        """Whether it is asked without a passage, so that an arm may put retrieved ones before it."""
+        return self.measure in ("learn", "generalise")
+
 
 FORMS: Mapping[str, Form] = {
     "learn_told": Form("learn", "a statement of the documents, in their words, from its gap to its end"),
@@ -109,7 +114,8 @@ def rows(asked: Asked, language: Language) -> Iterator[tuple[str, Row]]:
         form: str, prompt: str, options: tuple[str, ...], right: int = 0, alone: str = "", id: str = ""
     ) -> tuple[str, Row]:
         held_out = prompt.rsplit("\n\n", 1)[-1] if options is not as_told else ""
-        return form, _row(form, said, prompt, options, right, alone, id or said.id, held_out)
+        row = _row(form, said, prompt, options, right, alone, id or said.id, held_out)
+        return form, {**row, "passage": asked.passage.text} if FORMS[form].closed_book else row
 
     closed = language.said("reworded", about=about, missing=missing, gapped=gapped)
     turned = language.said("turned", about=about, missing=name, gapped=said.gapped(asked.anchor))

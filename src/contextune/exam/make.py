@@ -38,7 +38,7 @@ from .passages import passages
 from .statements import Found, Statement, statements
 
 KIND = "exam"
-RULES = 1
+RULES = 2
 """Raised whenever the same documents give another exam."""
 FIX = "give another --out"
 
@@ -246,6 +246,7 @@ def tasks_yaml(exam: Exam, settings: Settings) -> str:
             "answer": "{{ answer }}",
             "alone": "{{ alone }}",
             "wording": "{{ held_out }}",
+            **({"passage": "{{ passage }}"} if FORMS[form].closed_book else {"query": ""}),
             "measure": FORMS[form].measure,
             **({"chance": chance} if (chance := FORMS[form].chance) else {}),
         }

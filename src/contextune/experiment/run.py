@@ -165,13 +165,8 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
 
 def _shown(out: Path) -> list[str]:
     """Files that a report shows and no command but the run's own writes."""
-    made = [
-        out / "recipe.yaml",
-        out / "accounting.json",
-        out / "samples.json",
-        *out.glob("retrieval.json"),
-        *out.glob(f"{augment_files.FOLDER}/*"),
-    ]
+    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(retrieval_file.FILE)]
+    made += out.glob(f"{augment_files.FOLDER}/*")
     made += out.glob("arms/*/seed-*/stage-*/losses.json")
     return sorted(str(f.relative_to(out)) for f in made if f.exists())
 
