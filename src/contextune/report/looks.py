@@ -27,7 +27,7 @@ def arms(run: Run) -> list[str]:
 
 
 def untrained(run: Run, arm: str) -> bool:
-    """Whether the recipe gives the arm no stage, nor an arm whose models it asks. Without a recipe nothing is claimed."""
+    """Whether the recipe gives the arm neither stages nor models of another. Without a recipe nothing is claimed."""
     specs = run.recipe.get("arms")
     if not isinstance(specs, dict) or arm not in specs:
         return False
