@@ -145,6 +145,7 @@ def groups() -> dict[str, Any]:
     from contextune.contexts.examples import Examples
     from contextune.data.options import Source
     from contextune.evaluate.options import Compare, Evaluate
+    from contextune.evaluate.tasks.retrieved import Retrieve
     from contextune.experiment.recipe import Arm, Recipe, Stage
     from contextune.generation.options import Writer
     from contextune.models.options import Adapter, Model
@@ -152,6 +153,7 @@ def groups() -> dict[str, Any]:
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
+        "arms.NAME.before": Retrieve,
         "examples": Examples, "train": Train, "train.adapter": Adapter, "evaluate": Evaluate, "compare": Compare,
         "writer": Writer,
     }  # fmt: skip

@@ -45,6 +45,8 @@ class Item:
     """The prompt without its context, where it has one; asked too, to see what an answer owes to the context."""
     cluster: str = ""
     """The fact that it asks about: items of one cluster, in whatever tasks, are resampled together."""
+    before: str = ""
+    """What one arm is shown before the prompt, such as retrieved passages; in all arms the item is the same."""
 
     @property
     def gold(self) -> str:
@@ -84,4 +86,5 @@ class Task:
 
     def asked(self, item: Item) -> str | Turns:
         """What the model reads of an item: a text, or a conversation that the assistant is to continue."""
-        return (*item.turns, ("user", item.prompt)) if self.chat else Prompt(item.prompt, self.template)
+        said = item.before + item.prompt
+        return (*item.turns, ("user", said)) if self.chat else Prompt(said, self.template)

@@ -101,6 +101,7 @@ def _task(name: str, form: Form) -> dict[str, Any]:
         "prompt": "{{ prompt }}",
         **answers,
         "alone": "{{ alone }}",
+        **({"passage": "{{ passage }}"} if form.closed_book else {"query": ""}),
         "wording": "{{ held_out }}",
         "measure": form.measure,
         **({"chance": form.chance} if form.chance else {}),

@@ -37,6 +37,11 @@ class Form:
     open: bool = False
     """The answer is written, not chosen; the item's one option is the gold answer."""
 
+    @property
+    def closed_book(self) -> bool:
+        """Whether it is asked without a passage, so that an arm may put retrieved ones before it."""
+        return self.measure in ("learn", "generalise")
+
 
 AMONG = "which stands among texts that hold the wrong options"
 FORMS: Mapping[str, Form] = {
@@ -142,7 +147,8 @@ def rows(asked: Asked, language: Language, number: int = 0) -> Iterator[tuple[st
         held_out: str = "",
         id: str = "",
     ) -> tuple[str, Row]:
-        return form, _row(form, said, prompt, options, right, alone, id or said.id, held_out)
+        row = _row(form, said, prompt, options, right, alone, id or said.id, held_out)
+        return form, {**row, "passage": asked.passage.text} if FORMS[form].closed_book else row
 
     def asking(form: str, texts: Seq[str], gapped: str, kind: str, place: int) -> tuple[str, str]:
         """(prompt, question) after texts, the first of which is put at a place among the others."""

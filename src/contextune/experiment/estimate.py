@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from typing import Any
@@ -62,7 +63,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     trained = sum(bool(stages) for stages in prepared.arms.values())
     parts = {
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
-        "evaluation": (sum(scoring.values()) + opened) * sum(1 for _ in models_of(prepared)),
+        "evaluation": sum(_of_arm(prepared, arm, scoring) + opened for arm, _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": _writing(prepared, token),
     }
@@ -77,6 +78,15 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "stages": rows,
         "tasks": scoring,
     }
+
+
+def _of_arm(prepared: Prepared, arm: str, scoring: Mapping[str, float]) -> float:
+    """Seconds to score a model of an arm, whose prompts may be longer than the tasks' own."""
+    if arm not in prepared.retrieved:
+        return sum(scoring.values())
+    size = {task.name: sum(map(_size, task.items)) for task in prepared.tasks}
+    own = {task.name: sum(_size(i) + len(i.before) for i in task.items) for task in prepared.tasks_of(arm)}
+    return sum(seconds * own[name] / max(1, size[name]) for name, seconds in scoring.items())
 
 
 def _stages(prepared: Prepared, probe: Probe) -> tuple[list[dict[str, Any]], float]:

@@ -24,6 +24,7 @@ from .context_shares import context_line, context_shares
 from .disk import disk
 from .estimate import estimate
 from .memory import settle
+from .power import power, power_line
 from .prepare import Prepared
 from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
@@ -54,6 +55,7 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         },
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
+        "power": power(prepared),
         "disk": space,
         "warnings": prepared.warnings,
         "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
@@ -349,6 +351,8 @@ def show(found: dict[str, Any]) -> None:
     for name, task in found["tasks"].items():
         asked = ", asked through the chat template" if task["chat"] else ""
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
+    if found["power"]:
+        console.print(f"power    {power_line(found['power'])}")
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")

@@ -21,6 +21,7 @@ from contextune.core.options import Name, Options, Refused, Seed
 from contextune.core.yaml_files import apply, read_yaml
 from contextune.data.options import Source
 from contextune.evaluate.options import Compare, Evaluate
+from contextune.evaluate.tasks.retrieved import Retrieve
 from contextune.generation.options import Writer
 from contextune.models.options import Model
 from contextune.train.options import Train
@@ -66,9 +67,18 @@ class Stage(Options):
 
 
 class Arm(Options):
-    """A method under comparison: its stages in order. Without stages it is the untrained model."""
+    """A method under comparison: its stages in order. Without stages it is the untrained model, or that of another arm.
+
+    What `before` puts in front of questions is part of the method too: the same items, asked with retrieval.
+    """
 
     stages: tuple[Stage, ...] = ()
+    weights_of: Name | None = Field(
+        None, description="the arm whose trained models this one asks, in place of stages of its own"
+    )
+    before: Retrieve | None = Field(
+        None, description="passages that are retrieved and put before the questions of every task that has none"
+    )
     about: str = Field("", description="one line for the report")
     match: Literal["rows", "tokens", "passes"] | None = Field(
         None, description="compare.match for this arm alone, e.g. as a control of the other arms' matching"
@@ -81,9 +91,15 @@ class Arm(Options):
         if value is None:
             return {}
         if isinstance(value, dict) and "data" in value:
-            own = {k: v for k, v in value.items() if k in ("about", "match")}
+            own = {k: v for k, v in value.items() if k in ("about", "match", "before", "weights_of")}
             return {"stages": [{k: v for k, v in value.items() if k not in own}], **own}
         return value
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Arm:
+        if self.stages and self.weights_of is not None:
+            raise Refused("stages, and weights_of another arm", "give an arm one of the two")
+        return self
 
 
 class Recipe(Options):
@@ -142,6 +158,7 @@ class Recipe(Options):
                 for name in (*stage.sources, *stage.replayed):
                     if name not in self.data:
                         raise Refused(f"arms.{arm}: stage {i} uses data '{name}'", nearest(name, self.data))
+            self._refuse_variant(arm, spec)
         for name in self.evaluate.perplexity:
             if name not in self.data:
                 raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
@@ -152,6 +169,32 @@ class Recipe(Options):
                 f"compare.baseline: no arm '{self.compare.baseline}'", nearest(self.compare.baseline, self.arms)
             )
         return self
+
+    def _refuse_variant(self, arm: str, spec: Arm) -> None:
+        """Refuse models of an arm that has none of its own, and passages of a source that holds no plain texts."""
+        if (of := spec.weights_of) is not None:
+            trained = [name for name, other in self.arms.items() if other.stages]
+            if of not in trained:
+                what = "is not trained: leave weights_of out, or name" if of in self.arms else "is no arm: name"
+                raise Refused(f"arms.{arm}: weights_of '{of}' {what} a trained one", nearest(of, trained))
+        if spec.before is not None:
+            name = spec.before.retrieve
+            if name not in self.data:
+                raise Refused(f"arms.{arm}: before.retrieve: no data '{name}'", nearest(name, self.data))
+            if self.data[name].world is None and self.data[name].kind != "text":
+                kind = self.data[name].kind
+                raise Refused(
+                    f"arms.{arm}: before.retrieve: data.{name} holds {kind}",
+                    "passages are texts: name a source of them",
+                )
+
+    def models_of(self, arm: str) -> str:
+        """The arm that trains an arm's models: itself, or the one that it names."""
+        return self.arms[arm].weights_of or arm
+
+    def seeds_of(self, arm: str) -> tuple[int, ...]:
+        """The seeds that an arm has models of; an untrained model stands once, under seed 0."""
+        return self.seeds if self.arms[self.models_of(arm)].stages else (0,)
 
     def _refuse_stages(self, values: Mapping[str, Any]) -> None:
         """UserError where a stage's own training keys, or an adapter that follows another, cannot be."""

@@ -29,7 +29,8 @@ def stage_folder(out: Path, arm: str, seed: int, index: int) -> Path:
 
 
 def model_of(prepared: Prepared, arm: str, seed: int) -> str:
-    """The folder of an arm's finished model; the untrained one where the arm has no stages."""
+    """The folder of an arm's finished model, or of the arm's that it names; the untrained one where there is none."""
+    arm = prepared.recipe.models_of(arm)
     stages = prepared.arms[arm]
     return str(stage_folder(prepared.out, arm, seed, len(stages) - 1) / "model") if stages else prepared.model
 

@@ -27,6 +27,7 @@ TOP = (
     "memory.json",
     "accounting.json",
     "contexts.json",
+    "retrieval.json",
     "samples.json",
     "results.json",
     "report.html",

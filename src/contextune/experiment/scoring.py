@@ -39,7 +39,9 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
     folder.mkdir(exist_ok=True)
     index = _index(folder)
     wanted = {
-        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.tasks
+        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t))
+        for a, s in models_of(prepared)
+        for t in prepared.tasks_of(a)
     }
     for stale in set(index) - set(wanted):
         if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
@@ -70,7 +72,7 @@ def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str,
     """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
     folder = prepared.out / "outcomes"
     index, model = _index(folder), None
-    for task in prepared.tasks:
+    for task in prepared.tasks_of(arm):
         name, key = name_of(arm, seed, task), _key(prepared, arm, seed, task)
         if index.get(name) == key and (folder / name).exists():
             continue
@@ -83,8 +85,8 @@ def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str,
 
 def models_of(prepared: Prepared) -> Iterator[tuple[str, int]]:
     """(arm, seed) of every model there is; the untrained one stands once, under seed 0."""
-    for arm, stages in prepared.arms.items():
-        yield from ((arm, seed) for seed in (prepared.recipe.seeds if stages else (0,)))
+    for arm in prepared.arms:
+        yield from ((arm, seed) for seed in prepared.recipe.seeds_of(arm))
 
 
 def _arm_of(file: Path) -> str:
@@ -138,6 +140,7 @@ def samples(prepared: Prepared) -> None:
 
 def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
     """What decides an arm's model."""
+    arm = prepared.recipe.models_of(arm)
     stages = prepared.arms[arm]
     if not stages:
         return prepared.model_hash
@@ -188,6 +191,7 @@ def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:
     if deaf and any(i.alone is not None for i in task.items):
         how += [[i.alone for i in task.items]]
     how += [[i.resampled_with for i in task.items]]
+    how += [[i.before for i in task.items]] if any(i.before for i in task.items) else []
     return digest([folder_key(prepared, arm, seed), items, how])
 
 

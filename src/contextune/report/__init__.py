@@ -61,6 +61,7 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "run": run,
         "looks": look,
         "verdict": verdict.verdict(run),
+        "answers": verdict.answers(run),
         "about": str(run.recipe.get("about") or ""),
         "facts": environment.facts(run),
         "unfinished": environment.unfinished(run),

@@ -27,12 +27,12 @@ def arms(run: Run) -> list[str]:
 
 
 def untrained(run: Run, arm: str) -> bool:
-    """Whether the recipe gives the arm no stage. Without a recipe nothing is claimed."""
+    """Whether the recipe gives the arm neither stages nor models of another. Without a recipe nothing is claimed."""
     specs = run.recipe.get("arms")
     if not isinstance(specs, dict) or arm not in specs:
         return False
     spec = specs[arm]
-    return not (isinstance(spec, dict) and (spec.get("stages") or spec.get("data")))
+    return not (isinstance(spec, dict) and (spec.get("stages") or spec.get("data") or spec.get("weights_of")))
 
 
 def colours(runs: Iterable[Run]) -> dict[str, str]:

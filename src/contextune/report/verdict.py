@@ -46,6 +46,17 @@ def verdict(run: Run) -> VerdictView:
     )
 
 
+def answers(run: Run) -> list[dict[str, str]]:
+    """The questions that the run answers in sentences, where it compares tuning with retrieval."""
+    found = run.results.get("answers")
+    rows = found if isinstance(found, list) else []
+    return [
+        {"question": str(row.get("question", "")), "answer": _unbroken(str(row.get("answer", "")))}
+        for row in rows
+        if isinstance(row, dict)
+    ]
+
+
 def _unbroken(text: str) -> str:
     """No line ends between a number and its per cent sign."""
     return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)

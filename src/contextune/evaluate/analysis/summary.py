@@ -12,7 +12,7 @@ from contextune.core.errors import UserError, nearest
 
 from .. import metrics
 from ..scoring import outcomes
-from . import notes, verdict
+from . import answers, notes, verdict
 from .published import figures
 from .statistics import Estimate, bootstrap, mean
 
@@ -108,6 +108,8 @@ def summarise(
     )
     made = {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks, "notes": found}
     made["floors"] = _floors(run, tasks, cells, deciding)
+    if said := answers.of(Path(folder), cells, tasks, compare.confidence, run.untrained):
+        made["answers"] = said
     printed = figures(compare.published)
     return {**made, **({"published": printed} if printed else {})}
 

@@ -70,7 +70,7 @@ def score(
 
 def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: int) -> dict[str, float | None]:
     """By item: what the answer is worth that the prompt without its context gives. Nothing of perplexity."""
-    items = tuple(replace(i, prompt=i.alone) for i in task.items if i.alone is not None)
+    items = tuple(replace(i, prompt=i.alone, before="") for i in task.items if i.alone is not None)
     if not items or task.kind == "perplexity":
         return {}
     rows = _ASK[task.kind](model, tokenizer, replace(task, items=items), tokens, lambda done: None)
@@ -78,10 +78,10 @@ def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: int) -> dict[str
 
 
 def _as_read(task: Task, tokenizer: Tokenizer) -> Task:
-    """The task with its prompts as the model reads them."""
+    """The task with its prompts as the model reads them, behind nothing: an item is the same in every arm."""
     if not task.chat:
         return task
-    asked = [task.asked(item) for item in task.items]
+    asked = [task.asked(replace(item, before="")) for item in task.items]
     texts = [a if isinstance(a, str) else chat_text(a, tokenizer) for a in asked]
     return replace(
         task,

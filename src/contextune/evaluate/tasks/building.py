@@ -143,11 +143,17 @@ class _Fields:
         self.input = TextTemplate(spec.input, "input", where) if spec.input else None
         self.database = TextTemplate(spec.database, "database", where) if spec.database else None
         self.wording = TextTemplate(spec.wording, "wording", where) if spec.wording else None
+        self.query = TextTemplate(spec.query, "query", where) if spec.query is not None else None
+        self.passage = TextTemplate(spec.passage, "passage", where) if spec.passage else None
 
     def __call__(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
         found = {"input": self.input(values, where)} if self.input else {}
         if self.wording:
             found["wording"] = self.wording(values, where)
+        if self.query:
+            found["query"] = self.query(values, where)
+        if self.passage and (text := self.passage(values, where)).strip():
+            found["passage"] = text
         if self.database:
             path = (self.folder / Path(self.database(values, where)).expanduser()).resolve()
             if not path.is_file():
@@ -267,6 +273,8 @@ def _item(spec: Spec, question: _Question, shots: Iterable[_Question], where: st
     answer = question.answer
     if spec.kind == "generate" and isinstance(answer, int):
         answer = question.options[answer].strip()
+    if chosen and "query" not in question.fields:  # passages are retrieved for the question, not for its examples
+        question = replace(question, fields={**question.fields, "query": question.prompt})
     if spec.chat is None:
         lead = spec.description + "".join(_solved(spec, s) for s in chosen)
         alone = None if question.alone is None else lead + question.alone

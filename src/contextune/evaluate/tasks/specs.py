@@ -106,6 +106,14 @@ class Spec(Options):
         description="template: what of a row no training text may hold, whole; default: any 13 words of the prompt and "
         "answer. Empty in a row: nothing is looked for",
     )
+    query: str | None = Field(
+        None,
+        description="template: what an arm's `before` retrieves passages for; default: the row's own prompt. Empty: "
+        "none are retrieved, as for a question that has its passage",
+    )
+    passage: str = Field(
+        "", description="template: the passage that answers, which an arm's `before: {oracle: true}` shows"
+    )
     options: tuple[str, ...] | str = Field(
         (),
         description="templates of the continuations exactly as they follow the prompt, or one expression of a list",
@@ -189,6 +197,8 @@ class Spec(Options):
             "labels": answered,
             "alone": answered and not self.chat,
             "wording": answered,
+            "query": answered,
+            "passage": answered,
             "graded": answered and not self.fewshot.n,
             "database": self.metric == "execution",
             "command": self.metric == "comet",

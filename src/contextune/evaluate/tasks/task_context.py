@@ -33,6 +33,11 @@ def placed(
         raise UserError(
             f"{where}: suffix: expected a word for the tasks' names, found {suffix!r:.40}", "suffix: behind"
         )
+    if isinstance(before, Mapping) and "retrieve" in before:
+        raise UserError(
+            f"{where}: before: passages are retrieved for an arm, whose tasks stay the same items as the others'",
+            "arms: {NAME: {weights_of: ARM, before: {retrieve: SOURCE}}}",
+        )
     policy = _policy(before, where)
     if tokenizer is None:
         return [replace(t, name=f"{t.name}.{suffix}", measure="task") for t in tasks]

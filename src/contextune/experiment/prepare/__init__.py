@@ -20,6 +20,7 @@ from .contexts import prepare_stage
 from .data import Data, Say, began, chosen_arms, read_data
 from .matching import matched
 from .prepared import Prepared
+from .retrieval import retrieve
 from .stage import PreparedStage
 from .tasks import load_tasks
 
@@ -53,4 +54,9 @@ def prepare(
             arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
             for arm, stages in arms.items()
         }
-        return Prepared(**{f.name: getattr(data, f.name) for f in fields(data)}, arms=matched(data, ready), tasks=tasks)
+        return Prepared(
+            **{f.name: getattr(data, f.name) for f in fields(data)},
+            arms=matched(data, ready),
+            tasks=tasks,
+            retrieved=retrieve(data, arms, tasks),
+        )

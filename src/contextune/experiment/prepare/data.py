@@ -121,6 +121,7 @@ def read_data(
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
+    wanted |= {before.retrieve for arm in arms if (before := recipe.arms[arm].before) is not None}
     documents = _load_all(recipe, sorted(wanted), base)
     warnings += [text for name, found in documents.items() for text in _told(name, found, say)]
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
@@ -168,7 +169,8 @@ def chosen_arms(recipe: Recipe, only: Iterable[str]) -> dict[str, tuple[Stage, .
     for name in only:
         if name not in recipe.arms:
             raise UserError(f"no arm '{name}' in the recipe", nearest(name, recipe.arms))
-    return {name: arm.stages for name, arm in recipe.arms.items() if not only or name in only}
+    wanted = {*only, *map(recipe.models_of, only)}
+    return {name: arm.stages for name, arm in recipe.arms.items() if not only or name in wanted}
 
 
 def budget(recipe: Recipe, name: str, base: Path, tokenizer: Tokenizer) -> int:

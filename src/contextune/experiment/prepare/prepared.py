@@ -7,6 +7,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
 from contextune.core.items import Task
+from contextune.evaluate.tasks.retrieved import Retrieved
 
 from .data import Data
 from .stage import PreparedStage
@@ -18,3 +19,9 @@ class Prepared(Data):
 
     arms: Mapping[str, tuple[PreparedStage, ...]] = field(default_factory=dict)
     tasks: Seq[Task] = ()
+    retrieved: Mapping[str, Retrieved] = field(default_factory=dict)
+    """Of each arm with `before`: the same tasks behind passages."""
+
+    def tasks_of(self, arm: str) -> Seq[Task]:
+        """The tasks as an arm is asked them."""
+        return self.retrieved[arm].tasks if arm in self.retrieved else self.tasks

@@ -54,8 +54,8 @@ def _refuse_same_names(recipe: Recipe, tasks: Seq[Task]) -> None:
             raise UserError(f"evaluate.tasks: the task '{task.name}' is there twice", "give one of them another name")
         seen.add(task.name)
     files: dict[str, tuple[str, str]] = {}
-    for arm, spec in recipe.arms.items():
-        for seed, task in product(recipe.seeds if spec.stages else (0,), tasks):
+    for arm in recipe.arms:
+        for seed, task in product(recipe.seeds_of(arm), tasks):
             name = outcomes.file_name(arm, seed, task.name)
             other = files.setdefault(name.casefold(), (arm, task.name))
             if other != (arm, task.name):

@@ -1,0 +1,40 @@
+"""Passages in front of a text: which of them fit, whole, and whether they hold what is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+
+from contextune.core.encoding import count
+from contextune.core.sequence import Tokenizer
+from contextune.core.text import normal
+
+SHINGLE = 8
+"""Words in a row by which a passage is known in texts that were cut elsewhere."""
+
+
+def laid_out(passages: Iterable[str], separator: str) -> str:
+    """The passages as one context, each with `separator` after it."""
+    return "".join(text.strip() + separator for text in passages)
+
+
+def fitting(ranked: Seq[str], room: int, separator: str, tokenizer: Tokenizer) -> list[int]:
+    """Places of the passages that fit into `room` tokens, in their order; one that does not is left out whole."""
+    taken: list[int] = []
+    for place in range(len(ranked)):
+        if count(laid_out((ranked[i] for i in (*taken, place)), separator), tokenizer) <= room:
+            taken.append(place)
+    return taken
+
+
+def holds(texts: Iterable[str], passage: str) -> bool:
+    """Whether the texts have half or more of a passage's runs of words, wherever each of them was cut."""
+    wanted = _shingles(passage)
+    found = {s for text in texts for s in _shingles(text, min(SHINGLE, len(normal(passage).split())))}
+    return bool(wanted) and 2 * len(wanted & found) >= len(wanted)
+
+
+def _shingles(text: str, size: int = SHINGLE) -> set[tuple[str, ...]]:
+    said = normal(text).split()
+    n = max(1, min(size, len(said)))
+    return {tuple(said[i : i + n]) for i in range(len(said) - n + 1)} if said else set()
