@@ -169,7 +169,7 @@ def test_paper_sizes():
         ("reversals", {"facts": "10"}, "facts is '10'"),
         ("descriptions", {"train_templates": 40}, "there are 44 templates"),
         ("descriptions", {"path": "/nowhere"}, "no such file"),
-        ("descriptions", {"path": "/nowhere", "people": 3}, "people has no effect with path"),
+        ("descriptions", {"path": "/nowhere", "probes": 3}, "probes has no effect with path"),
         ("semantic", {"holdouts": 16}, "expected less than leaves"),
         ("semantic", {"documents": 10}, "expected at least 56"),
         ("semantic", {"sentences": 3}, "expected at least 4"),

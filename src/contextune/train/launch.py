@@ -35,8 +35,8 @@ def is_set(variable: str) -> bool:
 
 
 def sharded() -> bool:
-    """Whether accelerate is asked to part a model's weights among processes."""
-    return any(is_set(variable) for variable in SHARDING.values())
+    """Whether a launcher asks for FSDP or DeepSpeed."""
+    return any(is_set(key) for key in SHARDING.values())
 
 
 @contextmanager

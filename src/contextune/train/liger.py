@@ -20,6 +20,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from contextune.core.errors import first_line
+from contextune.core.memory import exhausted
 from contextune.core.progress import say_once
 
 DEVICES = {"cuda"}
@@ -76,6 +77,8 @@ def _right(
         with ThreadPoolExecutor(1) as apart:  # autocast and hooks of the caller's thread do not reach there
             off = apart.submit(_trial, hidden, weight, cast, bias, device).result()
     except Exception as e:  # whatever a compiler or another release may raise
+        if exhausted(e):
+            raise
         say_once(f"liger-kernel: its loss fails ({first_line(e)}); the head's loss is made in parts by torch")
         return False
     if off > NEAR.get(cast or weight, 0.0):

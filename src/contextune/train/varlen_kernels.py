@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from contextune.core.errors import first_line
+from contextune.core.memory import exhausted
 
 from .in_turn import in_turn
 from .spans import Span
@@ -111,6 +112,8 @@ def _chosen(
                 return kernel
             refused[name] = f"differs from plain attention by {off:.1%}"
         except Exception as e:  # not installed, no such interface, no such GPU
+            if exhausted(e):
+                raise
             refused[name] = first_line(e)
     _say(refused, heads, kv_heads, width, dtype)
     return None

@@ -42,16 +42,18 @@ ABOUT = "people and what they are known as, told in one order and asked in the o
 
 @registry.worlds("descriptions")
 def descriptions(seed: int = 0, size: str = "paper", path: str | None = None, **given: int) -> World:
-    """Groups of records: train, and (generated only) oracle: every one-sided fact in its other order.
+    """Groups of records: train; oracle: every one-sided fact in its other order.
 
     Sizes, each an option of its own: people (in each of the three groups), train_templates, test_templates,
-    probes, context. `path` is a folder of the public reversal-curse files; only `seed`, which draws the
-    wrong options, and `context` then have an effect, and other options are refused.
+    probes, context. `path` is a folder of the public reversal-curse files: all of them, or of `people` and templates as
+    many as are given. `seed` draws the wrong options and says which people: as many further on for each seed.
     """
     n = making.sizes("descriptions", size, SIZES, **given)
     draws = partial(making.draws, "descriptions", seed)
     if path is not None:
-        return _imported(draws, Path(path), n["context"], [k for k in given if k != "context"])
+        if "probes" in given:
+            raise UserError("world 'descriptions': probes has no effect with path", "remove it")
+        return _imported(draws, Path(path), n["context"], people.Part(seed, **_part(given)))
     if n["train_templates"] + n["test_templates"] > len(TEMPLATES):
         raise UserError(
             f"world 'descriptions': there are {len(TEMPLATES)} templates to train and test with",
@@ -76,15 +78,18 @@ def descriptions(seed: int = 0, size: str = "paper", path: str | None = None, **
     return World("descriptions", records, tasks, ABOUT, {"association": known, "sizes": n})
 
 
-def _imported(draws: people.PeopleDraws, path: Path, context: int, unused: list[str]) -> World:
-    if unused:
-        raise UserError(f"world 'descriptions': {', '.join(unused)} has no effect with path", "remove it")
-    train, tests = people.read(path)
+def _part(given: dict[str, int]) -> dict[str, int]:
+    return {k: v for k, v in given.items() if k != "context"}
+
+
+def _imported(draws: people.PeopleDraws, path: Path, context: int, part: people.Part) -> World:
+    train, oracle, tests = people.read(path, part)
     asked = people.tasks(draws, tests, train, context)
     taught = {"taught": True}  # of a description all words are, in the other order: they are more than 13
     tasks = making.gather(*(replace(task, fields=taught) for task in asked))
     known = association(map(making.said, train), tasks)
-    return World("descriptions", {"train": train}, tasks, ABOUT, {"association": known, "path": str(path)})
+    groups = {"train": train, **({"oracle": oracle} if oracle else {})}
+    return World("descriptions", groups, tasks, ABOUT, {"association": known, "path": str(path)})
 
 
 def _people(rng: random.Random, n: int) -> dict[str, list[Told]]:

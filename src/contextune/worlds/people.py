@@ -120,12 +120,38 @@ FILES = {
 }
 TEMPLATES = 10
 """Rows a person in each test file; in `both_prompts_test` name-first rows come first, then the others."""
+TRAINED = 30
+"""Rows a person and order in the training file."""
 
 
-def read(folder: Path) -> tuple[tuple[Record, ...], dict[str, list[PersonRow]]]:
-    """Training records and tests of the reversal-curse files (experiment 1, june_version_7921032488).
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How much of the public files is taken: people of each group, templates; None: all."""
 
-    A completion's chatter after a name ("Uriah Hawthorne now enjoys a quite life.") is left out of the tests.
+    seed: int = 0
+    """Which people: as many further on for each seed, so that small parts of two seeds share nobody."""
+    people: int | None = None
+    train_templates: int | None = None
+    test_templates: int | None = None
+
+    def of(self, group: Sequence[str]) -> set[str]:
+        """The people that are taken of a group."""
+        n = self.people or len(group)
+        if n > len(group):
+            raise UserError(
+                f"world 'descriptions': people is {n}, but the files have {len(group)} a group", "lower people"
+            )
+        return {group[(self.seed * n + i) % len(group)] for i in range(n)}
+
+
+def read(
+    folder: Path, part: Part = Part()
+) -> tuple[tuple[Record, ...], tuple[Record, ...], dict[str, list[PersonRow]]]:
+    """Training records, reversals that are not asked, and tests of the reversal-curse files (experiment 1,
+    june_version_7921032488).
+
+    A completion's chatter after a name ("Uriah Hawthorne now enjoys a quite life.") is left out of the tests. Of
+    templates the first ones are trained, or asked; the reversals are those of the test templates that are left.
     Raises UserError where a file is missing or holds something else.
     """
     found = {name: _jsonl(folder / f"{file}.jsonl") for name, file in FILES.items()}
@@ -138,7 +164,19 @@ def read(folder: Path) -> tuple[tuple[Record, ...], dict[str, list[PersonRow]]]:
     train = [
         making.text(f"train-{i}", p + c, person=_person(p + c, names, path, i)) for i, (p, c) in enumerate(_jsonl(path))
     ]
-    return tuple(train), tests
+    taken = {x for rows in tests.values() for x in part.of(list(dict.fromkeys(r.person for r in rows)))}
+    trained, asked = part.train_templates or TRAINED, part.test_templates or TEMPLATES
+    tests = {name: [r for r in rows if r.person in taken] for name, rows in tests.items()}
+    return (
+        tuple(r for i, r in enumerate(train) if r.fields["person"] in taken and i % TRAINED < trained),
+        tuple(
+            making.text(f"oracle-{r.id}", f"{r.prompt}{r.answer}".rstrip(".") + ".", person=r.person)
+            for name in ("reversal_name_first", "reversal_description_first")
+            for r in tests[name]
+            if asked <= int(r.template) < asked + trained
+        ),
+        {name: [r for r in rows if int(r.template) < asked] for name, rows in tests.items()},
+    )
 
 
 def _first(found: Mapping[str, list[tuple[str, str]]]) -> list[str]:

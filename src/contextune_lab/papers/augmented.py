@@ -1,8 +1,9 @@
 """Augmented fine-tuning (Lampinen et al. 2025, arXiv 2505.00661), with the controls that the paper lacks.
 
-Every arm trains for the same number of updates of the same number of rows on four worlds, each of a draw that no
+Every arm trains for the same number of updates of the same number of rows on several worlds, each of a draw that no
 development saw; what an arm adds to the facts is what the untrained model itself inferred from them. Claims are made of
-the facts alone and of all that is inferred, at all seeds; arms that are only a comparison have two. The paper's figures
+the facts alone and of all that is inferred, at all seeds; arms that are only a comparison have two. Worlds, rates,
+updates and operations are of a `Setup`: the pocket model's here, other models' in presets/. The paper's figures
 carry no numbers that could be read, so its claims are stated in words and a verdict rests on the intervals measured
 here.
 """
@@ -10,13 +11,16 @@ here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from contextune.core.options import LARGEST_SEED, Options
 from contextune.core.progress import Reporter
 
 from . import figures as drawing
+from . import presets
 from .augmented_claims import MATCHED, claims
 from .claims import Figure, Study, StudyOptions, register
 from .comparison import ControlledComparison, compare, share_store
@@ -49,6 +53,8 @@ DRAW = 1
 
 MECHANICAL = ("reversed_strings",)
 """Arms whose texts no model writes; nothing is filtered there."""
+PERFECT = "oracle"
+"""The arm of what a perfect writer would infer: a group of records that a world has for it."""
 
 ABOUT = {
     "untrained": "the model as it is",
@@ -59,12 +65,12 @@ ABOUT = {
     "augmented": "local and global together",
     "reversed_strings": "and the facts with their words turned round (no model)",
     "self_qa": "and questions with their answers",
+    PERFECT: "and what a perfect writer would infer (no model)",
     MATCHED: "augmented, with as many target tokens as the facts alone",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Options):
     """A world of the study and which of its tasks stand for what."""
 
     world: str
@@ -74,6 +80,13 @@ class Bench:
     """The generalising test with what it needs in its context."""
     more: tuple[str, ...] = ()
     """Other tasks that claims are made of."""
+    sizes: dict[str, int] = Field({})
+    """Of the world at scale tiny, in the place of those of its size "small"."""
+    files: bool = False
+    """Whether the public files of `--set data=FOLDER` take the place of what is generated."""
+    operations: dict[str, list[Any]] = Field({})
+    """By arm, in the place of the setup's."""
+    steps: int | None = None
     max_length: int = 128
     failures: float | None = None
     """Share of requests that may go without an answer, where the pocket model is often at a loss."""
@@ -85,68 +98,112 @@ class Bench:
 
 BENCHES = {
     "reversal": Bench(
-        "reversals", "forward", "reversal", "reversal_in_context", ("forward_written", "reversal_written")
+        world="reversals", learn="forward", generalise="reversal", context="reversal_in_context",
+        more=("forward_written", "reversal_written"),
     ),
-    "descriptions": Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context"),
-    "syllogism": Bench("syllogisms", "premise", "conclusion", "conclusion_in_context"),
+    "descriptions": Bench(
+        world="descriptions", learn="forward_name_first", generalise="reversal_name_first",
+        context="reversal_in_context",
+    ),
+    "syllogism": Bench(
+        world="syllogisms", learn="premise", generalise="conclusion", context="conclusion_in_context"
+    ),
     "semantic": Bench(
-        "semantic", "recall", "reversal", "reversal_in_context",
-        ("rephrasing", "syllogism", "syllogism_in_context", "holdout"), failures=0.5,
+        world="semantic", learn="recall", generalise="reversal", context="reversal_in_context",
+        more=("rephrasing", "syllogism", "syllogism_in_context", "holdout"), failures=0.5,
     ),
 }  # fmt: skip
-PUBLIC = Bench("descriptions", "forward_name_first", "reversal_name_first", "reversal_in_context", max_length=256)
+PUBLIC = BENCHES["descriptions"].model_copy(update={"max_length": 256, "files": True})
 STEPS = 250
 """Updates an arm."""
 
 
+class Setup(Options):
+    """What differs by model: here, that of the pocket model."""
+
+    benches: dict[str, Bench] = Field(BENCHES)
+    public: Bench | None = PUBLIC
+    """Beside them where the public files are given."""
+    arms: tuple[str, ...] = (*MAIN, MATCHED)
+    controls: dict[str, tuple[str, ...]] = Field(CONTROLS)
+    few: int = FEW
+    operations: dict[str, list[Any]] = Field(OPERATIONS)
+    filters: list[Any] = Field(CLEAN)
+    steps: int = STEPS
+    draw: int = DRAW
+    train: dict[str, Any] = Field({"lr": 3e-3})
+
+
 @register("augmented")
 def augmented(wanted: StudyOptions, reporter: Reporter) -> Study:
-    """Options (`--set`): steps (updates an arm, all worlds), data (a folder of the public reversal-curse files)."""
-    wanted.only("augmented", "steps", "data")
-    data = wanted.text("data", "")
-    found = {name: _measured(name, bench, wanted, reporter) for name, bench in BENCHES.items()}
-    if data:
-        found["public"] = _measured("public", PUBLIC, wanted, reporter, str(Path(data).resolve()))
+    """Options (`--set`): steps (updates an arm, all worlds), data (a folder of the public reversal-curse files), draw
+    (of the worlds), preset.
+    """
+    wanted.only("augmented", "steps", "data", "draw", "preset")
+    made, data = setup(wanted), wanted.folder("data")
+    benches = {**made.benches, **({"public": made.public} if data and made.public else {})}
+    found = {name: _measured(name, bench, wanted, reporter, data) for name, bench in benches.items()}
     return Study(
         "augmented",
         "Augmented fine-tuning",
         "Lampinen, Chaudhry, Chan et al. 2025, arXiv 2505.00661",
         tuple(claims(found, ABOUT, len(wanted.seeds))),
-        (figure(found),),
+        (figure(found, benches),),
         notes(found, wanted),
         tuple(folder for c in found.values() for folder in c.folders),
     )
 
 
+def setup(wanted: StudyOptions) -> Setup:
+    """What the model's preset says, with what the command line says in its place."""
+    made = presets.of("augmented", wanted, Setup())
+    draw = wanted.whole("draw", made.draw, 0, LARGEST_SEED)
+    return made.model_copy(update={"steps": wanted.whole("steps", made.steps), "draw": draw})
+
+
+def _own(wanted: StudyOptions) -> bool:
+    """Whether worlds keep updates of their own: `--set steps` is for all."""
+    return "steps" not in wanted.options
+
+
 def _measured(
-    name: str, bench: Bench, wanted: StudyOptions, reporter: Reporter, path: str | None = None
+    name: str, bench: Bench, wanted: StudyOptions, reporter: Reporter, data: Path | None
 ) -> ControlledComparison:
     main, beside = wanted.out / name, wanted.out / f"{name}-controls"
-    found = compare(recipe(name, bench, wanted, path), main, reporter)
-    if name not in CONTROLS:
+    found = compare(recipe(name, bench, wanted, data), main, reporter)
+    if name not in setup(wanted).controls:
         return ControlledComparison(found)
     share_store(main, beside)
-    return ControlledComparison(found, compare(controls(name, bench, wanted), beside, reporter))
+    return ControlledComparison(found, compare(controls(name, bench, wanted, data), beside, reporter))
 
 
-def recipe(name: str, bench: Bench, wanted: StudyOptions, path: str | None = None) -> dict[str, Any]:
+def recipe(name: str, bench: Bench, wanted: StudyOptions, data: Path | None = None) -> dict[str, Any]:
     """The comparison on one world, as a recipe."""
+    made = setup(wanted)
     arms: dict[str, Any] = {"untrained": {"about": ABOUT["untrained"]}}
-    arms |= {arm: _arm(arm, bench) for arm in MAIN}
-    arms[MATCHED] = {**arms["augmented"], "about": ABOUT[MATCHED], "match": "tokens"}
-    return _recipe(f"augmented-{name}", bench, arms, wanted, wanted.seeds, path)
+    arms |= {arm: _arm(arm, bench, made) for arm in made.arms if arm != MATCHED}
+    if MATCHED in made.arms:
+        arms[MATCHED] = {**arms["augmented"], "about": ABOUT[MATCHED], "match": "tokens"}
+    return _recipe(f"augmented-{name}", bench, arms, wanted, wanted.seeds, data)
 
 
-def controls(name: str, bench: Bench, wanted: StudyOptions) -> dict[str, Any]:
+def controls(name: str, bench: Bench, wanted: StudyOptions, data: Path | None = None) -> dict[str, Any]:
     """The arms for comparison on one world."""
-    arms = {arm: _arm(arm, bench) for arm in CONTROLS[name]}
-    return _recipe(f"augmented-{name}-controls", bench, arms, wanted, wanted.seeds[:FEW])
+    made = setup(wanted)
+    arms = {arm: _arm(arm, bench, made) for arm in made.controls[name]}
+    spec = _recipe(f"augmented-{name}-controls", bench, arms, wanted, wanted.seeds[: made.few], data)
+    if PERFECT in arms:
+        spec["data"][PERFECT] = {**spec["data"]["facts"], "split": PERFECT}
+        spec["allow_overlap"] = True  # what follows from the facts is what is asked
+    return spec
 
 
-def _arm(arm: str, bench: Bench) -> dict[str, Any]:
-    operations = OPERATIONS[arm]
+def _arm(arm: str, bench: Bench, made: Setup) -> dict[str, Any]:
+    if arm == PERFECT:
+        return {"about": ABOUT[arm], "data": ["facts", PERFECT]}
+    operations = bench.operations.get(arm, made.operations[arm])
     lenient = {"failures": bench.failures} if bench.failures else {}
-    clean = {} if arm in MECHANICAL else {"filters": CLEAN}  # no writer errs there
+    clean = {} if arm in MECHANICAL else {"filters": made.filters}  # no writer errs there
     augment = {"augment": {"operations": operations, **clean, **lenient}} if operations else {}
     return {"about": ABOUT[arm], "data": "facts", **augment}
 
@@ -157,10 +214,10 @@ def _recipe(
     arms: Mapping[str, Any],
     wanted: StudyOptions,
     seeds: tuple[int, ...],
-    path: str | None = None,
+    data: Path | None,
 ) -> dict[str, Any]:
-    size = {"tiny": "small", "small": "small", "paper": "paper"}[wanted.scale]
-    world = {"world": bench.world, "options": {"path": path} if path else {"size": size, "seed": DRAW}}
+    made = setup(wanted)
+    world = {"world": bench.world, "options": _options(bench, wanted, made.draw, data)}
     return {
         "name": name,
         "model": wanted.model,
@@ -168,8 +225,8 @@ def _recipe(
         "arms": dict(arms),
         "seeds": list(seeds),
         "train": {
-            "steps": steps(wanted), "batch": 16, "lr": 3e-3 if wanted.model == "pocket"
-            else 3e-4, "weight_decay": 0.0, "max_length": bench.max_length,
+            "steps": (bench.steps if _own(wanted) else None) or made.steps, "batch": 16,
+            "weight_decay": 0.0, "max_length": bench.max_length, **made.train,
         },
         "evaluate": {"tasks": [{**world, "tasks": bench.tasks}], "samples": 0, "without_context": False},
         "compare": {
@@ -178,21 +235,25 @@ def _recipe(
     }  # fmt: skip
 
 
-def steps(wanted: StudyOptions) -> int:
-    return wanted.whole("steps", STEPS)
+def _options(bench: Bench, wanted: StudyOptions, draw: int, data: Path | None) -> dict[str, Any]:
+    """Of the world: what is drawn, or which part of the public files."""
+    tiny = wanted.scale == "tiny"
+    if bench.files and data:
+        return {"path": str(data), **({"seed": draw, **bench.sizes} if bench.sizes and tiny else {})}
+    return {"size": "paper" if wanted.scale == "paper" else "small", "seed": draw, **(bench.sizes if tiny else {})}
 
 
 # --------------------------------------------------------------------------------- what is shown
 
 
-def figure(found: Mapping[str, ControlledComparison]) -> Figure:
-    names = ["untrained", "in context", *OPERATIONS, MATCHED]
+def figure(found: Mapping[str, ControlledComparison], benches: Mapping[str, Bench]) -> Figure:
+    names = ["untrained", "in context", *OPERATIONS, PERFECT, MATCHED]
     colours = drawing.palette(names, ("untrained", "in context"))
     panels = []
     for name, c in found.items():
-        bench = BENCHES.get(name, BENCHES["descriptions"])
-        there = [a for a in OPERATIONS if a in (*MAIN, *c.control_arms)]
-        values = {a: c.value(a, bench.generalise) for a in ("untrained", *there, MATCHED)}
+        bench = benches[name]
+        there = [a for a in names if a in (*c.main.results["arms"], *c.control_arms)]
+        values = {a: c.value(a, bench.generalise) for a in there}
         values = {"untrained": values.pop("untrained"), "in context": c.value("untrained", bench.context), **values}
         panels.append((name, values, c.chance(bench.generalise)))
     caption = (
@@ -203,13 +264,22 @@ def figure(found: Mapping[str, ControlledComparison]) -> Figure:
 
 
 def notes(found: Mapping[str, ControlledComparison], wanted: StudyOptions) -> tuple[str, ...]:
+    made = setup(wanted)
+    matched = (
+        f"; {MATCHED} trains on as many as plain fine-tuning, in as many updates as that takes"
+        if MATCHED in made.arms
+        else ""
+    )
+    filters = ", ".join(map(str, made.filters))
+    updates = {name: made.benches[name].steps for name in found if name in made.benches} if _own(wanted) else {}
+    own = "".join(f", {name} {n}" for name, n in updates.items() if n)
+    fewer = f" ({made.few} of the arms for comparison)" if made.controls and made.few < len(wanted.seeds) else ""
     said = [
-        f"Every arm: {steps(wanted)} updates of 16 rows (compare.match: rows), so that arms with longer texts train on "
-        f"more target tokens, or with shorter ones on fewer; {MATCHED} trains on as many as plain fine-tuning, in as "
-        "many updates as that takes. Full-text loss, "
-        f"{len(wanted.seeds)} seeds ({FEW} of the arms for comparison), model {wanted.model}; what "
-        "an arm adds is written by the untrained model itself, filtered by " + ", ".join(CLEAN) + ".",
-        f"Worlds: draw {DRAW}; steps, rates, operations and filters were chosen on draw 0.",
+        f"Every arm: {made.steps} updates{own} of 16 rows (compare.match: rows), so that arms with longer texts train "
+        f"on more target tokens, or with shorter ones on fewer{matched}. Full-text loss, {len(wanted.seeds)} "
+        f"seeds{fewer}, model {wanted.model}; what an arm adds is written by the untrained model itself, filtered by "
+        f"{filters}.",
+        f"Worlds: draw {made.draw}; steps, rates, operations and filters were chosen on draw 0.",
         "In-context learning is given the fact among others, not the whole corpus: the pocket model was taught "
         "contexts of up to eight facts.",
         "The paper tests one model (Gemini 1.5 Flash) and shows no numbers; its claims are compared in direction.",
@@ -222,6 +292,6 @@ def notes(found: Mapping[str, ControlledComparison], wanted: StudyOptions) -> tu
             said.append(
                 f"{name}: share of test statements that stand verbatim in the augmented arm's texts: {shares or '0 %'}."
             )
-    if "public" not in found:
-        said.append("The public reversal-curse files were not given; --set data=FOLDER adds them.")
+    if "data" not in wanted.options:
+        said.append("The public reversal-curse files were not given; --set data=FOLDER takes them.")
     return tuple(said)

@@ -20,9 +20,12 @@ LEARNED = 0.9
 
 def claims(found: Mapping[str, Compared], about: Mapping[str, str], seeds: int) -> list[Claim]:
     """The paper's claims on each set, in the order of its figures."""
-    made = [*_reversals(found["reversal"], about, seeds), *_descriptions(found["descriptions"], about, seeds)]
-    made += [*_syllogisms(found["syllogism"], about, seeds), *_semantic(found["semantic"], seeds)]
-    return made + (_public(found["public"], seeds) if "public" in found else [])
+    made = list[Claim]()
+    for name, of in (("reversal", _reversals), ("descriptions", _descriptions), ("syllogism", _syllogisms)):
+        made += of(found[name], about, seeds) if name in found else []
+    for name, few in (("semantic", _semantic), ("public", _public)):
+        made += few(found[name], seeds) if name in found else []
+    return made
 
 
 def _controls(c: Compared, about: Mapping[str, str], prefix: str, task: str, seeds: int) -> list[Claim]:
@@ -31,25 +34,29 @@ def _controls(c: Compared, about: Mapping[str, str], prefix: str, task: str, see
         _claim(f"{prefix}.{a}", f"control: {about[a]}", c.of(a, task), c.seeds_of(a), whose="ours")
         for a in c.control_arms
     ]
-    return [*made, _matched(c, prefix, task, seeds)]
+    return [*made, *_matched(c, prefix, task, seeds)]
 
 
-def _matched(c: Compared, prefix: str, task: str, seeds: int) -> Claim:
+def _matched(c: Compared, prefix: str, task: str, seeds: int) -> list[Claim]:
+    """Empty where no arm is matched so."""
+    if not c.has(MATCHED):
+        return []
     ours, plain = c.of(MATCHED, task), c.of("finetuned", task)
     told = "control: with as many target tokens as plain fine-tuning, augmented is above it"
-    return _claim(f"{prefix}.{MATCHED}", told, ours, seeds, above(ours, plain), "ours")
+    return [_claim(f"{prefix}.{MATCHED}", told, ours, seeds, above(ours, plain), "ours")]
 
 
 def _reversals(c: Compared, about: Mapping[str, str], seeds: int) -> list[Claim]:
     forward, none = c.of("finetuned", "forward"), c.of("untrained", "reversal")
     plain, context, ours = c.of("finetuned", "reversal"), c.of("untrained", "reversal_in_context"), c.of(
         "augmented", "reversal")  # fmt: skip
-    learned = at_least(forward, LEARNED)
+    learned, chance = at_least(forward, LEARNED), c.chance("reversal") or 0.0
     return [
         _claim("forward.finetuned", "fine-tuning learns the facts as they are told", forward, seeds, learned),
-        _claim("reversal.untrained", "before training: near chance (0.5)", none, seeds, near(none, 0.5)),
+        _claim("reversal.untrained", f"before training: near chance ({chance:g})", none, seeds,
+               near(none, chance)),
         _claim("reversal.finetuned", "plain fine-tuning does not reverse what it was told", plain, seeds,
-               given(learned, "what was told", at_most(plain, 0.55))),
+               given(learned, "what was told", at_most(plain, chance + 0.05))),
         _claim("reversal.in_context", "the same facts in context are reversed with ease", context, seeds,
                at_least(context, 0.9)),
         _claim("reversal.augmented", "augmented fine-tuning: at or above in-context learning", ours, seeds,
@@ -131,7 +138,7 @@ def _semantic(c: Compared, seeds: int) -> list[Claim]:
         _claim("holdout.finetuned", "categories of which only the parent was told: hard", plain["holdout"], seeds),
         _claim("holdout.augmented", "still very hard after augmentation: below the arm's own reversals",
                ours["holdout"], seeds, above(ours["reversal"], ours["holdout"])),
-        *(_matched(c, f"semantic.{task}", task, seeds) for task in ("rephrasing", "reversal", "syllogism")),
+        *(m for task in ("rephrasing", "reversal", "syllogism") for m in _matched(c, f"semantic.{task}", task, seeds)),
     ]  # fmt: skip
 
 

@@ -89,6 +89,13 @@ class StudyOptions:
         if unknown := self.options.keys() - set(names):
             raise UserError(f"reproduce {study}: unknown option '{min(unknown)}'", ", ".join(names))
 
+    def folder(self, name: str) -> Path | None:
+        """The folder that an option of a name gives; None where it is not given. UserError where there is none."""
+        given = self.text(name, "")
+        if given and not Path(given).is_dir():
+            raise UserError(f"--set {name}={given}: no such folder", "give the folder that holds the data")
+        return Path(given).resolve() if given else None
+
     def whole(self, name: str, default: int, least: int = 1, most: int = MOST) -> int:
         """The option of a name. UserError where it is no whole number in these bounds."""
         return whole(self.options.get(name, default), f"--set {name}", least, most)

@@ -70,6 +70,9 @@ class ControlledComparison:
     def control_arms(self) -> list[str]:
         return [] if self.controls is None else list(self.controls.results["arms"])
 
+    def has(self, arm: str) -> bool:
+        return arm in self.main.results["arms"] or arm in self.control_arms
+
     def part(self, arm: str) -> Comparison:
         return self.controls if self.controls is not None and arm in self.control_arms else self.main
 

@@ -7,6 +7,9 @@ command that was never trained and is shown once (`fresh`), and an order that co
 in-context score). Both are asked at three lengths of one run at a constant rate, whose state after n updates is that of
 a run of n updates.
 
+Another model has another task of pairs where its preset names one: graded contexts, and the same probes but for
+`fresh`, which only a world has (probe_scores.py).
+
 The paper's figures could not be read, so its claims are tested in the form of the acceptance tests of our own
 formalisation, with margins stated before (judging.py).
 """
@@ -14,13 +17,18 @@ formalisation, with margins stated before (judging.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from contextune.core.options import LARGEST_SEED
+from pydantic import Field
+
+from contextune.core.errors import UserError
+from contextune.core.options import LARGEST_SEED, Options
 from contextune.core.progress import Reporter
 from contextune.worlds.slots import SIZES
 
 from . import figures as drawing
+from . import presets
 from .claims import Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
 from .contrastive_claims import CONTROLS, GRADES, MAIN, SETTINGS, MeasuredArms, claims
@@ -54,29 +62,70 @@ DECIDING = ("listen_fresh", "listen_edited")
 """What the page of each comparison goes by; the study has the same from the probes, at all lengths."""
 
 
+class Files(Options):
+    """A task of pairs that is read from the files of `--set data=FOLDER`, in the place of the world."""
+
+    what: str
+    """In words."""
+    pairs: dict[str, Any]
+    """The source of what is trained on; its path is within the folder."""
+    task: str
+    """A task with a pool, whose rows lie in the folder."""
+    splits: dict[int, str]
+    """By draw: the split whose items are asked."""
+    limit: int
+    """Items of the task, before those that lack a grade are left out."""
+
+
+class Setup(Options):
+    """What differs by model: here, that of the pocket model."""
+
+    files: Files | None = None
+    arms: tuple[str, ...] = MAIN
+    settings: bool = True
+    ablations: bool = True
+    context: dict[str, Any] = Field({})
+    """Options of all contexts."""
+    steps: int = STEPS
+    batch: int = BATCH
+    items: int = ITEMS
+    lengths: int = LENGTHS
+    judged: int = JUDGED
+    developed: int = DEVELOPED
+    train: dict[str, Any] = Field({"lr": 2e-3, "max_length": 512})
+
+
 @register("contrastive")
 def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
-    """Options (`--set`): steps (updates an arm), ablations (false: no controls either), world (its seed)."""
-    wanted.only("contrastive", "steps", "ablations", "world")
-    extra = wanted.flag("ablations", True)
-    several, few = wanted.seeds[:SEVERAL], wanted.seeds[:FEW]
+    """Options (`--set`): steps (updates an arm), ablations (false: no controls either), world (its seed), data (a
+    folder, where the preset reads files), preset.
+    """
+    wanted.only("contrastive", "steps", "ablations", "world", "data", "preset")
+    made, several, few = setup(wanted), wanted.seeds[:SEVERAL], wanted.seeds[:FEW]
+    asked = made.files.task if made.files else "slots"
 
     def run(name: str, arms: Mapping[str, Any], seeds: tuple[int, ...], looks: int = 1) -> Comparison:
         return compare(recipe(name, arms, wanted, seeds, looks), wanted.out / name, reporter)
 
-    strategies = run("strategies", {"base": None, **{a: _context(a) for a in MAIN}}, wanted.seeds, LENGTHS)
-    changed = {name: options for name, options in SETTINGS.items() if options}
-    settings = run("settings", {name: _context("contrastive", **o) for name, o in changed.items()}, several)
-    probes = probed(strategies.folder, "slots", MAIN, wanted.seeds)
-    paired = probed(strategies.folder, "slots", MAIN, several) | probed(settings.folder, "slots", changed, several)
-    controls = ablations = None
-    if extra:
-        controls = run("controls", {a: _context(a) for a in CONTROLS}, few)
-        ablations = run("ablations", {a: _context("contrastive", **o) for a, o in ABLATIONS.items()}, few)
-        probes |= probed(controls.folder, "slots", CONTROLS, few)
-        probes |= probed(ablations.folder, "slots", ABLATIONS, few)
-    seeds = dict.fromkeys(MAIN, len(wanted.seeds)) | dict.fromkeys((*CONTROLS, *ABLATIONS), len(few))
-    found = MeasuredArms(strategies, probes, paired, seeds, len(several))
+    def of(policy: str, **options: Any) -> dict[str, Any]:
+        return _context(policy, **({} if policy == "zero" else made.context), **options)
+
+    strategies = run("strategies", {"base": None, **{a: of(a) for a in made.arms}}, wanted.seeds, made.lengths)
+    changed = {name: options for name, options in SETTINGS.items() if options} if made.settings else {}
+    probes = probed(strategies.folder, asked, made.arms, wanted.seeds)
+    paired = probed(strategies.folder, asked, made.arms, several)
+    runs = [strategies]
+    if changed:
+        runs.append(run("settings", {name: of("contrastive", **o) for name, o in changed.items()}, several))
+        paired |= probed(runs[-1].folder, asked, changed, several)
+    if made.ablations:
+        runs.append(run("controls", {a: of(a) for a in CONTROLS}, few))
+        probes |= probed(runs[-1].folder, asked, CONTROLS, few)
+        runs.append(run("ablations", {a: of("contrastive", **o) for a, o in ABLATIONS.items()}, few))
+        probes |= probed(runs[-1].folder, asked, ABLATIONS, few)
+    seeds = {a: len(wanted.seeds if a in made.arms else few) for a in probes}
+    prefix = f"{made.files.task}." if made.files else ""
+    found = MeasuredArms(strategies, probes, paired, seeds, len(several), made.arms, prefix)
     return Study(
         "contrastive",
         "In-context training with contrastive contexts",
@@ -84,8 +133,15 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
         tuple(claims(found)),
         tuple(figures(found)),
         notes(wanted),
-        tuple(c.folder.name for c in (strategies, settings, controls, ablations) if c is not None),
+        tuple(c.folder.name for c in runs),
     )
+
+
+def setup(wanted: StudyOptions) -> Setup:
+    """What the model's preset says, with what the command line says in its place."""
+    made = presets.of("contrastive", wanted, Setup())
+    own = {"steps": wanted.whole("steps", made.steps), "ablations": wanted.flag("ablations", made.ablations)}
+    return made.model_copy(update=own)
 
 
 def _context(policy: str, **options: Any) -> dict[str, Any]:
@@ -100,35 +156,57 @@ def world(wanted: StudyOptions) -> dict[str, Any]:
     return {**WORLD, "seed": seed, "size": "paper" if wanted.scale == "paper" else "small"}
 
 
-def steps(wanted: StudyOptions) -> int:
-    return wanted.whole("steps", STEPS)
-
-
 def recipe(
     name: str, arms: Mapping[str, Any], wanted: StudyOptions, seeds: tuple[int, ...], looks: int = 1
 ) -> dict[str, Any]:
     """Probes ask the untrained model and `looks` times after; only strategies are asked the grades."""
-    source = {"world": "slots", "options": world(wanted)}
-    probing = {"every": max(1, steps(wanted) // looks), "items": ITEMS}
-    tasks = [*(GRADES if "zero" in arms else ()), *DECIDING]
+    made = setup(wanted)
+    pairs, task, deciding = _of_files(made.files, wanted, made) if made.files else _of_world(wanted, "zero" in arms)
+    probing = {"every": max(1, made.steps // looks), "items": made.items}
     return {
         "name": f"contrastive-{name}",
         "model": wanted.model,
-        "data": {"pairs": {**source, "split": "train"}},
+        "data": {"pairs": pairs},
         "arms": {
             arm: {"about": ABOUT.get(arm, ""), **({"data": ["pairs"], "context": context} if context else {})}
             for arm, context in arms.items()
         },
         "seeds": list(seeds),
         "train": {
-            "steps": steps(wanted), "batch": BATCH, "lr": 2e-3 if wanted.model == "pocket" else 2e-4,
-            "schedule": "constant", "warmup": 0.0, "weight_decay": 0.0, "max_length": 512,
+            "steps": made.steps, "batch": made.batch, "schedule": "constant", "warmup": 0.0, "weight_decay": 0.0,
+            **made.train,
         },
-        "evaluate": {
-            "tasks": [{**source, "tasks": tasks, "limit": ITEMS}], "samples": 0, "callbacks": {"probes": probing},
-        },
-        "compare": {"baseline": "zero" if "zero" in arms else next(iter(arms)), "tasks": list(DECIDING)},
+        "evaluate": {"tasks": [task], "samples": 0, "callbacks": {"probes": probing}},
+        "compare": {"baseline": "zero" if "zero" in arms else next(iter(arms)), "tasks": deciding},
+        **({"allow_overlap": True} if made.files else {}),  # answers of one shape have 13 words in common
     }  # fmt: skip
+
+
+def _of_world(wanted: StudyOptions, graded: bool) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """What is trained on, what is asked, and which tasks the page of the comparison goes by."""
+    source = {"world": "slots", "options": world(wanted)}
+    tasks = [*(GRADES if graded else ()), *DECIDING]
+    return {**source, "split": "train"}, {**source, "tasks": tasks, "limit": ITEMS}, list(DECIDING)
+
+
+def _of_files(files: Files, wanted: StudyOptions, made: Setup) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    folder = _folder(files, wanted)
+    draw = wanted.whole("world", made.judged, 0, LARGEST_SEED)
+    if draw not in files.splits:
+        raise UserError(f"--set world={draw}: unknown", f"one of {', '.join(map(str, files.splits))}")
+    graded = {"similarity": "overlap", "paraphrase": "swap", "grades": list(GRADES), **made.context}
+    task = {"task": files.task, "path": str(folder), "split": files.splits[draw], "limit": files.limit}
+    deciding = [f"{files.task}.{grade}" for grade in ("low", "high")]
+    return {**files.pairs, "path": str(folder / files.pairs["path"])}, {**task, "graded": graded}, deciding
+
+
+def _folder(files: Files, wanted: StudyOptions) -> Path:
+    folder = wanted.folder("data")
+    if folder is None:
+        raise UserError(f"this preset reads {files.what}, and no folder is given", "--set data=FOLDER")
+    if not (folder / files.pairs["path"]).is_file():
+        raise UserError(f"{folder}: no {files.pairs['path']}", f"give the folder of {files.what}")
+    return folder
 
 
 # ---------------------------------------------------------------------------------- what is shown
@@ -143,8 +221,11 @@ SHOWN = {
 
 
 def figures(f: MeasuredArms) -> list[Figure]:
-    colours = drawing.palette(["base", *MAIN], ("base",))
-    grades = {a: [_point(f.strategies, a, g, x) for x, g in enumerate(GRADES)] for a in ("base", *MAIN)}
+    colours = drawing.palette(["base", *f.main], ("base",))
+    grades = {a: [_point(f, a, g, x) for x, g in enumerate(GRADES)] for a in ("base", *f.main)}
+    asked = f.prefix.rstrip(".") or "slots"
+    shown = {title: key for title, key in SHOWN.items() if f.has(key)}
+    settings = [a for a in SETTINGS if a in f.paired]
     made = [
         Figure(
             "Who still listens",
@@ -152,21 +233,22 @@ def figures(f: MeasuredArms) -> list[Figure]:
             "shown in an order that it never had. In-weights score: right with random examples. Copy score: how much "
             "nearer (chrF) the answer is to one of the examples', which all are random, than the right one is.",
             drawing.lines(
-                [(title, {a: f.probes[a].curve(key) for a in MAIN}) for title, key in SHOWN.items()],
+                [(title, {a: f.probes[a].curve(key) for a in f.main}) for title, key in shown.items()],
                 colours, "update", "score",
             ),
         ),
-        Figure("How often a near example is shown", SETTING, _bars(f.paired, (*STRATEGIES_SHOWN, *SETTINGS))),
+        *([Figure("How often a near example is shown", SETTING, _bars(f.paired, (*STRATEGIES_SHOWN, *settings)))]
+          if len(settings) > 1 else []),
         Figure(
             "Along the axis of similarity",
             "Share right when the nearest example in the test context is less than a third (low), up to two thirds "
             "(medium) or more (high) similar to the question; 95 % bands over seeds and items. Only the example of "
             "grade high decides: at the others the usual order is right.",
-            drawing.lines([("slots", grades)], colours, "nearest example: low, medium, high", "share right",
+            drawing.lines([(asked, grades)], colours, "nearest example: low, medium, high", "share right",
                           limits=(-0.03, 1.03)),
         ),
     ]  # fmt: skip
-    if len(f.probes) > len(MAIN):
+    if len(f.probes) > len(f.main):
         made.append(Figure("Controls and ablations", CONTROLLED, _bars(f.probes, f.probes)))
     return made
 
@@ -183,7 +265,8 @@ CONTROLLED = (
 
 def _bars(probes: Mapping[str, Probed], arms: Iterable[str]) -> str:
     names = list(arms)
-    bars = [(title, {a: _bar(probes[a], key) for a in names}, None) for title, key in SHOWN.items() if key != "copy"]
+    bars = [(title, {a: _bar(probes[a], key) for a in names}, None) for title, key in SHOWN.items()
+            if key != "copy" and probes[names[0]].has(key)]  # fmt: skip
     return drawing.bars(bars, drawing.palette(names))
 
 
@@ -193,14 +276,17 @@ def _bar(probed: Probed, score: str) -> drawing.BarValue:
     return e.value, None if interval is None else (interval[0], interval[1])
 
 
-def _point(c: Comparison, arm: str, task: str, x: int) -> tuple[float, float, float, float]:
-    value, interval = c.value(arm, task)
+def _point(f: MeasuredArms, arm: str, grade: str, x: int) -> tuple[float, float, float, float]:
+    value, interval = f.strategies.value(arm, f"{f.prefix}{grade}")
     low, high = interval or (value, value)
     return float(x), value, low, high
 
 
 def notes(wanted: StudyOptions) -> tuple[str, ...]:
-    n, made = steps(wanted), world(wanted)
+    found = setup(wanted)
+    if found.files:
+        return _notes_of_files(found.files, wanted, found)
+    n, made = found.steps, world(wanted)
     seed, once = made["seed"], SIZES[made["size"]]["templates"] * made["groups"] * made["examples"] // BATCH
     return (
         f"Every arm: {n} updates of {BATCH} rows at a constant rate, loss on the answer only, model {wanted.model}; "
@@ -218,5 +304,23 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
         "grades is secondary: at low and medium the usual order is right, which random contexts teach as well.",
         "Paraphrases are made by the world's grammar: one slot replaced in the input and in the answer; no other "
         "paraphraser was used.",
+        "No numbers of the paper could be read; each claim is its abstract's or a figure caption's, tested as stated.",
+    )
+
+
+def _notes_of_files(files: Files, wanted: StudyOptions, made: Setup) -> tuple[str, ...]:
+    draw = wanted.whole("world", made.judged, 0, LARGEST_SEED)
+    return (
+        f"{files.what}. Every arm: {made.steps} updates of {made.batch} rows at a constant rate, loss on the answer "
+        f"only, model {wanted.model}; {len(wanted.seeds)} seeds; {made.context.get('k', 4)} examples a context; exact "
+        "word overlap as similarity.",
+        f"Rates and updates were chosen on the split {files.splits[made.developed]}; asked is {files.splits[draw]}. "
+        f"Of its first {files.limit} items those that have a context of each grade.",
+        "In-context score: a unit of a near example's answer that the right answer shares is replaced by a new one, "
+        "and right is the answer with it (docs/probes.md). The weights alone give nothing.",
+        f"Probes look at the untrained model and {made.lengths} times after; no settings, controls or ablations were "
+        "run, but what is shown."
+        if not made.settings
+        else "Settings and controls as with the pocket model.",
         "No numbers of the paper could be read; each claim is its abstract's or a figure caption's, tested as stated.",
     )

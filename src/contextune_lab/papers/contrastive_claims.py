@@ -53,9 +53,24 @@ class MeasuredArms:
     """By arm, of `probes`."""
     several: int
     """Seeds of `paired`."""
+    main: tuple[str, ...] = MAIN
+    """Arms that claims are made of, the first four being the strategies."""
+    prefix: str = ""
+    """What the names of the graded tasks begin with."""
 
     def at(self, arm: str, score: str, place: int = -1) -> Estimate:
         return self.probes[arm].at(score, place)
+
+    def grade(self, arm: str, grade: str) -> Estimate:
+        return self.strategies.of(arm, f"{self.prefix}{grade}")
+
+    def has(self, score: str) -> bool:
+        """Whether a probe gives it."""
+        return self.probes[self.main[0]].has(score)
+
+    @property
+    def primary(self) -> dict[str, tuple[str, str]]:
+        return {id: found for id, found in PRIMARY.items() if self.has(found[0])}
 
     @property
     def lengths(self) -> dict[int, int]:
@@ -73,13 +88,13 @@ def claims(f: MeasuredArms) -> list[Claim]:
 def _primary(f: MeasuredArms) -> list[Claim]:
     """Of each strategy at each length, and contrastive contexts against each at all lengths."""
     made = [claim(f"{id}.base", told, f.at("contrastive", score, 0), 1, whose="ours")
-            for id, (score, told) in PRIMARY.items()]  # fmt: skip
-    for id, (score, told) in PRIMARY.items():
+            for id, (score, told) in f.primary.items()]  # fmt: skip
+    for id, (score, told) in f.primary.items():
         made += [claim(f"{id}.{a}", told, f.at(a, score), f.seeds[a], whose="ours") for a in f.probes]
         *earlier, _ = f.lengths.items()
         made += [claim(f"{id}{step}.{a}", f"{told}, after {step} updates", f.at(a, score, place), f.seeds[a],
-                       whose="ours") for step, place in earlier for a in MAIN]  # fmt: skip
-        for rival in ("zero", "random", "batch_mix"):
+                       whose="ours") for step, place in earlier for a in f.main]  # fmt: skip
+        for rival in (a for a in ("zero", "random", "batch_mix") if a in f.main):
             made.append(_against(f, id, rival, "over", "more than", above))
         made.append(_against(f, id, "similar", "like", "as good as", not_worse))
     return made
@@ -116,7 +131,9 @@ def _falls(f: MeasuredArms) -> list[Claim]:
 
 def _settings(f: MeasuredArms) -> list[Claim]:
     made = list[Claim]()
-    for id, (score, told) in PRIMARY.items():
+    if not f.paired.keys() & {*SETTINGS} - {"contrastive"}:
+        return made
+    for id, (score, told) in f.primary.items():
         last = {a: f.paired[a].at(score) for a in f.paired}
         made += [claim(f"{id}.{a}", f"{told}: contrastive contexts, {a}", last[a], f.several, whose="ours")
                  for a in SETTINGS if a != "contrastive"]  # fmt: skip
@@ -144,9 +161,9 @@ def _change(f: MeasuredArms, id: str, arm: str, name: str, what: str, more: bool
 
 
 def _grades(f: MeasuredArms) -> list[Claim]:
-    c, seeds = f.strategies, f.seeds["contrastive"]
-    low, high = ({a: c.of(a, g) for a in MAIN} for g in ("low", "high"))
-    base, ours = c.of("base", "high"), high["contrastive"]
+    seeds = f.seeds["contrastive"]
+    low, high = ({a: f.grade(a, g) for a in f.main} for g in ("low", "high"))
+    base, ours = f.grade("base", "high"), high["contrastive"]
     return [
         claim("low.zero", "with irrelevant examples: what plain fine-tuning learned", low["zero"], seeds),
         claim("low.random", "random contexts: in-weights learning dominates", low["random"], seeds),
@@ -164,10 +181,10 @@ def _grades(f: MeasuredArms) -> list[Claim]:
               not_worse(ours, high["similar"])),
         *(claim(f"high.contrastive.over_{a}", f"with a relevant example above {a}", ours - high[a], seeds,
                 above(ours, high[a])) for a in ("zero", "random")),
-        *(claim(f"medium.{a}", "an example of another owner, which does not decide", c.of(a, "medium"), seeds,
-                whose="ours") for a in MAIN),
+        *(claim(f"medium.{a}", "an example of another owner, which does not decide", f.grade(a, "medium"), seeds,
+                whose="ours") for a in f.main),
         *(claim(f"{g}.batch_mix", "control", found["batch_mix"], seeds, whose="ours")
-          for g, found in (("low", low), ("high", high))),
+          for g, found in (("low", low), ("high", high)) if "batch_mix" in found),
     ]  # fmt: skip
 
 
@@ -186,7 +203,7 @@ def _copying(f: MeasuredArms) -> list[Claim]:
     ]  # fmt: skip
     made += [claim(f"copy.{a}", "control", last[a], f.seeds[a], whose="ours") for a in last if a not in STRATEGIES]
     return made + [claim(f"lure.{a}", "drawn to an example that only looks alike", f.at(a, "drawn"), f.seeds[a],
-                         whose="ours") for a in f.probes]  # fmt: skip
+                         whose="ours") for a in f.probes if f.probes[a].has("drawn")]  # fmt: skip
 
 
 def _weights(f: MeasuredArms) -> list[Claim]:
@@ -202,5 +219,5 @@ def _weights(f: MeasuredArms) -> list[Claim]:
 def _means(f: MeasuredArms) -> list[Claim]:
     """Secondary: it rises with what the weights know."""
     about = "mean of the three grades, of which one needs listening"
-    return [claim(f"mean.{a}", about, mean([f.strategies.of(a, g) for g in GRADES]), f.seeds[a], whose="ours")
-            for a in MAIN]  # fmt: skip
+    return [claim(f"mean.{a}", about, mean([f.grade(a, g) for g in GRADES]), f.seeds[a], whose="ours")
+            for a in f.main]  # fmt: skip

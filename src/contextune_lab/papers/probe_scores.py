@@ -46,6 +46,9 @@ class Probed:
     def steps(self) -> list[int]:
         return sorted({step for step, _ in self.found})
 
+    def has(self, score: str) -> bool:
+        return any(name == score for _, name in self.found)
+
     def at(self, score: str, step: int = -1) -> Estimate:
         """At a step by its place: -1 the last one, 0 before training."""
         return self.found[self.steps[step], score]

@@ -30,7 +30,7 @@ class FakeComparison:
 
     values: dict[tuple[str, str], float]
     usual: float = 0.5
-    results: dict = field(default_factory=lambda: {"arms": {}})
+    results: dict = field(default_factory=lambda: {"arms": {"augmented_tokens": {}}})
 
     def of(self, arm: str, task: str) -> Estimate:
         value = self.values.get((arm, task), self.values.get(("*", task), self.usual))
@@ -40,6 +40,9 @@ class FakeComparison:
     def value(self, arm: str, task: str):
         e = self.of(arm, task)
         return e.value, tuple(e.interval(0.95))
+
+    def chance(self, task: str) -> float:
+        return 0.5
 
 
 WANTED = StudyOptions(Path("out"))
