@@ -16,6 +16,45 @@ from contextune.core.sequence import Record, Segment
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
 WORDS = [f"w{i}" for i in range(92)]
+GPU_BYTES = 8 << 30
+"""What one test process may hold of a GPU: models here are tiny, and a leak is told where it happens."""
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where torch sees none; elsewhere torch is not even imported for it."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="torch sees no GPU"))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_share_of_the_gpu():
+    """Several test processes stand beside each other on one GPU."""
+    if _has_gpu():
+        import torch
+
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, GPU_BYTES / total))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_gpu_memory_left():
+    """Kept blocks of memory go back after each file; models caught in circles of references go first."""
+    yield
+    if _has_gpu():
+        import gc
+
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 @pytest.fixture(scope="session")

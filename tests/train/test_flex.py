@@ -9,6 +9,7 @@ from torch.nn.attention import flex_attention as library
 from contextune.train import attention
 from contextune.train import flex_attention as flex
 from contextune.train.fast_path import FastPath
+from contextune.train.in_turn import in_turn
 from contextune.train.layouts import SHARED
 from contextune.train.spans import Span
 
@@ -21,12 +22,12 @@ def kernel(monkeypatch):
     """Its calls. The library refuses gradients on a CPU for want of a kernel only: that check is taken away."""
     calls = []
 
-    def eager(query, key, value, training, **options):
+    def eager(query, key, value, **options):
         calls.append(query.shape)
         return library.flex_attention(query, key, value, **options)
 
     monkeypatch.setattr(library, "_validate_device", lambda *tensors: None)
-    monkeypatch.setattr(flex, "compile_friendly_flex_attention", eager)
+    monkeypatch.setattr(flex, "compiled", lambda: eager)
     monkeypatch.setitem(attention.KERNELS, "cpu", flex.one_kernel)
     monkeypatch.setattr(attention, "NARROW", 1)
     return calls
@@ -96,5 +97,5 @@ def test_compiled_once_for_all_rows():
             spans = (Span(n, (7, n // 2)), Span(n // 3))
             q, k = torch.randn(1, 4, sum(map(len, spans)), 16), torch.randn(1, 2, sum(map(len, spans)), 16)
             found = flex.one_kernel(q, k, k, spans, None)
-            torch.testing.assert_close(found, attention._in_turn(q, k, k, spans, None, 0.0))
+            torch.testing.assert_close(found, in_turn(q, k, k, spans, None, 0.0))
     assert counters["stats"]["unique_graphs"] < 5  # of ten rows: one of fixed sizes, then one block or several

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention as sdpa
+from torch._subclasses.fake_tensor import FakeTensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from .flex_attention import one_kernel
+from .gpu_attention import by_kind
+from .in_turn import in_turn
 from .spans import Span
 
 NAME = "contextune_spans"
-KERNELS: dict[str, Callable[..., torch.Tensor]] = {"cuda": one_kernel}
-"""Kinds of devices on which one kernel serves a whole row of spans."""
+KERNELS: dict[str, Callable[..., torch.Tensor | None]] = {"cuda": by_kind}
+"""Kinds of devices on which one kernel serves a whole row of spans, where it gives anything."""
 NARROW = 16
 """Width of a head below which no kernel is compiled."""
 
@@ -56,41 +56,13 @@ def attend(
     spans = spans or (Span(query.shape[2]),)
     if sliding_window is not None and sliding_window < max(s.shared + max(s.tails, default=0) for s in spans):
         raise Unsupported(f"a window of {sliding_window} tokens")
-    kernel = KERNELS.get(query.device.type)
-    if kernel is not None and query.shape[0] == 1 and query.shape[3] >= NARROW and not dropout:
+    kernel, out = KERNELS.get(query.device.type), None
+    real = not isinstance(query, FakeTensor)  # kernels are tried, and masks kept, with numbers alone
+    if kernel is not None and real and query.shape[0] == 1 and query.shape[3] >= NARROW and not dropout:
         out = kernel(query, key, value, spans, scaling)
-    else:
-        out = _in_turn(query, key, value, spans, scaling, dropout)
+    if out is None:
+        out = in_turn(query, key, value, spans, scaling, dropout)
     return out.transpose(1, 2).contiguous(), None
-
-
-def _in_turn(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    spans: tuple[Span, ...],
-    scale: float | None,
-    dropout: float,
-) -> torch.Tensor:
-    """A call for each part of a span: on CPUs the quickest, since nothing is computed that nobody sees."""
-    options: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": key.shape[1] != query.shape[1]}
-    sizes = [n for s in spans for n in (s.shared, *s.tails)]
-    q, k, v = (iter(x.split(sizes, dim=2)) for x in (query, key, value))
-    out = []
-    for span in spans:
-        shared_k, shared_v = next(k), next(v)
-        out.append(sdpa(next(q), shared_k, shared_v, is_causal=True, **options))
-        for tail in span.tails:
-            keys, values = torch.cat([shared_k, next(k)], 2), torch.cat([shared_v, next(v)], 2)
-            mask = _causal(tail, span.shared, query.device)
-            out.append(sdpa(next(q), keys, values, attn_mask=mask, **options))
-    return torch.cat(out, 2)
-
-
-@lru_cache(maxsize=64)
-def _causal(tail: int, shared: int, device: torch.device) -> torch.Tensor:
-    """(tail, shared + tail): all that is shared, and the tail up to the token itself."""
-    return torch.ones(tail, shared + tail, dtype=torch.bool, device=device).tril(shared)
 
 
 @contextmanager

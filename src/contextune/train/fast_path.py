@@ -23,6 +23,7 @@ from contextune.models.reach import switch, window
 from .attention import attending
 from .layouts import LAYOUTS, OWN, Batch, Layout
 from .loss import labelled_logits, nll
+from .standing_in import in_place_of
 
 _EXPECTED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, IndexError, LookupError)
 
@@ -37,6 +38,8 @@ class FastPath:
     """The head's loss made in parts, so that the logits never stand whole."""
     last: bool = False
     """The last block's feed-forward layer at labelled positions only."""
+    layers: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in the place of functions of the architecture's module while it trains (`fused_layers`)."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Layouts that do not give the loss and gradients of one text at a time, each with the reason."""
 
@@ -55,6 +58,7 @@ class FastPath:
     def around(self, model: Any, batch: Batch) -> Iterator[None]:
         """The model made ready for one micro-batch, forward and backward."""
         with ExitStack() as stack:
+            stack.enter_context(in_place_of(model, self.layers))
             if batch.spans is not None:
                 stack.enter_context(attending(model))
             if self.last:
@@ -63,6 +67,12 @@ class FastPath:
 
     def loss(self, model: Any, batch: Batch, scale: float = 1.0) -> torch.Tensor:
         return nll(model, batch, self.parts, scale)
+
+
+def of_short_texts(model: Any, layers: Mapping[str, Any]) -> Outcome | str:
+    """What a model computes of the trial's texts, one at a time and without dropout; or why it fails."""
+    with _kept(model):
+        return _outcome(FastPath(layers=layers), model.eval(), OWN["single"], False)
 
 
 def refusal(model: Any, layout: Layout) -> str:
@@ -81,13 +91,11 @@ def _tried(model: Any, layouts: Mapping[str, Layout], longest: int, bf16: bool) 
     refused |= _too_long(model.config, layouts, longest)
     usual = "single" if "padded" in refused else "padded"
     fast, same = _outcome(FastPath(last=True), model, layouts[usual], bf16), found[usual]
-    last = not isinstance(same, str) and not _differs(fast, same, 0.1)  # of one shape: hardly a rounding apart
-    return FastPath("shared" not in refused, _head_is_all(model), last, refused)
+    last = not isinstance(same, str) and not differs(fast, same, 0.1)  # of one shape: hardly a rounding apart
+    return FastPath("shared" not in refused, _head_is_all(model), last, refused=refused)
 
 
-def _compared(
-    model: Any, layouts: Mapping[str, Layout], bf16: bool
-) -> tuple[dict[str, _Outcome | str], dict[str, str]]:
+def _compared(model: Any, layouts: Mapping[str, Layout], bf16: bool) -> tuple[dict[str, Outcome | str], dict[str, str]]:
     """Outcomes by layout, and the reasons of those that differ from `single`; all do where that itself is wrong."""
     for training in (True, False):  # as it is trained; without dropout where it has any
         model.train(training)
@@ -101,7 +109,7 @@ def _compared(
         return {}, dict.fromkeys(layouts, "a token sees those that follow")
     others = {name: layout for name, layout in layouts.items() if name != "single"}
     found = {"single": plain} | {name: _outcome(FastPath(), model, layout, bf16) for name, layout in others.items()}
-    reasons = {name: _differs(found[name], plain) for name in others}
+    reasons = {name: differs(found[name], plain) for name in others}
     return found, {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -146,7 +154,7 @@ def _rows(lowest: int) -> list[Rendered]:
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
     """Losses by target (ids,), and gradients at embeddings by token (ids, width), the same in every layout."""
 
     losses: torch.Tensor
@@ -159,7 +167,7 @@ class _Outcome:
         return not bool(self.slopes[list(_UNSEEN)].abs().max() <= 1e-6 * self.slopes.abs().max())
 
 
-def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> _Outcome | str:
+def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> Outcome | str:
     """Of the trial's rows in a layout; or, where they cannot be computed, why."""
     device, ours = next(model.parameters()).device, torch.tensor(_OURS)
     losses, slopes, exact = torch.zeros(_IDS), torch.zeros(_IDS, 1), not bf16
@@ -182,10 +190,10 @@ def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> _Outco
     if not (losses.isfinite().all() and slopes.isfinite().all()):
         return "its loss or its gradient is not a number"
     exact = exact and all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-    return _Outcome(losses, slopes, exact)
+    return Outcome(losses, slopes, exact)
 
 
-def _differs(found: _Outcome | str, plain: _Outcome, slack: float = 1.0) -> str:
+def differs(found: Outcome | str, plain: Outcome, slack: float = 1.0) -> str:
     """Why an outcome is not that of one text at a time; empty where it is.
 
     In bf16 the gradients of a large model differ by half from rounding alone: there only leaks and losses tell.

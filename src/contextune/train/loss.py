@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensor
 
+from contextune.core import memory
 from contextune.models.lm_head import head_of, only_at
 
+from . import liger
 from .attention import attending
 from .layouts import Batch
 
 LOGITS = 2**23
-"""Logits that stand at once, where the loss is made in parts (fp32: 32 MiB)."""
+"""Logits that stand at once on a CPU, where the loss is made in parts (fp32: 32 MiB)."""
+ROWS, GPU_LOGITS = 2048, 2**28
+"""On a GPU a block has so many rows at least, since narrower products wait for the weights, and so many logits."""
+SHARE, LOGIT = 1 / 8, 8
+"""Of a GPU's free memory, what a block may take; and bytes of a logit in it (product, log-probability)."""
 
 
 def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
@@ -54,7 +60,12 @@ def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[
         hidden = args[0].flatten(0, 1).index_select(0, batch.keep)
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        found.append(LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype, scale))
+        weight, bias = cast(torch.Tensor, head.weight), cast("torch.Tensor | None", head.bias)
+        fused = liger.linear_cross_entropy(hidden, weight, bias, batch.targets, rows_at_once(len(weight), hidden))
+        if fused is not None:
+            found.append(fused * scale)
+        else:
+            found.append(LinearCrossEntropy.apply(hidden, weight, bias, batch.targets, dtype, scale))
         return (args[0][:1, :0], *args[1:])
 
     handle = head.register_forward_pre_hook(instead)
@@ -62,6 +73,25 @@ def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[
         yield found
     finally:
         handle.remove()
+
+
+def on_gpu(tensor: torch.Tensor) -> bool:
+    return tensor.device.type != "cpu" and not isinstance(tensor, FakeTensor)
+
+
+def rows_at_once(vocabulary: int, hidden: torch.Tensor) -> int:
+    """Rows of hidden states whose logits stand at the same time. Halved until they fit, so that little changes it."""
+    if not on_gpu(hidden):
+        return max(1, LOGITS // vocabulary)
+    rows, room = max(ROWS, GPU_LOGITS // vocabulary), int(memory.free() * SHARE) // (LOGIT * vocabulary)
+    while rows > max(1, room):
+        rows //= 2
+    return rows
+
+
+def workspace(vocabulary: int) -> int:
+    """Bytes of a block on a GPU with plenty of memory; where memory is counted, blocks are a CPU's."""
+    return max(ROWS * vocabulary, GPU_LOGITS) * LOGIT
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -89,26 +119,21 @@ class LinearCrossEntropy(torch.autograd.Function):
         d_weight = make(weight, dtype=torch.float32) if wants[1] else None
         d_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and wants[2] else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        rows = max(1, LOGITS // len(weight))
+        rows, block = rows_at_once(len(weight), hidden), _fewest_passes if on_gpu(hidden) else _in_place
         with torch.autocast(hidden.device.type, enabled=False):
             for begin in range(0, len(h), rows):
                 part, wanted = h[begin : begin + rows], targets[begin : begin + rows, None]
-                logits = F.linear(part, w, bias if bias is None else bias.to(dtype)).float()
-                norm = logits.logsumexp(1, keepdim=True)
-                total += (norm - logits.gather(1, wanted)).sum()
-                if not any(wants[:3]):
+                logits = F.linear(part, w, bias if bias is None else bias.to(dtype))
+                loss, slope, after = block(logits, wanted, scale, any(wants[:3]))
+                total += loss
+                if slope is None:
                     continue
-                slope = logits.sub_(norm).exp_()  # the softmax, in the logits' place
-                slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
-                after = scale
-                if dtype != torch.float32:  # there a narrow factor would be rounded once more
-                    slope, after = slope.mul_(scale).to(dtype), 1.0
                 if d_bias is not None:
                     d_bias += slope.sum(0, dtype=torch.float32) * after
                 if d_hidden is not None:
-                    d_hidden[begin : begin + rows] = (slope @ w).mul_(after)
+                    d_hidden[begin : begin + rows] = _product(slope, w, after)
                 if d_weight is not None:
-                    _add(d_weight, slope.T, part * after, begin == 0)
+                    _add(d_weight, slope.T, part, after, begin == 0)
         made = (d_hidden, d_weight, d_bias)
         inputs = (hidden, weight, bias)
         ctx.made = [g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True)]
@@ -121,11 +146,56 @@ class LinearCrossEntropy(torch.autograd.Function):
         return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None)
 
 
-def _add(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:
-    """total += a b, in fp32; the first product is written over what stood there."""
-    if a.dtype == torch.float32:
-        total.addmm_(a, b, beta=0 if first else 1)  # with beta 0 not even a NaN is kept
+_Block = tuple[torch.Tensor, torch.Tensor | None, float]
+"""Summed loss of some rows; the gradient at their logits, in the type of products; what it is still to be times by."""
+
+
+def _in_place(logits: torch.Tensor, wanted: torch.Tensor, scale: float, slopes: bool) -> _Block:
+    """For CPUs: everything in the logits' place, in fp32."""
+    dtype, logits = logits.dtype, logits.float()
+    norm = logits.logsumexp(1, keepdim=True)
+    loss = (norm - logits.gather(1, wanted)).sum()
+    if not slopes:
+        return loss, None, scale
+    slope = logits.sub_(norm).exp_()  # the softmax
+    slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
+    if dtype != torch.float32:  # there a narrow factor would be rounded once more
+        return loss, slope.mul_(scale).to(dtype), 1.0
+    return loss, slope, scale
+
+
+def _fewest_passes(logits: torch.Tensor, wanted: torch.Tensor, scale: float, slopes: bool) -> _Block:
+    """For GPUs, where it costs what memory it moves: a softmax is written once, in the logits' type."""
+    logs = logits.log_softmax(1, dtype=torch.float32)
+    at = logs.gather(1, wanted)
+    if not slopes:
+        return -at.sum(), None, scale
+    slope = torch.exp(logs, out=logits)
+    slope.scatter_(1, wanted, torch.expm1(at).to(slope.dtype))  # p - 1, before p is rounded
+    return -at.sum(), slope, scale
+
+
+def _product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    """scale a b, rounded once."""
+    if a.device.type == "cpu":
+        return (a @ b).mul_(scale)
+    return torch.addmm(b.new_empty(1, b.shape[1]), a, b, beta=0, alpha=scale)
+
+
+def _add(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, first: bool) -> None:
+    """total += scale a b, in fp32; the first product is written over what stood there."""
+    beta = 0 if first else 1  # with beta 0 not even a NaN is kept
+    if a.device.type == "cuda" and not isinstance(a, FakeTensor):
+        if a.dtype == torch.float32:
+            total.addmm_(a, b, beta=beta, alpha=scale)
+        elif torch.cuda.get_device_capability(a.device)[0] >= 8:
+            torch.addmm(total, a, b, out_dtype=torch.float32, beta=beta, alpha=scale, out=total)
+        else:
+            total.mul_(beta) if beta else total.zero_()
+            total.add_(a @ b, alpha=scale)
+    elif a.dtype == torch.float32:
+        total.addmm_(a, b * scale, beta=beta)
     elif first:
-        total.copy_(a @ b)
+        total.copy_(a @ (b * scale))
     else:
-        total += a @ b
+        total += a @ (b * scale)

@@ -31,6 +31,7 @@ from contextune.train.options import AT_ONCE, Train
 from .attention import Unsupported, attending
 from .fast_path import FastPath
 from .layouts import Batch
+from .loss import workspace
 from .stage import wants_bf16
 
 SHORT = 16
@@ -89,6 +90,7 @@ def _footprint(
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         bf16, parts = wants_bf16(precision, size), not logits_are_changed(config)
         low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest)
+        low += workspace(config.get_text_config().vocab_size) if parts and torch.cuda.is_available() else 0
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = trained = models.parameters(config.to_dict())

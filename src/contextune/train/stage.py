@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from contextune.train.options import AT_ONCE, AT_ONCE_GPU, OPTIMIZERS, Train
 from .callback import SCORES
 from .checkpoints import Checkpoints, Every, Watch, keep, last_good, last_whole, looks, say
 from .fast_path import FastPath
+from .fused_layers import fuse
 from .grouping import grouped
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
@@ -234,8 +235,9 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
             f"train.batch is {options.batch}, fewer than the {arguments.world_size} processes", "raise train.batch"
         )
     model.config.use_cache = False
+    layers = {} if sharded() else fuse(model, arguments.device)
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
-    engine: FastPath = broadcast_object_list([tried])[0]  # one way for all processes
+    engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     context = grouped(job.context, job.records, options.share)
     return ContextTrainer(
         model=model,

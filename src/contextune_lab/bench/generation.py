@@ -13,7 +13,7 @@ from contextune.generation.protocol import Request
 
 from . import race
 from .scoring import items
-from .training import ROWS, model_of, tokenizer_of
+from .training import ROWS, for_inference, model_of, tokenizer_of
 
 NEW = 32
 """Tokens written."""
@@ -21,9 +21,11 @@ DOCUMENT = 600
 """Tokens of the document, about."""
 
 
-def measure(size: str, rounds: int, requests: int, told: race.RaceProgress, document: bool = False) -> dict[str, Any]:
+def measure(
+    size: str, rounds: int, requests: int, told: race.RaceProgress, document: bool = False, device: str = "cpu"
+) -> dict[str, Any]:
     """Seconds of both, the ratio, and the share of prompts with the same text."""
-    model, tokenizer = model_of(size).eval(), tokenizer_of(size)
+    model, tokenizer = for_inference(model_of(size), device), tokenizer_of(size)
     prompts = _prompts(tokenizer, requests, DOCUMENT if document else 0)
     engine, found = LocalEngine(model, tokenizer), dict[str, list[str]]()
 
@@ -37,7 +39,9 @@ def measure(size: str, rounds: int, requests: int, told: race.RaceProgress, docu
             texts += _generate(model, tokenizer, prompts[at : at + ROWS])
         found["transformers"] = texts
 
-    times, peaks = race.race({"ours": ours, "transformers": theirs}, rounds, lambda t: told(f"{size} generation: {t}"))
+    times, peaks = race.race(
+        {"ours": ours, "transformers": theirs}, rounds, lambda t: told(f"{size} generation: {t}"), device
+    )
     same = sum(a.strip() == b.strip() for a, b in zip(found["ours"], found["transformers"], strict=True))
     return {
         "size": size, "document": document, "requests": requests, "rounds": rounds, "same": same / len(prompts),
@@ -57,8 +61,8 @@ def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> list[str]:
     """transformers' own batched generation: left padding and a mask."""
     rows = [prompt_ids(p, tokenizer) for p in prompts]
     width, pad = max(map(len, rows)), tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows])
-    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])
+    ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=model.device)
     with torch.no_grad():
         out = model.generate(ids, attention_mask=mask, max_new_tokens=NEW, do_sample=False, pad_token_id=pad)
     return [tokenizer.decode(row[width:], skip_special_tokens=True) for row in out]

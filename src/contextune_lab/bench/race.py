@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -32,17 +33,24 @@ class Times:
 
 
 def race(
-    runners: Mapping[str, Runner], rounds: int, told: RaceProgress = lambda text: None, device: str = "cpu"
+    runners: Mapping[str, Runner],
+    rounds: int,
+    told: RaceProgress = lambda text: None,
+    device: str = "cpu",
+    limit: float = math.inf,
 ) -> tuple[dict[str, Times], dict[str, int | None]]:
     """Each runner once a round, beginning with another one each time; and the bytes that each needed.
 
-    In a first round, to warm up, memory is measured instead of time.
+    In a first round, to warm up, memory is measured instead of time. After `limit` seconds no other round begins.
     """
+    began = time.monotonic()
     told("warming up")
     peaks = {name: peak(runner, device) for name, runner in runners.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     names = list(runners)
     for turn in range(rounds):
+        if turn and time.monotonic() - began > limit:
+            break
         told(f"round {turn + 1} of {rounds}")
         first = turn % len(names)
         for name in names[first:] + names[:first]:

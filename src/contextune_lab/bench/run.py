@@ -13,10 +13,12 @@ from contextune.core.errors import UserError
 
 from . import race
 
-SIZES = ("pocket", "medium", "billion")
+SIZES = ("pocket", "medium", "billion", "seven")
+GPU_PARTS = ("training", "scoring", "generation")
 QUICK = 4
 """How many times shorter the rows of `--quick` are for a model that is not ours."""
 PARTS = ("training", "scoring", "generation", "retrieval")
+GPU_NEEDS = {"liger_kernel": "Liger's kernels, ours and TRL's,", "flash_attn": "TRL without padding"}
 NEEDS = {
     "training": ("trl", "pip install 'contextune[bench]'"),
     "scoring": ("lm_eval", "pip install 'contextune[harness]'"),
@@ -34,7 +36,7 @@ def bench(
 ) -> dict[str, Any]:
     """Runs the parts; peers that are not installed are left out and named.
 
-    Raises UserError where none is there, for a GPU that is not there, and for other parts than training on one.
+    Raises UserError where none is there, for a GPU that is not there, and for retrieval on one.
     """
     import torch
 
@@ -42,6 +44,10 @@ def bench(
         _refuse_without_gpu(parts)
 
     missing = [f"{part} without {NEEDS[part][0]}: {NEEDS[part][1]}" for part in parts if not _there(part)]
+    if "training" in parts and device != "cpu":
+        missing += [
+            f"{what} without {name}: pip install {name}" for name, what in GPU_NEEDS.items() if not find_spec(name)
+        ]
     if "training" in parts and not _quick_in_bf16(device):
         missing.append("TRL with its defaults (bf16, checkpointing): this processor has no bf16 products")
     if "scoring" in parts and not _there("scoring"):
@@ -60,9 +66,9 @@ def bench(
 def _refuse_without_gpu(parts: Seq[str]) -> None:
     import torch
 
-    if tuple(parts) != ("training",):
+    if wrong := [part for part in parts if part not in GPU_PARTS]:
         raise UserError(
-            "bench --device cuda: only training is measured on a GPU", "contextune bench training --device cuda"
+            f"bench --device cuda: {wrong[0]} is not measured on a GPU", "contextune bench training --device cuda"
         )
     if not torch.cuda.is_available():
         raise UserError("bench --device cuda: torch sees no GPU here", "leave --device out: the processor is measured")
@@ -86,31 +92,36 @@ def _part(
         yield retrieval.measure(20_000 if quick else 200_000, 100, rounds, told)
         return
     for size in sizes:
+        if part != "training" and size == "seven":  # there an adapter is trained: nothing is new to score
+            continue
         if part == "training":
             from . import training
-            from .workloads import WORKLOADS
+            from .workloads import GPU_WORKLOADS, WORKLOADS
 
-            peers = [p for p in training.PEERS if p == "transformers" or _there("training")]
+            every = training.PEERS if device == "cpu" else training.GPU_PEERS
+            peers = [p for p in every if p == "transformers" or _there("training")]
+            if not find_spec("flash_attn"):
+                peers = [p for p in peers if p != "trl_packed"]
             if not _quick_in_bf16(device) or (quick and device == "cpu"):
                 peers = [p for p in peers if p != "trl_as_it_comes"]
-            for workload in WORKLOADS:
+            for workload in WORKLOADS if device == "cpu" else GPU_WORKLOADS:
                 short = QUICK if quick and size not in SIZES else 1
                 yield training.measure(size, workload, rounds, peers, told, device, short)
         elif part == "scoring":
             from . import scoring
 
-            yield scoring.measure(size, rounds, 4 if quick else 16, told)
+            yield scoring.measure(size, rounds, 4 if quick else 16, told, device)
         else:
             from . import generation
 
             for document in (False, True):
-                yield generation.measure(size, rounds, 4 if quick else 16, told, document)
+                yield generation.measure(size, rounds, 4 if quick else 16, told, document, device)
 
 
 def machine(threads: int, device: str = "cpu") -> dict[str, Any]:
     """Processor and GPU, native bf16 or not, threads, and the versions of all that took part."""
     about = environment()
-    packages = ("contextune", "torch", "transformers", "trl", "lm_eval")
+    packages = ("contextune", "torch", "transformers", "trl", "lm_eval", "liger_kernel", "flash_attn")
     versions = {name: v for name in packages if (v := _version(name))}
     return {
         "cpu": about["processor"],
@@ -139,7 +150,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     native = ", ".join(about["bf16"]) or "no native bf16"
     where = about.get("gpu") or f"{about['cpu']}, {native}, {about['threads']} thread"
     yield f"{where}; {versions}"
-    unit = "seconds" if about.get("gpu") else "CPU seconds"
+    unit = clock = "seconds" if about.get("gpu") else "CPU seconds"
     yield from (f"left out: {m}" for m in result["missing"])
     for row in result.get("training", ()):
         yield ""
@@ -165,7 +176,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
             after = " after one document" if row.get("document") else ""
             yield f"{part}{size}, {row[unit]:,} {unit}{after}; {said}"
             yield ""
-            yield "| | CPU seconds | ours is faster | peak MB |"
+            yield f"| | {clock} | ours is faster | peak MB |"
             yield "|---|---|---|---|"
             for name, r in row["runners"].items():
                 yield f"| {name} | {_seconds(r)} | {race.spread(r['ours_is_faster'])} | {_mega(r.get('peak'))} |"

@@ -9,7 +9,7 @@ from contextune.core.items import Item
 from contextune.evaluate.scoring.choice import score_choices
 
 from . import race
-from .training import model_of, tokenizer_of
+from .training import for_inference, model_of, tokenizer_of
 
 
 def items(tokenizer: Any, questions: int, seed: int = 0) -> list[Item]:
@@ -31,9 +31,9 @@ def items(tokenizer: Any, questions: int, seed: int = 0) -> list[Item]:
     return made
 
 
-def measure(size: str, rounds: int, questions: int, told: race.RaceProgress) -> dict[str, Any]:
+def measure(size: str, rounds: int, questions: int, told: race.RaceProgress, device: str = "cpu") -> dict[str, Any]:
     """Seconds of both, the ratio, and the largest difference of a log-likelihood (nats)."""
-    model, tokenizer = model_of(size).eval(), tokenizer_of(size)
+    model, tokenizer = for_inference(model_of(size), device), tokenizer_of(size)
     asked = items(tokenizer, questions)
     found: dict[str, list[float]] = {}
 
@@ -46,7 +46,7 @@ def measure(size: str, rounds: int, questions: int, told: race.RaceProgress) -> 
         found["harness"] = harness(asked)
 
     runners = {"ours": ours, "harness": theirs}
-    times, peaks = race.race(runners, rounds, lambda text: told(f"{size} scoring: {text}"))
+    times, peaks = race.race(runners, rounds, lambda text: told(f"{size} scoring: {text}"), device)
     pairs = zip(found["ours"], found["harness"], strict=True)
     return {
         "size": size, "questions": questions, "rounds": rounds, "difference": max(abs(a - b) for a, b in pairs),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,21 @@ import torch
 
 from contextune import models
 from contextune.core.sequence import Rendered
+from contextune.models.options import Adapter
 from contextune.train.fast_path import FastPath
+from contextune.train.fused_layers import fuse
 from contextune.train.layouts import choose
+from contextune.train.standing_in import in_place_of, module_of
 from contextune.worlds import pocket
 
 from . import race
-from .workloads import WORKLOADS, floor
+from .workloads import GPU_WORKLOADS, WORKLOADS, floor
 
 ROWS = 8
 """Rows that a peer's padded batch holds."""
 PEERS = ("transformers", "trl", "trl_as_it_comes")
+GPU_PEERS = ("transformers", "trl", "trl_packed")
+"""TRL with Liger's kernels; and without padding, where flash attention is installed for it."""
 SPEC = {
     "vocab_size": 32_000, "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 12,
     "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 2048,
@@ -41,7 +47,16 @@ BILLION = {
     "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 2048, "tie_word_embeddings": True,
 }  # fmt: skip
 """1.2 G parameters, the shape of Llama 3.2 1B; for GPUs."""
-SHAPES = {"medium": SPEC, "billion": BILLION}
+SEVEN = {
+    "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 28,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 4096,
+}  # fmt: skip
+"""7.2 G parameters, the shape of Llama 3.1 8B with four layers fewer; frozen in bf16 under LoRA; for GPUs."""
+SHAPES = {"medium": SPEC, "billion": BILLION, "seven": SEVEN}
+LORA = frozenset({"seven"})
+"""Sizes that are trained by an adapter."""
+LIMIT = 45.0
+"""Seconds for the rounds of one workload on a GPU: two sizes of four workloads stay under eight minutes."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +81,19 @@ def measure(
 
     On a GPU all compute in bf16 with fp32 weights; a processor computes in fp32.
     """
-    model = model_of(size)
-    rows = [_shortened(row, short) for row in WORKLOADS[workload](model.config.vocab_size)]
-    steps = {"ours": ours(model, rows, device)}
-    steps |= {name: RUNNERS[name](copy.deepcopy(model), rows, tokenizer_of(size)) for name in peers}
+    gpu, model = device != "cpu", cached_model(size, device)
+    made = (GPU_WORKLOADS if gpu else WORKLOADS)[workload](model.config.vocab_size)
+    rows = [_shortened(row, short) for row in made]
+    steps = {"ours": ours(copied(model), rows, device)}
+    steps |= {name: RUNNERS[name](copied(model), rows, tokenizer_of(size)) for name in peers}
     product, gflop = race.matmul(device)
     losses: dict[str, float] = {}
     runners = {name: partial(_run, name, step, losses) for name, step in steps.items()}
     said = lambda text: told(f"{size} {workload}: {text}")  # noqa: E731
-    times, peaks = race.race({**runners, "matmul": product}, rounds, said, device)
-    ceiling = gflop / times["matmul"].median
-    needed = floor(rows, model.config)
-    result: dict[str, Any] = {"size": size, "workload": workload, "rounds": rounds, "ceiling": ceiling, "floor": needed}
+    times, peaks = race.race({**runners, "matmul": product}, rounds, said, device, LIMIT if gpu else math.inf)
+    ceiling, done = gflop / times["matmul"].median, len(times["matmul"].seconds)
+    needed = floor(rows, model.config, size in LORA)
+    result: dict[str, Any] = {"size": size, "workload": workload, "rounds": done, "ceiling": ceiling, "floor": needed}
     result["runners"] = {name: r for name, r in race.results(times, peaks).items() if name in steps}
     reference = "transformers" if "transformers" in steps else "ours"
     expected = steps[reference].gradients()
@@ -100,14 +116,35 @@ def _shortened(row: Rendered, times: int) -> Rendered:
     return replace(row, ids=row.ids[::times], labels=row.labels[::times])
 
 
-def model_of(size: str) -> Any:
+def model_of(size: str, device: str = "cpu") -> Any:
     """Of a shape in SHAPES, with random weights; else a model as a recipe names it: pocket, a folder, a hub id."""
     if size not in SHAPES:
         return models.load_model(_resolved(size)).train()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**SHAPES[size])).train()  # type: ignore[arg-type]
+    config = LlamaConfig(**SHAPES[size], dtype=torch.bfloat16 if size in LORA else torch.float32)  # type: ignore[arg-type]
+    with torch.device(device):
+        model = LlamaForCausalLM(config)
+    if size not in LORA:
+        return model.train()
+    return models.adapt(model.to(torch.bfloat16), Adapter(rank=16)).train()
+
+
+def for_inference(model: Any, device: str) -> Any:
+    """In evaluation mode; on a GPU in bf16, as models are scored and asked there."""
+    return model.eval() if device == "cpu" else model.to(device, torch.bfloat16).eval()
+
+
+@lru_cache(maxsize=1)
+def cached_model(size: str, device: str) -> Any:
+    """One for all workloads: of large ones random weights take longer than a step."""
+    return model_of(size, device) if size in SHAPES else model_of(size)
+
+
+def copied(model: Any) -> Any:
+    """A copy that trains by itself; weights that are frozen are shared."""
+    return copy.deepcopy(model, {id(p): p for p in model.parameters() if not p.requires_grad})
 
 
 def tokenizer_of(size: str) -> Any:
@@ -121,7 +158,8 @@ def _resolved(size: str) -> str:
 
 def ours(model: Any, rows: Seq[Rendered], device: str = "cpu") -> TimedStep:
     """As the trainer does it, with `layout: auto`; the model moves to the device after its trial."""
-    engine = FastPath.of(model, max(map(len, rows)))
+    layers = fuse(model, torch.device(device))
+    engine = replace(FastPath.of(model, max(map(len, rows))), layers=layers)
     model.to(device)
     layout = choose("auto", model.config._attn_implementation, model.device.type, engine.spans, engine.refused)
     targets = sum(row.trained for row in rows)
@@ -158,6 +196,16 @@ def transformers(model: Any, rows: Seq[Rendered], tokenizer: Any = None) -> Time
     return TimedStep(model, step)
 
 
+def standing(step: TimedStep, names: Mapping[str, Any]) -> TimedStep:
+    """What a peer changed in transformers' own module stands there while it runs, and no longer."""
+
+    def run() -> float:
+        with in_place_of(step.model, names):
+            return step.forward_backward()
+
+    return TimedStep(step.model, run)
+
+
 def trl(model: Any, rows: Seq[Rendered], tokenizer: Any, **options: Any) -> TimedStep:
     """SFTTrainer's own collator and training step, without checkpointing where no `options` are given.
 
@@ -170,6 +218,8 @@ def trl(model: Any, rows: Seq[Rendered], tokenizer: Any, **options: Any) -> Time
     options = options or {"bf16": gpu, "gradient_checkpointing": False}
     if gpu and find_spec("liger_kernel"):
         options |= {"use_liger_kernel": True}
+    module = module_of(model)
+    before = dict(vars(module))
     data = Dataset.from_list(
         [{"input_ids": list(r.ids), "completion_mask": [int(x >= 0) for x in r.labels]} for r in rows]
     )
@@ -192,17 +242,27 @@ def trl(model: Any, rows: Seq[Rendered], tokenizer: Any, **options: Any) -> Time
     def step() -> float:
         return sum(float(trainer.training_step(wrapped, dict(batch), targets)) for batch in batches)
 
-    return TimedStep(model, step)
+    changed = {name: value for name, value in vars(module).items() if before.get(name) is not value}
+    for name in changed:
+        setattr(module, name, before[name])
+    return standing(TimedStep(model, step), changed)
 
 
 def _as_it_comes(model: Any, rows: Seq[Rendered], tokenizer: Any) -> TimedStep:
     return trl(model, rows, tokenizer, bf16=None)
 
 
+def _packed(model: Any, rows: Seq[Rendered], tokenizer: Any) -> TimedStep:
+    """Padding-free, as TRL documents it: rows one behind the other, kept apart by flash attention."""
+    model.set_attn_implementation("flash_attention_2")
+    return trl(model, rows, tokenizer, bf16=True, gradient_checkpointing=False, padding_free=True)
+
+
 RUNNERS: Mapping[str, Callable[[Any, Seq[Rendered], Any], TimedStep]] = {
     "transformers": transformers,
     "trl": trl,
     "trl_as_it_comes": _as_it_comes,
+    "trl_packed": _packed,
 }
 
 

@@ -3,6 +3,9 @@
 contextual    a prompt of 40 tokens, then a text of 472 that is trained on; two an update, each with a prompt of its own
 in_context    five examples of 60, then an input of 40 and an answer of 20; eight targets after the same examples
 mixed         sixteen rows, lengths log-normal with mean 120; half of each row is trained on
+
+On a GPU rows and updates are larger: contextual 16 rows of 40 and 2,008; in_context 8 times 8 targets of 60 and 30
+after 800 tokens; in_context_own 64 of them, each after tokens of its own; mixed 128 rows of mean 400, up to 2,048.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import math
 import random
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from functools import partial
 from typing import Any
 
 from contextune.core.sequence import IGNORED, Rendered
@@ -20,22 +24,30 @@ FIRST = 8
 """Ids below are special in the vocabularies used here."""
 
 
-def contextual(vocabulary: int, seed: int = 0) -> list[Rendered]:
+def contextual(vocabulary: int, seed: int = 0, rows: int = 2, target: int = 472) -> list[Rendered]:
     ids = _ids(vocabulary, seed)
-    return [_row(ids(40), ids(472)) for _ in range(2)]
+    return [_row(ids(40), ids(target)) for _ in range(rows)]
 
 
-def in_context(vocabulary: int, seed: int = 0, targets: int = 8) -> list[Rendered]:
-    ids = _ids(vocabulary, seed)
-    examples = ids(5 * 60)
-    return [_row(examples + ids(40), ids(20)) for _ in range(targets)]
+def in_context(
+    vocabulary: int, seed: int = 0, targets: int = 8, sizes: tuple[int, int, int] = (300, 40, 20), groups: int = 1
+) -> list[Rendered]:
+    """`sizes`: tokens of what a group shares, of an input, of an answer."""
+    ids, (shared, asked, answer) = _ids(vocabulary, seed), sizes
+    found = []
+    for _ in range(groups):
+        examples = ids(shared)
+        found += [_row(examples + ids(asked), ids(answer)) for _ in range(targets)]
+    return found
 
 
-def mixed(vocabulary: int, seed: int = 0, rows: int = 16, mean: float = 120.0, sigma: float = 0.7) -> list[Rendered]:
+def mixed(
+    vocabulary: int, seed: int = 0, rows: int = 16, mean: float = 120.0, sigma: float = 0.7, longest: int = 500
+) -> list[Rendered]:
     """exp(N(mu, sigma²)) has the mean exp(mu + sigma²/2)."""
     ids, rng = _ids(vocabulary, seed), random.Random(seed)
     mu = math.log(mean) - sigma**2 / 2
-    sizes = [min(500, max(8, round(rng.lognormvariate(mu, sigma)))) for _ in range(rows)]
+    sizes = [min(longest, max(8, round(rng.lognormvariate(mu, sigma)))) for _ in range(rows)]
     return [_row(ids(n // 2), ids(n - n // 2)) for n in sizes]
 
 
@@ -46,8 +58,17 @@ WORKLOADS: dict[str, Callable[[int], list[Rendered]]] = {
 }
 
 
-def floor(rows: Seq[Rendered], config: Any) -> float:
-    """GFLOP of a step that none can leave out: forward, and twice that backward.
+LARGE = (800, 60, 30)
+GPU_WORKLOADS: dict[str, Callable[[int], list[Rendered]]] = {
+    "contextual": partial(contextual, rows=16, target=2008),
+    "in_context": partial(in_context, targets=8, sizes=LARGE, groups=8),
+    "in_context_own": partial(in_context, targets=1, sizes=LARGE, groups=64),
+    "mixed": partial(mixed, rows=128, mean=400.0, longest=2048),
+}
+
+
+def floor(rows: Seq[Rendered], config: Any, frozen: bool = False) -> float:
+    """GFLOP of a step that none can leave out: forward, and twice that backward; once, where weights are frozen (LoRA).
 
     Each different beginning once, pairs of a token and one it may see, the head at labelled positions, and in the
     last layer query, output and feed-forward where a label needs them.
@@ -63,7 +84,8 @@ def floor(rows: Seq[Rendered], config: Any) -> float:
     rest = 2 * width * queries * 2 + 3 * 2 * width * config.intermediate_size  # a token: query, output, feed-forward
     dense = (layers - 1) * tokens * rest + seeing * rest + layers * tokens * 2 * 2 * width * keys
     attention = layers * pairs * 2 * 2 * queries
-    return float(3e-9 * (dense + attention + labelled * 2 * width * config.vocab_size))
+    head_work = labelled * 2 * width * config.vocab_size
+    return float(1e-9 * (3 * attention + (2 if frozen else 3) * (dense + head_work)))
 
 
 def _pairs(begin: int, end: int) -> int:

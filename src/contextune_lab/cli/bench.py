@@ -23,12 +23,15 @@ def add_to(app: typer.Typer) -> None:
         quick: Annotated[bool, typer.Option("--quick", help="The pocket model alone: under a minute.")] = False,
         size: Annotated[
             str | None,
-            typer.Option(help="pocket, medium (66 M), billion (1.2 G), or a model's folder; default: the first two."),
+            typer.Option(
+                help="pocket, medium (66 M), billion (1.2 G), seven (7 G, LoRA), or a model's folder; default: the first "
+                "two, on a GPU the last two."
+            ),
         ] = None,
         rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of which the median is taken.")] = 3,
         threads: Annotated[int, typer.Option(min=1, max=os.cpu_count(), help="Threads of every runner.")] = 1,
         device: Annotated[
-            str, typer.Option(help="cpu, or cuda: training in bf16 on a GPU, size billion where none is given.")
+            str, typer.Option(help="cpu, or cuda: training, scoring and generation in bf16 on a GPU.")
         ] = "cpu",
         as_json: Json = False,
     ) -> None:
@@ -36,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
         from contextune.core.environment import quiet_libraries
         from contextune.core.errors import UserError, nearest
 
-        from ..bench.run import PARTS, SIZES, lines
+        from ..bench.run import GPU_PARTS, PARTS, SIZES, lines
         from ..bench.run import bench as run
 
         if part is not None and part not in PARTS:
@@ -46,7 +49,9 @@ def add_to(app: typer.Typer) -> None:
         if device not in ("cpu", "cuda"):
             raise UserError(f"bench: no device '{device}'", nearest(device, ("cpu", "cuda")))
         quiet_libraries()
-        parts, usual = (PARTS, SIZES[:2]) if device == "cpu" else (("training",), SIZES[2:])
+        parts: tuple[str, ...]
+        usual: tuple[str, ...]
+        parts, usual = (PARTS, SIZES[:2]) if device == "cpu" else (GPU_PARTS, SIZES[2:])
         if quick:
             usual = SIZES[:1]
         chosen, wanted = (size,) if size else usual, (part,) if part else parts

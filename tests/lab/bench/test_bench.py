@@ -139,7 +139,12 @@ def test_wrong_words_are_named(wrong, capsys):
 
 
 @pytest.mark.parametrize(
-    ("part", "said"), [("scoring", "only training is measured"), ("training", "torch sees no GPU")]
+    ("part", "said"),
+    [
+        ("retrieval", "retrieval is not measured on a GPU"),
+        ("training", "torch sees no GPU"),
+        ("scoring", "torch sees no GPU"),
+    ],
 )
 def test_a_gpu_that_is_not_there(part, said, capsys, monkeypatch):
     import torch
@@ -180,3 +185,62 @@ def test_shorter_rows_still_begin_alike():
     assert {len(row) for row in rows} == {90}
     assert len({row.ids[:75] for row in rows}) == 1
     assert all(row.trained == 5 for row in rows)
+
+
+def test_shapes_of_the_workloads_of_a_gpu():
+    made = {name: make(1000) for name, make in workloads.GPU_WORKLOADS.items()}
+    assert [(len(r), r.trained) for r in made["contextual"]] == [(2048, 2008)] * 16
+    for name, groups in (("in_context", 8), ("in_context_own", 64)):
+        assert [(len(r), r.trained) for r in made[name]] == [(890, 30)] * 64
+        assert len({r.ids[:800] for r in made[name]}) == groups
+    sizes = [len(r) for r in made["mixed"]]
+    assert len(sizes) == 128
+    assert 300 < sum(sizes) / 128 < 480
+    assert max(sizes) <= 2048
+
+
+def test_frozen_weights_have_no_gradients_to_count():
+    row = Rendered((1, 2, 3, 4, 5), (IGNORED, IGNORED, IGNORED, 4, 5))
+    attention = 3e-9 * 2 * 10 * 2 * 2 * 4
+    dense = workloads.floor([row], TINY) - attention
+    assert workloads.floor([row], TINY, frozen=True) == pytest.approx(attention + dense * 2 / 3)
+
+
+def test_rounds_end_when_their_time_is_over():
+    times, _ = race.race({n: lambda: None for n in "ab"}, 5, limit=0.0)
+    assert {len(t.seconds) for t in times.values()} == {1}, "one at least"
+
+
+def test_a_copy_shares_what_is_frozen():
+    from contextune import models
+    from contextune.models.options import Adapter
+    from contextune_lab.bench.training import copied
+    from tests.train.shapes import make
+
+    model = models.adapt(make("llama"), Adapter(rank=4))
+    twin = copied(model)
+    same = {a.requires_grad: a is b for a, b in zip(model.parameters(), twin.parameters(), strict=True)}
+    assert same == {False: True, True: False}
+
+
+def test_what_a_peer_patches_stands_only_while_it_runs():
+    from transformers.models.llama import modeling_llama
+
+    from contextune_lab.bench.training import TimedStep, standing
+    from tests.train.shapes import make
+
+    plain, seen = modeling_llama.apply_rotary_pos_emb, []
+    step = TimedStep(make("llama"), lambda: seen.append(modeling_llama.apply_rotary_pos_emb) or 0.0)
+    standing(step, {"apply_rotary_pos_emb": len})()
+    assert seen == [len]
+    assert modeling_llama.apply_rotary_pos_emb is plain
+
+
+@pytest.mark.gpu
+def test_a_gpu_runs_every_part(capsys):
+    from contextune.cli import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "--device", "cuda", "--size", "pocket", "--rounds", "1"])
+    assert not stopped.value.code
+    assert "in_context_own" in capsys.readouterr().out
