@@ -16,6 +16,7 @@ from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
+from contextune.train.options import NEEDED
 
 from . import fingerprint, longer
 from .model_card import card
@@ -81,7 +82,8 @@ def _train(
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
     parts = fingerprint_of(prepared, ready, arm, index, seed)
     if rank() == 0:
-        fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens)
+        fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens,
+            recomputes=ready.train.checkpointing == NEEDED)  # fmt: skip
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from contextune.core.encoding import decode, encode
 from contextune.core.errors import UserError
 from contextune.core.items import Turns
 from contextune.core.special_tokens import begins, text_ends
+from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
 from .protocol import Answer, Cost, Failure, Request, without_system
@@ -47,14 +48,24 @@ if TYPE_CHECKING:
 
     from .options import Writer
 
+ON_CPU = 8192
+"""Tokens at once on a CPU, where memory holds them."""
+
 
 @registry.engines("local")
 class LocalEngine:
-    """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once."""
+    """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once, half as many
+    after each time that memory runs out.
+    """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192, name: str = "") -> None:
-        self.model, self.tokenizer, self.tokens, self.name = model, tokenizer, tokens, name
+    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: AtOnce = "auto", name: str = "") -> None:
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.room = Room(tokens_of(tokens, model, ON_CPU))
         self.share = True  # no effect on the answers
+
+    @property
+    def tokens(self) -> int:
+        return self.room.tokens
 
     @classmethod
     def open(cls, writer: Writer, path: str, say: Callable[[str], None]) -> LocalEngine:
@@ -82,8 +93,8 @@ class LocalEngine:
         for size, group in self._groups(queue, requests):
             past = self._read(group[0][1][:size]) if size else None
             for batch in self._batches(group, requests):
-                prompts, asked = [ids for _, ids in batch], [requests[place] for place, _ in batch]
-                yield from zip([place for place, _ in batch], self._write(prompts, asked, past, size), strict=True)
+                for part, said in self.room.results(batch, partial(self._answers, requests, past, size), _area):
+                    yield from zip([place for place, _ in part], said, strict=True)
 
     def _groups(
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
@@ -112,7 +123,7 @@ class LocalEngine:
         most = 0
         for place, ids in sorted(queue, key=lambda item: -len(item[1])):  # what is too large for the memory comes first
             most = max(most, requests[place].max_tokens)
-            full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.tokens if batch else False
+            full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.room.tokens if batch else False
             if full or (batch and not self._way().batch):
                 yield batch
                 batch, most = [], requests[place].max_tokens
@@ -141,6 +152,15 @@ class LocalEngine:
         with _as_asked(self.model, pad, final):
             yield pad
 
+    def _answers(
+        self,
+        requests: Sequence[Request],
+        past: DynamicCache | None,
+        size: int,
+        batch: list[tuple[int, list[int]]],
+    ) -> list[Answer | Failure]:
+        return self._write([ids for _, ids in batch], [requests[place] for place, _ in batch], past, size)
+
     def _write(
         self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
     ) -> list[Answer | Failure]:
@@ -157,6 +177,11 @@ class LocalEngine:
             )
         seconds = (time.monotonic() - began) / len(prompts)
         return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
+
+
+def _area(batch: list[tuple[int, list[int]]]) -> int:
+    """Tokens of a batch's prompts, padded."""
+    return len(batch) * max(len(ids) for _, ids in batch)
 
 
 class _Gumbel(LogitsProcessor):

@@ -217,7 +217,7 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         max_grad_norm=options.clip,
         bf16=bf16,
         activation_checkpointing=options.recomputes,
-        **({"optim": OPTIMIZERS[options.optimizer]} if OPTIMIZERS[options.optimizer] else {}),
+        optim=OPTIMIZERS[options.optimizer] or TrainingArguments.default_optim,
         seed=job.seed,
         use_cpu=not cuda,
         logging_steps=1,

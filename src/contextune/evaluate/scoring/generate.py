@@ -16,8 +16,9 @@ from contextune.core.errors import UserError
 from contextune.core.items import Turns
 from contextune.core.sequence import Tokenizer
 from contextune.core.special_tokens import text_ends
+from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.decoding import Decoding, decoding_of, inputs
-from contextune.models.likelihood import evaluating
+from contextune.models.likelihood import TOKENS, evaluating
 
 
 def generate(
@@ -27,7 +28,7 @@ def generate(
     *,
     max_tokens: int = 32,
     stop: Seq[str] = ("\n",),
-    tokens: int = 8192,
+    tokens: AtOnce = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
@@ -40,12 +41,20 @@ def generate(
     texts, done = [""] * len(ids), 0
     with evaluating(model), _plain(model, tokenizer) as pad:
         way = decoding_of(model, pad)
-        for batch in batches(order, ids, max_tokens, tokens if way.batch else 1):
-            written = _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
-            for i, text in zip(batch, written, strict=True):
-                texts[i] = text
-            done += len(batch)
-            progress(done)
+        room = Room(tokens_of(tokens, model, TOKENS) if way.batch else 1)
+
+        def write(batch: list[int]) -> list[str]:
+            return _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
+
+        def area(batch: list[int]) -> int:
+            return len(batch) * (max(len(ids[i]) for i in batch) + max_tokens)
+
+        for batch in batches(order, ids, max_tokens, room):
+            for part, written in room.results(batch, write, area):
+                for i, text in zip(part, written, strict=True):
+                    texts[i] = text
+                done += len(part)
+                progress(done)
     return texts
 
 
@@ -62,11 +71,11 @@ def fitted(
     return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
 
 
-def batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> Iterator[list[int]]:
+def batches(order: list[int], ids: list[list[int]], more: int, room: Room) -> Iterator[list[int]]:
     """Prompts that are written behind together; `more` tokens each at most."""
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > tokens:
+        if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > room.tokens:
             yield batch
             batch = []
         batch.append(i)
