@@ -16,15 +16,15 @@ from contextune.experiment.run_dir import fingerprint_of, stage_folder
 from contextune.train import memory as counted
 
 WIDE = {
-    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 1024, "intermediate_size": 2816,
-    "num_hidden_layers": 9, "num_attention_heads": 16, "num_key_value_heads": 4, "tie_word_embeddings": False,
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 8192,
+    "num_hidden_layers": 2, "num_attention_heads": 16, "num_key_value_heads": 4, "tie_word_embeddings": False,
     "vocab_size": 8000, "max_position_embeddings": 2048,
 }  # fmt: skip
 
 
 @pytest.fixture
 def recipe(tiny, tmp_path):
-    """A model of 120 M parameters without its weights, and rows of about 500 tokens."""
+    """A wide model of two layers without its weights, and rows of about 500 tokens."""
     rows = [{"text": " ".join(f"w{(i * 7 + j) % 92}" for j in range(700))} for i in range(6)]
     (tmp_path / "docs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     folder = tmp_path / "wide"
@@ -83,8 +83,8 @@ def test_a_gpu_that_is_not_here(recipe, tmp_path):
     found = contextune.check(recipe, base=tmp_path, memory="24GB")
     assert found["estimate"] is None
     (row,) = found["memory"]
-    layers, tables = 9 * (1024 * (1024 + 2 * 256 + 1024 + 3 * 2816)), 8000 * 1024
-    norms = 19 * 1024
+    layers, tables = 2 * (256 * (256 + 2 * 64 + 256 + 3 * 8192)), 8000 * 256
+    norms = 5 * 256
     assert row["parts"]["weights"] == 2 * (layers + tables) + 4 * (tables + norms) + 4 * row["trained"]
     assert row["parts"]["gradients"] == 4 * row["trained"]
     assert row["parts"]["optimizer"] == 8 * row["trained"]

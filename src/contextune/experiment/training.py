@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from .workers import Workers, advance
 
 PAUSE = 0.2
 """Seconds between two readings of a training, at least."""
+
+NOTABLE = 0.05
+"""Share of the time spent waiting that is said."""
 
 
 def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
@@ -111,6 +115,14 @@ def _train(
                 f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
                 f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
             ) from e
+    if (share := waited(folder)) >= NOTABLE:
+        tell({"label": label, "note": f"waited {share:.0%} of the time for its updates to be drawn", "by": 0})
+
+
+def waited(folder: Path) -> float:
+    """Share of a finished stage's time in which steps waited for their updates."""
+    made = json.loads((folder / "stage.json").read_text())
+    return float(made.get("waited", 0.0) / max(made["seconds"], 1e-9))
 
 
 def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:

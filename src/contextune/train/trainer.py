@@ -22,6 +22,7 @@ from contextune.core.memory import exhausted, release
 from contextune.core.progress import say_once
 from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 
+from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout
 from .randomness import Randomness
@@ -86,7 +87,7 @@ class ContextTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # not prepared by accelerate: each process takes its own share of every update
-        assert isinstance(self.train_dataset, Updates)
+        assert isinstance(self.train_dataset, Updates | Ahead)
         return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only, generator=torch.Generator())
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], None]:
