@@ -24,9 +24,9 @@ def whole(monkeypatch):
     def counted(folder, **options):
         with monkeypatch.context() as m:
             m.setattr(memory, "DEPTHS", (50, 100))
-            memory._footprint.cache_clear()
+            memory._counted.cache_clear()
             found = memory.footprint(folder, None, Train(**options), 96)
-        memory._footprint.cache_clear()
+        memory._counted.cache_clear()
         return found
 
     return counted

@@ -46,7 +46,7 @@ class Bounded:
         if large and self.moment == "after":
             self.fail()
         if large and self.moment == "in the backward pass":
-            layers = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)][0]
+            layers = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
             handle = layers[0].mlp.down_proj.weight.register_hook(lambda grad: self.fail(handle))
         return loss
 

@@ -73,16 +73,21 @@ def add_to(app: typer.Typer) -> None:
         quick: Annotated[
             bool, typer.Option("--quick", help="Without the small probe that the estimate takes.")
         ] = False,
+        memory: Annotated[
+            str | None, typer.Option(help="Whether it fits a GPU that is not here, of this size: 80GB, 24GiB.")
+        ] = None,
         allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
         """Account for every token, look for test items in the data, estimate time and memory. Trains nothing."""
+        from contextune.core.memory import size_of
         from contextune.experiment.preflight import check as examine
         from contextune.experiment.preflight import show
 
+        stated = size_of(memory) if memory is not None else None
         with allowing(allow_commands):
             prepared = _prepare(file, overrides, arm, quiet=as_json)
-            found = examine(prepared, measure=not quick)
+            found = examine(prepared, measure=not quick, stated=stated)
         if as_json:
             return print_json(found)
         return show(found)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from .errors import UserError, shown
 
 CGROUPS = Path("/sys/fs/cgroup")
 V2 = ("memory.max", "memory.current", "inactive_file")
@@ -64,6 +67,15 @@ def _left(folder: Path, limit: str, usage: str, reclaimable: str) -> Iterator[in
         yield most - used + int(stat.get(reclaimable, 0))
 
 
+def size_of(text: str) -> int:
+    """80GB -> 8e10, 80GiB -> 80 * 2^30. Raises UserError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])(i?)b?", text.strip().lower())
+    if found is None or not (size := float(found[1])):
+        raise UserError(f"memory: '{shown(text)}' is no size", "write 80GB, 24GiB or 512MB")
+    power = "kmgt".index(found[2]) + 1
+    return int(size * (1024 if found[3] else 1000) ** power)
+
+
 def gib(size: float) -> str:
     """5.3e9 -> 4.9 GiB, 5.3e6 -> 5 MiB."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
@@ -80,6 +92,17 @@ def steady() -> None:
         ctypes.CDLL(None).mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
     except (OSError, AttributeError, TypeError):
         return
+
+
+def release() -> None:
+    """Give back what nobody holds any more, on a GPU too."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def exhausted(error: BaseException) -> bool:

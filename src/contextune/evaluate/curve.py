@@ -20,6 +20,7 @@ from contextune.core.errors import UserError, nearest
 from contextune.core.files import digest, write_json
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer
+from contextune.models.at_once import AtOnce
 from contextune.train.callback import SCORES, Callback, Look, Training, begin
 
 FOLDER = "curve"
@@ -53,7 +54,7 @@ class CurveCallback(Callback):
 class CurveWatcher:
     """`watcher(step, model)` scores the tasks, unless that was done at this step before."""
 
-    def __init__(self, tasks: Seq[Task], tokenizer: Tokenizer, folder: Path, tokens: int) -> None:
+    def __init__(self, tasks: Seq[Task], tokenizer: Tokenizer, folder: Path, tokens: AtOnce) -> None:
         self.tasks, self.tokenizer, self.folder, self.tokens = tasks, tokenizer, folder / FOLDER, tokens
 
     def __call__(self, step: int, model: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from contextune.core.errors import nearest
-from contextune.core.options import LONGEST, MOST, Name, Options
+from contextune.core.options import MOST, Name, Options
+from contextune.models.at_once import AtOnce
 from contextune.train.callback import CallbacksOption
 
 
@@ -34,7 +35,11 @@ class Evaluate(Options):
         "", description="a system turn before all others, of tasks asked so that give none of their own"
     )
     limit: int | None = Field(None, gt=0, le=MOST, description="the first N items of each task")
-    tokens: int = Field(4096, gt=0, le=LONGEST, description="tokens computed at once at most")
+    tokens: AtOnce = Field(
+        "auto",
+        description="tokens computed at once at most; auto: what free memory holds, up to 4096 on a CPU and "
+        "131,072 on a GPU; halved where memory runs out all the same",
+    )
     without_context: bool = Field(
         True, description="ask tasks that have contexts again without them: what a model scores that does not read them"
     )

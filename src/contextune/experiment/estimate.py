@@ -148,14 +148,17 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
 def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
     """Tokens that scoring a task computes (`likelihood.work`), with and without contexts."""
     from contextune.evaluate.scoring import choice, perplexity
-    from contextune.models.likelihood import work
+    from contextune.models.at_once import tokens_of
+    from contextune.models.likelihood import TOKENS, work
+
+    tokens = tokens_of(prepared.recipe.evaluate.tokens, probe.model, TOKENS, logits=True)
 
     def of(items: Seq[Item]) -> float:
         if task.kind == "choice":
             made = choice.rows_of(probe.model, prepared.tokenizer, items, task.asked)
-            return work([row for options in made for row, _ in options], prepared.recipe.evaluate.tokens)
+            return work([row for options in made for row, _ in options], tokens)
         rows = perplexity.rows_of(probe.model, prepared.tokenizer, items)[1]
-        return work([row for one in rows for row in one], prepared.recipe.evaluate.tokens)
+        return work([row for one in rows for row in one], tokens)
 
     alone = [replace(i, prompt=i.alone) for i in task.items if i.alone is not None]
     return of(task.items) + (of(alone) if alone and _deaf(prepared, task) else 0.0)
@@ -219,8 +222,13 @@ def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
     lasts; else each is taken to be as long as it may be.
     """
     from contextune.evaluate.scoring.generate import batches, fitted, generate
+    from contextune.models.at_once import Room, tokens_of
+    from contextune.models.likelihood import TOKENS
 
-    tokens, asked = prepared.recipe.evaluate.tokens, [task.asked(i) for i in task.items]
+    room, asked = (
+        Room(tokens_of(prepared.recipe.evaluate.tokens, probe.model, TOKENS)),
+        [task.asked(i) for i in task.items],
+    )
     ids, _ = fitted(probe.model, prepared.tokenizer, asked, task.max_tokens)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     middle = order[len(order) // 2]
@@ -247,7 +255,7 @@ def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
         said = generate(probe.model, prepared.tokenizer, some, max_tokens=longest, stop=task.stop)
         longest = min(longest, 1 + max(len(encode(text, prepared.tokenizer)) for text in said))
     found = 0.0
-    for batch in batches(order, ids, task.max_tokens, tokens):
+    for batch in batches(order, ids, task.max_tokens, room):
         found += read * len(batch) * len(ids[batch[0]]) + (longest - 1) * (step + row * (len(batch) - 1))
     return found * again * probe.scale
 

@@ -11,12 +11,14 @@ from typing import Any
 from contextune import models
 from contextune.core.asking import window
 from contextune.core.errors import UserError
+from contextune.core.memory import size_of
 from contextune.core.options import parse_options, whole
 from contextune.core.sequence import Tokenizer
 from contextune.evaluate.analysis.summary import summarise
 from contextune.evaluate.options import Compare
 from contextune.evaluate.scoring import outcomes
 from contextune.evaluate.tasks.load import load_task
+from contextune.models.at_once import AtOnce
 
 from . import preflight
 from .prepare import Prepared, prepare
@@ -30,17 +32,20 @@ def check(
     base: Path | str | None = None,
     overrides: Iterable[str] | str = (),
     measure: bool = True,
+    memory: int | str | None = None,
 ) -> dict[str, Any]:
     """Everything that can be known before training, as `contextune check --json` prints it.
 
     `recipe` is a file, its values, a Recipe or what `prepare` made of one. With `measure` a small probe gives time
-    and memory. Raises UserError for whatever would stop the run.
+    and memory. `memory` ("80GB", or bytes) is that of a GPU that is not here: whether the recipe fits it. Raises
+    UserError for whatever would stop the run.
     """
+    stated = size_of(memory) if isinstance(memory, str) else memory
     if isinstance(recipe, Prepared):
-        return preflight.check(recipe, measure)
+        return preflight.check(recipe, measure, stated)
     made, folder = as_recipe(recipe, base, overrides)
     look(folder_of(made))
-    return preflight.check(prepare(made, folder, folder_of(made), plan=True), measure)
+    return preflight.check(prepare(made, folder, folder_of(made), plan=True), measure, stated)
 
 
 def score(
@@ -50,7 +55,7 @@ def score(
     *,
     limit: int | None = None,
     base: Path | str = ".",
-    tokens: int = 4096,
+    tokens: AtOnce = "auto",
     resamples: int = 2000,
 ) -> dict[str, Any]:
     """A loaded model on tasks: {"tasks": {name: {metric, value, interval, n, metrics}}, "outcomes": {name: table}}.

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from contextune import models
-from contextune.core import asking
+from contextune.core import asking, memory
 from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Item
@@ -23,7 +23,7 @@ from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .disk import disk
 from .estimate import estimate
-from .memory import settle
+from .memory import Chosen, memory_line, rows, settle
 from .power import power, power_line
 from .prepare import Prepared
 from .prepare.matching import held_against, match_of
@@ -31,16 +31,19 @@ from .run_files import claim, refuse_inputs
 from .workers import side_by_side
 
 
-def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
-    """Accounting, overlap, disk, tasks, and (with `measure`) time and memory from one small probe.
+def check(prepared: Prepared, measure: bool = True, stated: int | None = None) -> dict[str, Any]:
+    """Accounting, overlap, disk, tasks, memory, and (with `measure`) time from one small probe.
 
-    Raises UserError for whatever would stop the run.
+    `stated`: bytes of a GPU that is not here, whose memory is counted and whose time is not. Raises UserError for
+    whatever would stop the run.
     """
     refuse_commands(prepared.tasks)
     claim(prepared.out, keep=False)
     refuse_inputs(prepared.recipe, prepared.base, prepared.out)
-    if measure and any(prepared.arms.values()):
-        settle(prepared, side_by_side(prepared, 0), count=True)  # what does not fit is said first
+    chosen: dict[str, Chosen] = {}
+    measure = measure and stated is None and any(prepared.arms.values())
+    if measure or stated is not None:  # what does not fit is said first
+        chosen = settle(prepared, 1 if stated else side_by_side(prepared, 0), count=True, stated=stated)[1]
     space = enough(prepared)
     found = look_ahead(prepared)
     return {
@@ -58,7 +61,8 @@ def check(prepared: Prepared, measure: bool = True) -> dict[str, Any]:
         "power": power(prepared),
         "disk": space,
         "warnings": prepared.warnings,
-        "estimate": estimate(prepared) if measure and any(prepared.arms.values()) else None,
+        "memory": rows(chosen, stated or memory.free()) if chosen else [],
+        "estimate": estimate(prepared) if measure else None,
     }
 
 
@@ -358,6 +362,8 @@ def show(found: dict[str, Any]) -> None:
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")
     space = {k: gib(v) for k, v in found["disk"].items()}
     console.print(f"disk     {space['kept']} when it is done, {space['needed']} at most before, {space['free']} free")
+    for row in found["memory"]:
+        console.print(f"memory   {memory_line(row)}")
     if found["estimate"]:
         show_estimate(found["estimate"], console)
     for text in found["warnings"]:

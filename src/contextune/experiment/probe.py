@@ -139,7 +139,7 @@ def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered
         model = models.adapt(model, plain)
     elif not hasattr(model, "peft_config"):
         model.requires_grad_(True)
-    if train.checkpointing:
+    if train.recomputes:
         model.gradient_checkpointing_enable()
     pad = prepared.tokenizer.pad_token_id or 0
 
@@ -164,7 +164,7 @@ def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered
         step = _step(model)
     finally:
         model.zero_grad(set_to_none=True)
-        if train.checkpointing:
+        if train.recomputes:
             model.gradient_checkpointing_disable()
         if fresh:
             probe.model = model.unload()

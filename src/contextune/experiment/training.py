@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
+from contextune.train.options import NEEDED
 
 from . import fingerprint, longer
 from .model_card import card
@@ -26,6 +28,9 @@ from .workers import Workers, advance
 
 PAUSE = 0.2
 """Seconds between two readings of a training, at least."""
+
+NOTABLE = 0.05
+"""Share of the time spent waiting that is said."""
 
 
 def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
@@ -81,7 +86,8 @@ def _train(
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
     parts = fingerprint_of(prepared, ready, arm, index, seed)
     if rank() == 0:
-        fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens)
+        fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens,
+            recomputes=ready.train.checkpointing == NEEDED)  # fmt: skip
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
@@ -109,6 +115,14 @@ def _train(
                 f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
                 f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
             ) from e
+    if (share := waited(folder)) >= NOTABLE:
+        tell({"label": label, "note": f"waited {share:.0%} of the time for its updates to be drawn", "by": 0})
+
+
+def waited(folder: Path) -> float:
+    """Share of a finished stage's time in which steps waited for their updates."""
+    made = json.loads((folder / "stage.json").read_text())
+    return float(made.get("waited", 0.0) / max(made["seconds"], 1e-9))
 
 
 def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folder: Path) -> tuple[int, Look | None]:

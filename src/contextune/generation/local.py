@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,12 @@ from contextune import models
 from contextune.core import registry
 from contextune.core.asking import chat_ids, chat_pair
 from contextune.core.encoding import decode, encode
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 from contextune.core.items import Turns
+from contextune.core.progress import say_once
 from contextune.core.special_tokens import begins, text_ends
+from contextune.models import paged
+from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
 
 from .protocol import Answer, Cost, Failure, Request, without_system
@@ -47,14 +50,26 @@ if TYPE_CHECKING:
 
     from .options import Writer
 
+ON_CPU = 8192
+"""Tokens at once on a CPU, where memory holds them."""
+SLICE = 512
+"""Requests that are written together in pages; their answers are kept before the next."""
+
 
 @registry.engines("local")
 class LocalEngine:
-    """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once."""
+    """`model` and `tokenizer` as they are in memory; at most `tokens` positions are computed at once, half as many
+    after each time that memory runs out.
+    """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: int = 8192, name: str = "") -> None:
-        self.model, self.tokenizer, self.tokens, self.name = model, tokenizer, tokens, name
+    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, tokens: AtOnce = "auto", name: str = "") -> None:
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.room = Room(tokens_of(tokens, model, ON_CPU))
         self.share = True  # no effect on the answers
+
+    @property
+    def tokens(self) -> int:
+        return self.room.tokens
 
     @classmethod
     def open(cls, writer: Writer, path: str, say: Callable[[str], None]) -> LocalEngine:
@@ -74,16 +89,47 @@ class LocalEngine:
         """
         queue: list[tuple[int, list[int]]] = []
         for place, request in enumerate(requests):
-            ids = [part for found in request_ids(request, self.tokenizer) for part in found]
+            ids = [part for parts in request_ids(request, self.tokenizer) for part in parts]
             if reason := self._unfit(len(ids), request.max_tokens):
                 yield place, Failure(reason)
             else:
                 queue.append((place, ids))
+        for place, found in self._in_pages(queue, requests):
+            queue = [one for one in queue if one[0] != place]
+            yield place, found
         for size, group in self._groups(queue, requests):
             past = self._read(group[0][1][:size]) if size else None
             for batch in self._batches(group, requests):
-                prompts, asked = [ids for _, ids in batch], [requests[place] for place, _ in batch]
-                yield from zip([place for place, _ in batch], self._write(prompts, asked, past, size), strict=True)
+                for part, answers in self.room.results(batch, partial(self._answers, requests, past, size), _area):
+                    yield from zip([place for place, _ in part], answers, strict=True)
+
+    def _in_pages(
+        self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Answer | Failure]]:
+        """Greedy answers by continuous batching where the model allows it; those are missing that it failed at."""
+        greedy = [(place, ids) for place, ids in queue if requests[place].temperature == 0]
+        with self._asked() as pad:
+            if not greedy or not paged.allowed(self.model, pad):
+                return
+        for low in range(0, len(greedy), SLICE):
+            part = greedy[low : low + SLICE]
+            found = self._paged([ids for _, ids in part], [requests[place] for place, _ in part])
+            yield from ((part[i][0], answer) for i, answer in found)
+            if len(found) < len(part):
+                return
+
+    def _paged(self, prompts: list[list[int]], requests: list[Request]) -> list[tuple[int, Answer | Failure]]:
+        final, began = _final(self.model, self.tokenizer), time.monotonic()
+        ends = _Ends(requests, self.tokenizer, 0, final)
+        stopped = (lambda i, ids: ends.stopped(requests[i], ids)) if any(r.stop for r in requests) else None
+        most, found = [r.max_tokens for r in requests], list[tuple[int, list[int]]]()
+        try:
+            with self._asked() as pad:
+                found.extend(paged.write(self.model, prompts, most, final, pad, stopped))
+        except (RuntimeError, MemoryError) as e:
+            say_once(f"{first_line(e)}; the rest is written in batches")
+        seconds = (time.monotonic() - began) / max(1, len(found))
+        return [(i, ends.answer(i, written, len(prompts[i]), seconds)) for i, written in found]
 
     def _groups(
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
@@ -112,7 +158,7 @@ class LocalEngine:
         most = 0
         for place, ids in sorted(queue, key=lambda item: -len(item[1])):  # what is too large for the memory comes first
             most = max(most, requests[place].max_tokens)
-            full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.tokens if batch else False
+            full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.room.tokens if batch else False
             if full or (batch and not self._way().batch):
                 yield batch
                 batch, most = [], requests[place].max_tokens
@@ -141,6 +187,15 @@ class LocalEngine:
         with _as_asked(self.model, pad, final):
             yield pad
 
+    def _answers(
+        self,
+        requests: Sequence[Request],
+        past: DynamicCache | None,
+        size: int,
+        batch: list[tuple[int, list[int]]],
+    ) -> list[Answer | Failure]:
+        return self._write([ids for _, ids in batch], [requests[place] for place, _ in batch], past, size)
+
     def _write(
         self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
     ) -> list[Answer | Failure]:
@@ -157,6 +212,11 @@ class LocalEngine:
             )
         seconds = (time.monotonic() - began) / len(prompts)
         return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
+
+
+def _area(batch: list[tuple[int, list[int]]]) -> int:
+    """Tokens of a batch's prompts, padded."""
+    return len(batch) * max(len(ids) for _, ids in batch)
 
 
 class _Gumbel(LogitsProcessor):
@@ -187,10 +247,10 @@ class _Ends(StoppingCriteria):
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         new = input_ids[:, self.width :].tolist()
-        done = [len(ids) >= r.max_tokens or self._stopped(r, ids) for r, ids in zip(self.requests, new, strict=True)]
+        done = [len(ids) >= r.max_tokens or self.stopped(r, ids) for r, ids in zip(self.requests, new, strict=True)]
         return torch.tensor(done, device=input_ids.device)
 
-    def _stopped(self, request: Request, ids: list[int]) -> bool:
+    def stopped(self, request: Request, ids: list[int]) -> bool:
         return bool(request.stop) and any(stop in self._decode(ids) for stop in request.stop)
 
     def _decode(self, ids: list[int]) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from contextune.core import registry
-from contextune.core.options import LONGEST, Options, name_in
+from contextune.core.options import Options, name_in
+from contextune.models.at_once import AtOnce
 
 from .key import URL
 
@@ -47,8 +48,10 @@ class Writer(Options):
     prices: dict[Literal["input", "output"], Annotated[float, Field(ge=0, le=1_000_000_000)]] = Field(
         {}, description="server only: {input, output} per million tokens, for the estimate before the first request"
     )
-    tokens: int = Field(
-        8192, gt=0, le=LONGEST, description="local only: tokens computed at once at most; no effect on the texts"
+    tokens: AtOnce = Field(
+        "auto",
+        description="local only: tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU "
+        "and 131,072 on a GPU; halved where memory runs out all the same; no effect on the texts",
     )
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ def inputs(prompts: Seq[Seq[int]], pad: int, past: Any = None, size: int = 0, de
 @torch.no_grad()
 def _holds(model: Any, pad: int, way: Decoding, size: int = 0) -> bool:
     """Whether the logits of what is written this way are those of a forward pass over each row alone."""
-    prompts = _prompts(model)
+    prompts = trial_prompts(model)
     try:
         past = read_prefix(model, prompts[0][:size]) if size else None
         for batch in [prompts] if way.batch else [[p] for p in prompts]:
@@ -106,14 +106,14 @@ def _holds(model: Any, pad: int, way: Decoding, size: int = 0) -> bool:
             )  # fmt: skip
             said = torch.stack(out.logits, 1).float()
             for prompt, written, logits in zip(batch, out.sequences[:, -NEW:].tolist(), said, strict=True):
-                if _differ(logits, _plain(model, [*prompt, *written]), next(model.parameters()).dtype):
+                if _differ(logits, plain_logits(model, [*prompt, *written]), next(model.parameters()).dtype):
                     return False
     except Exception:  # whatever an architecture makes of padding or of a cache that it does not know
         return False
     return True
 
 
-def _plain(model: Any, ids: list[int]) -> torch.Tensor:
+def plain_logits(model: Any, ids: list[int]) -> torch.Tensor:
     """(NEW, vocabulary): the logits of the last tokens, read from nothing."""
     logits: torch.Tensor = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
     return logits[0, -NEW - 1 : -1].float()
@@ -125,7 +125,7 @@ def _differ(found: torch.Tensor, plain: torch.Tensor, dtype: torch.dtype) -> boo
     return bool(((found - plain).square().mean(-1).sqrt() > near * plain.std(-1)).any())
 
 
-def _prompts(model: Any) -> list[list[int]]:
+def trial_prompts(model: Any) -> list[list[int]]:
     """Three lengths after one beginning."""
     rng, high = random.Random(0), min(int(model.config.get_text_config().vocab_size), 256)
     draw = lambda n: [rng.randrange(4, high) for _ in range(n)]  # noqa: E731

@@ -24,6 +24,7 @@ from contextune.retrieval.similarity import Similarity
 from contextune.retrieval.space import Floats, Space
 
 from .adapters import load_model
+from .at_once import AtOnce, Room, tokens_of
 from .resolve import fingerprint, is_adapter
 from .weights import refuse_keys
 
@@ -98,8 +99,16 @@ def encoded(path: str, texts: Seq[str]) -> Floats:
     return np.asarray(model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True), np.float32)
 
 
-def pooled(path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress = None, tokens: int = 8192) -> Floats:
-    """Mean of a causal model's last hidden states over each text's tokens; `tokens` are computed at once."""
+ON_CPU = 8192
+"""Tokens at once on a CPU, where memory holds them."""
+
+
+def pooled(
+    path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress = None, tokens: AtOnce = "auto"
+) -> Floats:
+    """Mean of a causal model's last hidden states over each text's tokens; `tokens` are computed at once, half as many
+    after each time that memory runs out.
+    """
     import torch
     from transformers import AutoTokenizer
 
@@ -110,15 +119,24 @@ def pooled(path: str, texts: Seq[str], max_tokens: int, progress: EmbedProgress 
     ids = [tokenizer.encode(t)[:max_tokens] or [tokenizer.eos_token_id or 0] for t in texts]
     out = np.zeros((len(ids), model.config.hidden_size), np.float32)
     order, at = sorted(range(len(ids)), key=lambda i: len(ids[i])), 0
+    room = Room(tokens_of(tokens, model, ON_CPU))
+
+    def states(part: list[int]) -> Floats:
+        return _states(model, [ids[i] for i in part], device)
+
+    def area(part: list[int]) -> int:
+        return len(part) * max(len(ids[i]) for i in part)
+
     with torch.inference_mode():
         while at < len(order):
-            part = order[at : at + 1]
-            while at + len(part) < len(order) and len(ids[order[at + len(part)]]) * (len(part) + 1) <= tokens:
-                part.append(order[at + len(part)])
-            out[part] = _states(model, [ids[i] for i in part], device)
-            at += len(part)
-            if progress is not None:
-                progress(at, len(order))
+            batch = order[at : at + 1]
+            while at + len(batch) < len(order) and len(ids[order[at + len(batch)]]) * (len(batch) + 1) <= room.tokens:
+                batch.append(order[at + len(batch)])
+            for part, found in room.results(batch, states, area):
+                out[part] = found
+                at += len(part)
+                if progress is not None:
+                    progress(at, len(order))
     return out
 
 

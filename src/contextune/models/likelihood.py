@@ -29,6 +29,7 @@ import torch
 
 from contextune.core.errors import UserError
 from contextune.core.progress import say_once
+from contextune.models.at_once import AtOnce, Room, halves, tokens_of
 from contextune.models.lm_head import head_of, only_at
 from contextune.models.reach import switch, window
 
@@ -84,15 +85,16 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def log_likelihoods(
-    model: Any, rows: Seq[LikelihoodRow], tokens: int = TOKENS, progress: Callable[[int], None] = lambda done: None
+    model: Any, rows: Seq[LikelihoodRow], tokens: AtOnce = "auto", progress: Callable[[int], None] = lambda done: None
 ) -> list[float]:
     """Summed log-likelihood (nats, softmax in fp32) of each row's scored tokens given those before them.
 
-    `tokens` bounds what is read or kept at once. `progress` is told how many rows are done.
+    `tokens` bounds what is read or kept at once; it is halved where memory runs out. `progress` is told how many
+    rows are done.
     """
     with evaluating(model):
-        tokens, pays = _way(model, [len(row.inputs) for row in rows], tokens)
-        sums = _sums(model, rows, tokens, pays, progress)
+        most, pays = _way(model, [len(row.inputs) for row in rows], tokens_of(tokens, model, TOKENS, logits=True))
+        sums = _sums(model, rows, most, pays, progress)
     if not all(map(math.isfinite, sums)):
         hint = "its weights are broken; was the learning rate too high?"
         raise UserError("the model's log-likelihoods are not finite numbers", hint)
@@ -106,12 +108,30 @@ def _sums(
     groups = _groups(rows, tokens)
     sums, done = [0.0] * len(rows), 0
     trunk = _trunk(model, groups, pays)
-    for batch in _batches(groups, tokens):
-        for index, value in _score(model, rows, batch, trunk, pays):
-            sums[index] = value
-        done += sum(len(indices) for group in batch for indices in group.rows)
-        progress(done)
+    room = Room(tokens)
+    for batch in _batches(groups, room):
+        for part, found in room.results(batch, lambda b: list(_score(model, rows, b, trunk, pays)), _area, _parts):
+            for index, value in found:
+                sums[index] = value
+            done += sum(len(indices) for group in part for indices in group.rows)
+            progress(done)
     return sums
+
+
+def _area(batch: list[_Group]) -> int:
+    return sum(len(g.inputs) for g in batch) * max(g.width for g in batch)
+
+
+def _parts(batch: list[_Group]) -> list[list[_Group]]:
+    """Half of the groups each, or half of a group's inputs."""
+    if len(batch) > 1 or len(batch[0].inputs) < 2:
+        return halves(batch)
+    one = batch[0]
+    middle = len(one.inputs) // 2
+    return [
+        [_Group(one.given, one.inputs[:middle], one.rows[:middle])],
+        [_Group(one.given, one.inputs[middle:], one.rows[middle:])],
+    ]
 
 
 def _way(model: Any, lengths: Seq[int], tokens: int) -> tuple[int, float]:
@@ -179,11 +199,11 @@ def _groups(rows: Seq[LikelihoodRow], tokens: int) -> list[_Group]:
     return sorted(groups, key=lambda g: (-g.width, g.given))
 
 
-def _batches(groups: list[_Group], tokens: int) -> Iterator[list[_Group]]:
+def _batches(groups: list[_Group], room: Room) -> Iterator[list[_Group]]:
     batch: list[_Group] = []
     for group in groups:
         count = sum(len(g.inputs) for g in batch) + len(group.inputs)
-        if batch and count * batch[0].width > tokens:
+        if batch and count * batch[0].width > room.tokens:
             yield batch
             batch = []
         batch.append(group)
@@ -235,7 +255,7 @@ def work(rows: Seq[LikelihoodRow], tokens: int = TOKENS) -> float:
     groups = _groups(rows, tokens)
     shared = _shared(groups, PASS)
     found = float(shared + PASS) if shared else 0.0
-    for batch in _batches(groups, tokens):
+    for batch in _batches(groups, Room(tokens)):
         start = _common(batch, shared, PASS)
         found += (start - shared) * len(batch) + PASS if start > shared else 0
         texts = [len(text) - start for g in batch for text in g.inputs]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from contextune import models
+from contextune.models import frozen
 from contextune.models.options import Adapter, Model
 from contextune.models.resolve import base_of
 from contextune.train.options import AT_ONCE, Train
 
 from .attention import Unsupported, attending
 from .fast_path import FastPath
+from .launch import sharded
 from .layouts import Batch
 from .loss import workspace
+from .optimizer import state_bytes, step_bytes
 from .stage import wants_bf16
 
 SHORT = 16
@@ -50,55 +54,88 @@ class Footprint:
     """Weights, gradients and optimizer states, and what is needed once beside them."""
     token: float
     """What each token computed at once adds."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Of `fixed`: weights, gradients, optimizer."""
+
+    def peak(self, tokens: int) -> int:
+        """What is expected with that many tokens at once, without a margin."""
+        return round(self.fixed + self.token * tokens)
 
     def need(self, tokens: int) -> int:
         """Peak with that many tokens at once."""
-        return round((self.fixed + self.token * tokens) * MARGIN) + RESERVE
+        return round(self.peak(tokens) * MARGIN) + RESERVE
 
     def fits(self, free: int) -> int:
         """Tokens at once that `free` bytes hold; 0 or less where not even the model fits."""
         return int(((free - RESERVE) / MARGIN - self.fixed) // max(self.token, 1e-9))
 
-    def at_once(self, free: int) -> int:
-        """The largest power of two of tokens, up to AT_ONCE, that fits."""
+    def at_once(self, free: int, most: int = AT_ONCE) -> int:
+        """The largest power of two of tokens, up to `most`, that fits."""
         room = self.fits(free)
-        return min(AT_ONCE, 1 << (room.bit_length() - 1)) if room > 0 else 0
+        return min(most, 1 << (room.bit_length() - 1)) if room > 0 else 0
 
 
-def footprint(start: str, model: Model | None, train: Train, longest: int) -> Footprint:
-    """The footprint of a folder or hub id trained on rows of up to `longest` tokens."""
-    return _footprint(
-        start, model, train.adapter, train.precision, train.checkpointing, train.weight_interpolation < 1,
-        max(longest, 4 * SHORT),
+def footprint(start: str, model: Model | None, train: Train, longest: int, gpu: bool = False) -> Footprint:
+    """The footprint of a folder or hub id trained on rows of up to `longest` tokens.
+
+    `gpu`: on a GPU that is not here.
+    """
+    found = _counted(
+        start, model, train.adapter, train.precision, train.recomputes, max(longest, 4 * SHORT), gpu
     )  # fmt: skip
+    count = sum(map(math.prod, found.trained))
+    here = {"weights": found.weights, "gradients": count * 4, "optimizer": state_bytes(train.optimizer, found.trained)}
+    on_cpu = not (gpu or torch.cuda.is_available())
+    # not at the same time as the tokens of an update
+    after = 2 * found.size * 4 if train.weight_interpolation < 1 and on_cpu else 0
+    after = max(after, step_bytes(train.optimizer, found.trained))
+    buckets = count * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
+    fixed = sum(here.values()) + max(found.low, after) + buckets
+    return Footprint(found.size, count, fixed, found.token, here)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What no optimizer changes: parameters, shapes of the trained ones, bytes of weights, of a pass, of a token."""
+
+    size: int
+    trained: tuple[tuple[int, ...], ...]
+    weights: int
+    low: int
+    token: float
 
 
 @lru_cache(maxsize=64)
-def _footprint(
+def _counted(
     start: str,
     source: Model | None,
     adapter: Adapter | None,
     precision: str,
     checkpointing: bool,
-    interpolate: bool,
     longest: int,
-) -> Footprint:
+    gpu: bool,
+) -> _Counted:
     config = config_of(start, source)
+    quantized = adapter is not None and adapter.kind == "qlora"
     try:
         model = weightless(config, source, adapter)
         size = sum(p.numel() for p in model.parameters())
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        bf16, parts = wants_bf16(precision, size), not logits_are_changed(config)
-        low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest)
+        bf16, parts = wants_bf16(precision, size, gpu), not logits_are_changed(config)
+        halved = bf16 and adapter is not None and not quantized and not sharded()
+        if halved:
+            frozen.halve(model)
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        trained = tuple(tuple(p.shape) for p in model.parameters() if p.requires_grad)
+        low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest, halved)
         low += workspace(config.get_text_config().vocab_size) if parts and torch.cuda.is_available() else 0
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
-        size = trained = models.parameters(config.to_dict())
+        size = models.parameters(config.to_dict())
+        trained, weights = ((size,),), size * 4
         low, token = 0, by_formula(config.to_dict())
-    weights = _weights(size, trained, adapter)
-    after = trained * 4 if torch.cuda.is_available() else 2 * size * 4 if interpolate else 0  # not at the same time
-    buckets = trained * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
-    return Footprint(size, trained, weights + trained * 12 + max(low, after) + buckets, token)
+    if quantized:
+        weights = _four_bits(size, sum(map(math.prod, trained)))
+    return _Counted(size, trained, weights, low, token)
 
 
 DEPTHS = (2, 4)
@@ -114,6 +151,7 @@ def _by_depth(
     bf16: bool,
     parts: bool,
     longest: int,
+    halved: bool = False,
 ) -> tuple[int, float]:
     """(bytes beside those of each token, bytes a token) of `model`.
 
@@ -131,6 +169,8 @@ def _by_depth(
     if layers <= 2 * more:
         return line(model)
     shallow_ones = [weightless(shallow(config, n), source, adapter) for n in DEPTHS]
+    for made in shallow_ones if halved else ():
+        frozen.halve(made)
     low, high = (sum(p.numel() for p in m.parameters()) for m in shallow_ones)
     if sum(p.numel() for p in model.parameters()) - low != (layers - few) * (high - low) // (more - few):
         return line(model)  # its layers differ
@@ -262,9 +302,9 @@ def by_formula(config: Mapping[str, Any]) -> float:
     return 4.0 * layers * (12 * width + 4 * int(plain.get("intermediate_size") or 4 * width))
 
 
-def _weights(size: int, trained: int, adapter: Adapter | None) -> int:
-    """fp32, or half a byte a parameter with its scales where they are quantized."""
-    return trained * 4 + (size - trained) * 5 // 8 if adapter is not None and adapter.kind == "qlora" else size * 4
+def _four_bits(size: int, trained: int) -> int:
+    """What is trained in fp32, the rest in half a byte a parameter with its scales."""
+    return trained * 4 + (size - trained) * 5 // 8
 
 
 def config_of(start: str, source: Model | None) -> Any:

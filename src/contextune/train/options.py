@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
 from contextune.core import registry
 from contextune.core.options import LONGEST, MOST, Options, name_in
@@ -60,15 +60,15 @@ class Train(Options):
     )
     tokens: Annotated[int, Field(gt=0, le=LONGEST)] | Literal["auto"] = Field(
         "auto",
-        description="tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU and 131,072 on a "
-        "GPU; halved where memory runs out all the same; no effect on the result",
+        description="tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU and 131,072 on "
+        "a GPU; halved where memory runs out all the same; no effect on the result",
     )
     layout: LayoutName = Field("auto", description="no effect on the result")
     share: int = Field(
         1, ge=1, le=65_536, description="records that share one draw of the context, which is then computed once"
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    checkpointing: bool | Literal["auto"] = Field(
+    checkpointing: Annotated[bool | Literal["auto"], PlainSerializer(lambda found: found)] = Field(
         "auto",
         description="recompute activations: less memory, more time; auto: where a row would not fit without; no effect "
         "on the result",

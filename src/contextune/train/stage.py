@@ -47,6 +47,7 @@ from contextune.models.options import Model
 from contextune.models.resolve import base_of, known
 from contextune.train.options import AT_ONCE, AT_ONCE_GPU, OPTIMIZERS, Train
 
+from .ahead import Ahead, ahead
 from .callback import SCORES
 from .checkpoints import Checkpoints, Every, Watch, keep, last_good, last_whole, looks, say
 from .fast_path import FastPath
@@ -98,6 +99,11 @@ class TrainJob:
     def plan(self) -> Plan:
         return Plan.of(len(self.records), self.train.batch, self.seed, self.train.epochs, self.train.steps)
 
+    @property
+    def updates(self) -> Updates:
+        context = grouped(self.context, self.records, self.train.share)
+        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length)
+
 
 def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
     """Train, or resume training, and return the folder of the finished model."""
@@ -106,21 +112,39 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
         return target
     job.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = last_good(job.folder)
+    last = _last(checkpoint)
+    with ahead(job.updates, int(last.get("step", 0))) as updates:  # begun while the model is loaded
+        return _run(job, updates, checkpoint, last, progress)
+
+
+def _run(
+    job: TrainJob,
+    updates: Ahead,
+    checkpoint: Path | None,
+    last: dict[str, Any],
+    progress: Callable[[int, int, float], None],
+) -> Path:
+    target = job.folder / "model"
     torch.manual_seed(job.seed)  # a fresh adapter's weights
     model = open_model(job)
     add_ends(model, ends(job.records, job.tokenizer))
     with models.threads(job.train.threads, model.num_parameters()):
-        trainer = build(job, model, progress)
-        last = _last(checkpoint)
+        trainer = build(job, model, progress, updates)
         _take_up(trainer, last)
         before, began = float(last.get("seconds", 0.0)), time.monotonic()
-        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began, trainer.reduced))
+        waited, updates.waited.seconds = float(last.get("waited", 0.0)), 0.0
+
+        def kept() -> dict[str, Any]:
+            seconds = {"seconds": before + time.monotonic() - began, "waited": waited + updates.waited.seconds}
+            return {k: round(v, 3) for k, v in seconds.items()} | trainer.reduced
+
+        trainer.add_callback(_Clock(kept))
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-                _finish(job, trainer, before + time.monotonic() - began)
+                _finish(job, trainer, kept())
         except OSError:  # what was half-written would only take room
             shutil.rmtree(job.folder / PART, ignore_errors=True)
             last_whole(job.folder)
@@ -191,18 +215,25 @@ def halves(train: Train, size: int) -> bool:
     return wants_bf16(train.precision, size) and not sharded()
 
 
-def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
-    """The trainer of a job. Raises UserError where the finished model could not be saved, or the launch disagrees."""
+def build(
+    job: TrainJob, model: Any, progress: Callable[[int, int, float], None], updates: Ahead | None = None
+) -> ContextTrainer:
+    """The trainer of a job, on `updates` where they are drawn ahead.
+
+    Raises UserError where the finished model could not be saved, or the launch disagrees.
+    """
     bf16 = wants_bf16(job.train.precision, model.num_parameters())
     with recipe_decides(job.train, bf16):
-        trainer = _trainer(job, model, bf16, progress)
+        trainer = _trainer(job, model, bf16, progress, updates)
     refuse_unsharded(trainer)
     if trainer.is_world_process_zero():
         try_save(model, job.tokenizer, job.card, job.folder)
     return trainer
 
 
-def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int, float], None]) -> ContextTrainer:
+def _trainer(
+    job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int, float], None], updates: Ahead | None
+) -> ContextTrainer:
     options, plan = job.train, job.plan
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -218,7 +249,7 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         max_grad_norm=options.clip,
         bf16=bf16,
         activation_checkpointing=options.recomputes,
-        **({"optim": OPTIMIZERS[options.optimizer]} if OPTIMIZERS[options.optimizer] else {}),
+        optim=OPTIMIZERS[options.optimizer] or TrainingArguments.default_optim,
         seed=job.seed,
         use_cpu=not cuda,
         logging_steps=1,
@@ -238,11 +269,10 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
     layers = {} if sharded() else fuse(model, arguments.device)
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
-    context = grouped(job.context, job.records, options.share)
     return ContextTrainer(
         model=model,
         args=arguments,
-        train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
+        train_dataset=updates or job.updates,
         callbacks=[
             Checkpoints(
                 options.save,
@@ -294,13 +324,15 @@ def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:
 
 
 class _Clock(Watch):
-    """Keeps, in the trainer's state, how long a stage has trained over all its resumes, and what memory has forced."""
+    """Keeps, in the trainer's state, how long a stage has trained over all its resumes, how long it has waited for its
+    updates, and what memory has forced.
+    """
 
-    def __init__(self, seconds: Callable[[], float], reduced: dict[str, Any]) -> None:
-        self.seconds, self.reduced = seconds, reduced
+    def __init__(self, kept: Callable[[], dict[str, Any]]) -> None:
+        self.kept = kept
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        state.log_history[-1] |= {"seconds": round(self.seconds(), 3), **self.reduced}
+        state.log_history[-1] |= self.kept()
 
 
 def _in_fp32(look: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
@@ -330,7 +362,7 @@ def _take_up(trainer: ContextTrainer, last: dict[str, Any]) -> None:
         trainer.may_recompute, trainer.reduced["recomputes"] = False, True
 
 
-def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
+def _finish(job: TrainJob, trainer: ContextTrainer, kept: dict[str, Any]) -> None:
     """Write the model beside its place, then move it there; then the checkpoints go."""
     fresh = job.folder / PART
     model: Any = trainer.model
@@ -348,7 +380,8 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
-    stage = {"seconds": round(seconds, 3), "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
+    times = {k: kept[k] for k in ("seconds", "waited")}
+    stage = {**times, "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
     write_text(job.folder / "stage.json", json.dumps(stage))
     sync_tree(fresh)
     _seal(job.folder, fresh, job.identity)

@@ -7,7 +7,6 @@ the layout. So accumulation is a matter of memory alone, the loss is a mean over
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
 from itertools import islice
@@ -19,10 +18,11 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from contextune.contexts import BoundPolicy, compose
-from contextune.core.memory import exhausted
+from contextune.core.memory import exhausted, release
 from contextune.core.progress import say_once
 from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 
+from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout
 from .randomness import Randomness
@@ -87,7 +87,7 @@ class ContextTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # not prepared by accelerate: each process takes its own share of every update
-        assert isinstance(self.train_dataset, Updates)
+        assert isinstance(self.train_dataset, Updates | Ahead)
         return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only, generator=torch.Generator())
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], None]:
@@ -161,13 +161,6 @@ class ContextTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
-
-
-def release() -> None:
-    """Give back what nobody holds."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _only(items: list[Any]) -> Any:

@@ -19,7 +19,7 @@ import torch
 
 from contextune.core.files import digest, write_json, write_lines
 from contextune.core.sequence import Tokenizer
-from contextune.models.likelihood import TOKENS
+from contextune.models.at_once import AtOnce
 from contextune.train.callback import begin
 
 from ..scoring.generate import generate
@@ -30,7 +30,7 @@ from .questions import Probes
 class ProbeWatcher:
     """`watcher(step, model)` asks all probes, unless that was done at this step before."""
 
-    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: int = TOKENS) -> None:
+    def __init__(self, wanted: Seq[Probes], tokenizer: Tokenizer, folder: Path, tokens: AtOnce = "auto") -> None:
         self.wanted, self.tokenizer, self.folder, self.tokens = wanted, tokenizer, folder / "probes", tokens
 
     def __call__(self, step: int, model: Any) -> None:

@@ -16,7 +16,8 @@ from contextune.core.asking import asked_pair, window
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Turns
 from contextune.core.sequence import Tokenizer
-from contextune.models.likelihood import TOKENS, LikelihoodRow, log_likelihoods
+from contextune.models.at_once import AtOnce
+from contextune.models.likelihood import LikelihoodRow, log_likelihoods
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def score_choices(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = TOKENS,
+    tokens: AtOnce = "auto",
     progress: Callable[[int], None] = lambda done: None,
     asked: Callable[[Item], str | Turns] = lambda item: item.prompt,
 ) -> list[ChoiceScores]:

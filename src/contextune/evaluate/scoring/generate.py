@@ -12,12 +12,15 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from contextune.core.asking import asked_ids, prefix_token, window
 from contextune.core.encoding import decode
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, first_line
 from contextune.core.items import Turns
+from contextune.core.progress import say_once
 from contextune.core.sequence import Tokenizer
 from contextune.core.special_tokens import text_ends
+from contextune.models import paged
+from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.decoding import Decoding, decoding_of, inputs
-from contextune.models.likelihood import evaluating
+from contextune.models.likelihood import TOKENS, evaluating
 
 
 def generate(
@@ -27,7 +30,7 @@ def generate(
     *,
     max_tokens: int = 32,
     stop: Seq[str] = ("\n",),
-    tokens: int = 8192,
+    tokens: AtOnce = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """What the model writes after each prompt, up to the first of `stop` (left out), EOS, or `max_tokens`.
@@ -39,13 +42,26 @@ def generate(
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     texts, done = [""] * len(ids), 0
     with evaluating(model), _plain(model, tokenizer) as pad:
-        way = decoding_of(model, pad)
-        for batch in batches(order, ids, max_tokens, tokens if way.batch else 1):
-            written = _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
-            for i, text in zip(batch, written, strict=True):
-                texts[i] = text
-            done += len(batch)
-            progress(done)
+        if paged.allowed(model, pad):
+            for i, text in _in_pages(model, tokenizer, ids, pad, max_tokens, stop):
+                texts[i], done = text, done + 1
+                order.remove(i)
+                progress(done)
+        way = decoding_of(model, pad) if order else Decoding()
+        room = Room(tokens_of(tokens, model, TOKENS) if way.batch else 1)
+
+        def write(batch: list[int]) -> list[str]:
+            return _write(model, tokenizer, [ids[i] for i in batch], pad, max_tokens, stop, way)
+
+        def area(batch: list[int]) -> int:
+            return len(batch) * (max(len(ids[i]) for i in batch) + max_tokens)
+
+        for batch in batches(order, ids, max_tokens, room):
+            for part, written in room.results(batch, write, area):
+                for i, text in zip(part, written, strict=True):
+                    texts[i] = text
+                done += len(part)
+                progress(done)
     return texts
 
 
@@ -62,16 +78,34 @@ def fitted(
     return [i[-room:] for i in ids], [max(0, len(i) - room) for i in ids]
 
 
-def batches(order: list[int], ids: list[list[int]], more: int, tokens: int) -> Iterator[list[int]]:
+def batches(order: list[int], ids: list[list[int]], more: int, room: Room) -> Iterator[list[int]]:
     """Prompts that are written behind together; `more` tokens each at most."""
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > tokens:
+        if batch and (len(batch) + 1) * (len(ids[batch[0]]) + more) > room.tokens:
             yield batch
             batch = []
         batch.append(i)
     if batch:
         yield batch
+
+
+def _in_pages(
+    model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str]
+) -> Iterator[tuple[int, str]]:
+    """(index, text) by continuous batching; those are missing that it failed at."""
+    reach = _reach(stop)
+
+    def stopped(_: int, written: list[int]) -> bool:
+        said = decode(written[-reach:], tokenizer)
+        return any(s in said for s in stop)
+
+    ends = _ends(model, tokenizer)
+    try:
+        for i, written in paged.write(model, ids, [max_tokens] * len(ids), ends, pad, stopped if stop else None):
+            yield i, _until(decode(written, tokenizer), stop)
+    except (RuntimeError, MemoryError) as e:
+        say_once(f"{first_line(e)}; the rest is written in batches")
 
 
 def _write(
@@ -92,12 +126,17 @@ def _until(text: str, stop: Seq[str]) -> str:
     return text[: min((at for s in stop if (at := text.find(s)) >= 0), default=len(text))]
 
 
+def _reach(stop: Seq[str]) -> int:
+    """Tokens in which a stop text stands: one of a byte-level vocabulary may hold a quarter of a character."""
+    return 4 * max(map(len, stop), default=0) + 4
+
+
 class _AtText(StoppingCriteria):
     """Done, row by row, once a stop text stands in what was written."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Seq[str], start: int) -> None:
         self.tokenizer, self.stop, self.start = tokenizer, stop, start
-        self.reach = 4 * max(map(len, stop)) + 4  # tokens; one of a byte-level vocabulary may hold a quarter character
+        self.reach = _reach(stop)
         self.done: list[bool] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
@@ -109,14 +148,19 @@ class _AtText(StoppingCriteria):
         return torch.tensor(self.done, device=input_ids.device)
 
 
+def _ends(model: Any, tokenizer: Tokenizer) -> list[int]:
+    """Ids that end a text: the model's and the tokenizer's."""
+    named = paged.plain(model).generation_config.eos_token_id
+    own = [] if named is None else [named] if isinstance(named, int) else list(named)
+    return list(dict.fromkeys([*own, *text_ends(tokenizer)]))
+
+
 @contextmanager
 def _plain(model: Any, tokenizer: Tokenizer) -> Iterator[int]:
     """Within: greedy, with EOS and padding and no other setting of the model's. Gives the padding id."""
     owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
     before = [owner.generation_config for owner in owners]
-    ends = before[-1].eos_token_id
-    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-    ends = list(dict.fromkeys([*ends, *text_ends(tokenizer)]))
+    ends = _ends(model, tokenizer)
     pad = next(t for t in (tokenizer.pad_token_id, *ends, 0) if t is not None)
     for owner in owners:
         owner.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends or None, pad_token_id=pad)

@@ -18,7 +18,8 @@ from contextune.core.encoding import encode
 from contextune.core.errors import UserError
 from contextune.core.items import Item
 from contextune.core.sequence import Tokenizer
-from contextune.models.likelihood import TOKENS, LikelihoodRow, log_likelihoods
+from contextune.models.at_once import AtOnce
+from contextune.models.likelihood import LikelihoodRow, log_likelihoods
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def score_texts(
     model: Any,
     tokenizer: Tokenizer,
     items: Seq[Item],
-    tokens: int = TOKENS,
+    tokens: AtOnce = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood]:
     """One result an item: its answer after its prompt, which is mostly empty."""

@@ -13,7 +13,7 @@ from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
 from contextune.core.items import Task
 from contextune.core.sequence import Tokenizer
-from contextune.models.likelihood import TOKENS
+from contextune.models.at_once import AtOnce
 
 from .. import metrics
 from . import outcomes
@@ -39,7 +39,7 @@ def score(
     *,
     arm: str,
     seed: int,
-    tokens: int = TOKENS,
+    tokens: AtOnce = "auto",
     progress: ScoreProgress | None = None,
     without_context: bool = True,
 ) -> dict[str, pa.Table]:
@@ -68,7 +68,7 @@ def score(
     return found
 
 
-def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: int) -> dict[str, float | None]:
+def _deaf(model: Any, tokenizer: Tokenizer, task: Task, tokens: AtOnce) -> dict[str, float | None]:
     """By item: what the answer is worth that the prompt without its context gives. Nothing of perplexity."""
     items = tuple(replace(i, prompt=i.alone, before="") for i in task.items if i.alone is not None)
     if not items or task.kind == "perplexity":
@@ -94,7 +94,7 @@ def _reporter(progress: ScoreProgress | None, task: Task) -> Callable[[int], Non
 
 
 def _choices(
-    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: AtOnce, progress: Callable[[int], None]
 ) -> Seq[dict[str, Any]]:
     rows = []
     scores = score_choices(model, tokenizer, task.items, tokens, progress, task.asked)
@@ -106,7 +106,7 @@ def _choices(
 
 
 def _texts(
-    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: AtOnce, progress: Callable[[int], None]
 ) -> Seq[dict[str, Any]]:
     prompts = [task.asked(item) for item in task.items]
     texts = generate(
@@ -122,7 +122,7 @@ def _texts(
 
 
 def _likelihoods(
-    model: Any, tokenizer: Tokenizer, task: Task, tokens: int, progress: Callable[[int], None]
+    model: Any, tokenizer: Tokenizer, task: Task, tokens: AtOnce, progress: Callable[[int], None]
 ) -> Seq[dict[str, Any]]:
     found = score_texts(model, tokenizer, task.items, tokens, progress)
     return [{"sums": [f.sum], "tokens": [f.tokens], "bytes": [f.bytes]} for f in found]
