@@ -50,7 +50,7 @@ _FOLDED = {0x17F, 0x212A}
 def _unsafe() -> re.Pattern[str]:
     """Finds characters whose class (letter, digit, other) not all regular expressions agree on."""
     wide = [c for low, high in _RANGES for c in range(low, high + 1)]
-    plain = (c for c in wide if c < 0xA1 or (c not in _FOLDED and category(chr(c))[0] in "LPS" or c in range(48, 58)))
+    plain = (c for c in wide if c < 0xA1 or ((c not in _FOLDED and category(chr(c))[0] in "LPS") or c in range(48, 58)))
     return re.compile(f"[^{''.join(re.escape(chr(c)) for c in plain)}]")
 
 
@@ -64,7 +64,9 @@ def tokens_of(text: str, tokenizer: Tokenizer) -> TextTokens:
                 return _ByWords(text, tokenizer, words, [part for part in parts if part is not None])
         except LookupError:
             pass
-    return TextTokens(text, tokenizer, array("Q", (a + at for a, b in windows for at in _offsets(text[a:b], tokenizer))))
+    return TextTokens(
+        text, tokenizer, array("Q", (a + at for a, b in windows for at in _offsets(text[a:b], tokenizer)))
+    )
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
@@ -246,7 +248,9 @@ def words_of(tokenizer: Tokenizer) -> _Words | None:
         return None
     made = json.loads(backend.to_str())
     model, normalizer = made["model"], made.get("normalizer")
-    plain = not any(model.get(k) for k in ("dropout", "byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"))
+    plain = not any(
+        model.get(k) for k in ("dropout", "byte_fallback", "continuing_subword_prefix", "end_of_word_suffix")
+    )
     if model.get("type") != "BPE" or not plain or (normalizer or {"type": "NFC"})["type"] != "NFC":
         return None
     try:
