@@ -18,19 +18,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-COMMON = ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one", "you", "were", "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when", "who", "will", "no", "more", "if", "out", "so", "up", "said", "what", "its", "about", "than", "into", "them", "can", "only", "other", "time", "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over", "such", "our", "man", "me", "even", "most", "made", "after", "also", "did", "many", "must", "through", "years", "where", "much", "your", "way", "well", "down", "should", "because", "each", "just", "those", "people", "how", "too", "little", "state", "good", "very", "make", "world", "still", "see", "own", "work", "long", "here", "get", "both", "between", "life", "being", "under", "never", "day", "same", "another", "know", "while", "last", "might", "us", "great", "old", "year", "off", "come", "since", "against", "go", "came", "right", "used", "take", "three", "states", "himself", "few", "house", "use", "during", "without", "again", "place", "around", "however", "small", "found", "thought", "went", "say", "part", "once", "general", "high", "upon", "school", "every", "cells", "protein", "patients", "study", "blood", "disease", "treatment", "increased", "heart", "acute", "common", "results", "levels", "clinical", "therapy", "risk", "infection", "normal", "symptoms", "chronic", "surgery", "tissue", "signs", "history", "cancer", "muscle", "nerve", "bone", "skin", "kidney", "liver", "lung"]
+COMMON = """
+the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one
+you were all her she there would their we him been has when who will no more if out so up said what its about than
+into them can only other time new some could these two may first then do any like my now over such our man me even
+most made after also did many must through years where much your way well down should because each just those people
+how too little state good very make world still see own work long here get both between life being under never day
+same another know while last might us great old year off come since against go came right used take three states
+himself few house use during without again place around however small found thought went say part once general high
+upon school every cells protein patients study blood disease treatment increased heart acute common results levels
+clinical therapy risk infection normal symptoms chronic surgery tissue signs history cancer muscle nerve bone skin
+kidney liver lung
+"""
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
-RARE = 40_000
+PARTS = (
+    "b c d f g h l m n p r s t v br cl dr pl st tr th",
+    "a e i o u ea io",
+    "n s r l tion al ic ing ed ous ment ity er est ate",
+)
+"""Of made words: beginnings of syllables, vowels, endings."""
+RARE = 30_000
 """Words made of syllables."""
 
 
 def vocabulary(rng: random.Random) -> list[str]:
     """Words, the most frequent first: the common ones, then made ones."""
-    onsets, vowels = ["b", "c", "d", "f", "g", "h", "l", "m", "n", "p", "r", "s", "t", "v", "br", "cl", "dr", "pl", "st", "tr", "th"], ["a", "e", "i", "o", "u", "ea", "io"]
-    ends = ["", "n", "s", "r", "l", "tion", "al", "ic", "ing", "ed", "ous", "ment", "ity"]
-    made = dict.fromkeys(COMMON)
-    while len(made) < len(COMMON) + RARE:
-        syllables = (rng.choice(onsets) + rng.choice(vowels) for _ in range(rng.randint(1, 2)))
+    common, (onsets, vowels, ends) = COMMON.split(), map(str.split, PARTS)
+    made = dict.fromkeys(common)
+    while len(made) < len(common) + RARE:
+        syllables = (rng.choice(onsets) + rng.choice(vowels) for _ in range(rng.randint(0, 1)))
         made["".join(syllables) + rng.choice(onsets) + rng.choice(vowels) + rng.choice(ends)] = None
     return list(made)
 
@@ -40,8 +56,9 @@ def articles(size: int, seed: int) -> Iterator[str]:
     words = vocabulary(random.Random(seed))
     draws, n = np.random.default_rng(seed), len(words)
     middle, first, last = ([f"{w} " for w in words], [f"{w.capitalize()} " for w in words], [f"{w}. " for w in words])
-    forms = np.array(middle + first + last + [f"{w}, " for w in words], dtype=object)
-    weight = 1 / (np.arange(n) + 10.0)
+    quoted = [f"“{w}” – " for w in words]
+    forms = np.array(middle + first + last + [f"{w}, " for w in words] + quoted, dtype=object)
+    weight = (np.arange(n) + 3.0) ** -1.2
     cumulative = np.cumsum(weight / weight.sum())
     earlier: list[str] = []
     while size > 0:
@@ -64,10 +81,11 @@ def articles(size: int, seed: int) -> Iterator[str]:
 
 
 def _shaped(ids: NDArray[np.int64], n: int, draws: np.random.Generator) -> NDArray[np.int64]:
-    """Words by form: the first and last of sentences of 6 to 30 words, and some before a comma."""
+    """Words by form: the first and last of sentences of 6 to 30 words, some before a comma, few quoted."""
     ends = np.cumsum(draws.integers(6, 31, len(ids) // 6 + 1))
     ends = ends[ends < len(ids)]
-    form = np.where(draws.random(len(ids)) < 0.06, 3, 0)
+    chance = draws.random(len(ids))
+    form = np.where(chance < 0.06, 3, 0) + (chance < 0.001)
     form[ends] = 2
     form[np.minimum(ends + 1, len(ids) - 1)] = 1
     form[0] = 1

@@ -90,8 +90,9 @@ def open_corpus(
     try:
         if not cache.is_whole(target):
             with _alone(target, say):
-                cache.make_once(target, make)
-                _prune(target, say)
+                if not cache.is_whole(target):  # another process may have made it meanwhile
+                    cache.make_once(target, make)
+                    _prune(target, say)
         with suppress(OSError):
             os.utime(target)
         return _open(target, source, found, tokenizer)

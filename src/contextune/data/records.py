@@ -165,8 +165,8 @@ def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[st
         if any(n.context >= 0 for n in found):
             notes.append(
                 f"the chat template writes earlier turns differently once later ones are there: "
-                f"{sum(n.rows for n in found)} rows are learned from {len(found)} conversations, each answer behind its "
-                f"own prompt ({sum(max(0, n.context) for n in found):,} context tokens)"
+                f"{sum(n.rows for n in found)} rows are learned from {len(found)} conversations, each answer behind "
+                f"its own prompt ({sum(max(0, n.context) for n in found):,} context tokens)"
             )
     return tuple(notes)
 

@@ -41,8 +41,9 @@ def prepare(
 
     Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
     what would be asked is counted; with `insist` what has failed in earlier runs is asked anew, and no share of
-    failures is an error. With `first` so many records of a large source are enough, where its policies draw from the
-    record alone; what is shown of them is what it is of all, and counts are not. Templates write the date on which the run in `out` began. Raises UserError.
+    failures is an error. With `first` so many records of a large source are enough, where policies draw from their
+    options and the record alone: what is shown of these is what it is of all, and counts are not. Templates write the
+    date on which the run in `out` began. Raises UserError.
     """
     recipe, base = as_recipe(recipe, base)
     out = folder_of(recipe) if out is None else Path(out)
