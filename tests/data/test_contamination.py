@@ -80,3 +80,25 @@ def test_a_corpus_against_thousands_of_items_takes_seconds():
     begin = time.process_time()
     assert overlap(train, [*items, ("copy", train[7][1][100:400])]).ids == ("copy",)
     assert time.process_time() - begin < 15
+
+
+def test_texts_are_sifted_without_a_loss(monkeypatch):
+    """What is found by hashes of words in a row is what a look at every text finds."""
+    import random
+
+    from contextune.core.lazy import View
+    from contextune.data import contamination
+
+    rng = random.Random(3)
+    vocabulary = [*"abcdefgh", "Ünï", "e\u0301", "ﬁ", "中", "文", "ไท", "x-y", "don't", "1,5"]
+    texts = [(f"t{i}", " ".join(rng.choices(vocabulary, k=rng.randint(0, 60)))) for i in range(700)]
+    long = [text.split(" ") for _, text in texts if text.count(" ") > 30]
+    items = [(f"i{i}", " ".join(rng.choice(long)[: rng.randint(3, 30)])) for i in range(60)]
+    items += [(f"n{i}", " ".join(rng.choices(vocabulary, k=rng.randint(3, 20)))) for i in range(60)]
+    whole = {n: overlap(texts, items, n) for n in (5, 8, 13)}
+    assert all(len(found.hits) > 20 for found in whole.values())
+    lazy = View(texts, range(len(texts)))
+    monkeypatch.setattr(contamination, "BLOCK", 100)
+    assert {n: overlap(lazy, items, n) for n in whole} == whole, "by several processes"
+    monkeypatch.setattr(contamination._Sieve, "suspects", lambda self, texts: range(len(texts)))
+    assert {n: overlap(texts, items, n) for n in whole} == whole

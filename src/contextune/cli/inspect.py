@@ -44,7 +44,9 @@ def add_to(app: typer.Typer) -> None:
                 asked = list(previewing.asked(_prepare(file, overrides, arm, quiet=True)))
             return print_json(asked) if as_json else print(*map(previewing.asked_lines, asked), sep="\n\n")
         with allowing(allow_commands):
-            prepared = _prepare(file, overrides, arm, quiet=True, evaluate=Evaluate(), compare=Compare())
+            prepared = _prepare(
+                file, overrides, arm, quiet=True, first=row + rows, evaluate=Evaluate(), compare=Compare()
+            )
         for stage in pending(prepared):
             if stage["requests"]:
                 print(f"augment  {augment_line(stage)}", file=sys.stderr)
@@ -93,7 +95,14 @@ def add_to(app: typer.Typer) -> None:
         return show(found)
 
 
-def _prepare(file: Path, overrides: list[str] | None, arm: list[str] | None, quiet: bool, **replaced: Any) -> Prepared:
+def _prepare(
+    file: Path,
+    overrides: list[str] | None,
+    arm: list[str] | None,
+    quiet: bool,
+    first: int | None = None,
+    **replaced: Any,
+) -> Prepared:
     from contextune.experiment import recipe as recipes
 
     made = recipes.load(file, overrides or []).model_copy(update=replaced)
@@ -107,4 +116,4 @@ def _prepare(file: Path, overrides: list[str] | None, arm: list[str] | None, qui
     quiet_libraries()
     look(folder_of(made))
     say = reporter(quiet)
-    return prepare(made, file.parent, folder_of(made), arm or (), say.say, plan=True)
+    return prepare(made, file.parent, folder_of(made), arm or (), say.say, plan=True, first=first)

@@ -9,7 +9,7 @@ from .counterfactual import Counterfactual
 from .distractors import Distractors
 from .generated import Generated
 from .none import NoContext
-from .policy import BoundPolicy, ContextDraw, Policy, PolicyOption, Share, bind_policy, compose, parse
+from .policy import BoundPolicy, ContextDraw, Policy, PolicyOption, Share, bind_policy, binds_alone, compose, parse
 from .prompts import Prompts, RandomTokens
 from .strategies import BatchMix, MixedShot, NeighbourOnly, Raft, Random, SelfCopy, Similar
 
@@ -39,6 +39,7 @@ __all__ = [
     "Share",
     "Similar",
     "bind_policy",
+    "binds_alone",
     "compose",
     "parse",
 ]

@@ -102,6 +102,10 @@ class Policy(Named, ABC):
         """Whether the stage learns the record; False for those that it shows in contexts only."""
         return all(policy.is_target(record) for policy in self.inner())
 
+    def filters(self) -> bool:
+        """Whether `is_target` may say no."""
+        return type(self).is_target is not Policy.is_target or any(policy.filters() for policy in self.inner())
+
     def sources(self) -> tuple[str, ...]:
         """Names of the sources that contexts are drawn from, beside the stage's own records."""
         return tuple(dict.fromkeys(name for policy in self.inner() for name in policy.sources()))
@@ -156,6 +160,38 @@ def bind_policy(policy: Policy, context: BindContext) -> BoundPolicy:
     for share in bound.shares():
         share.refuse(policy.name)
     return bound if limit is None else Promised(bound, limit)
+
+
+class _Touched(Exception):
+    """Something was looked at that a policy which draws from its options does not need."""
+
+
+class _Nothing(Seq[Record]):
+    """Records, a source, a writer that must not be looked at."""
+
+    def __len__(self) -> int:
+        raise _Touched
+
+    def __getitem__(self, at: Any) -> Any:
+        raise _Touched
+
+    def __call__(self, *_: Any) -> Any:
+        raise _Touched
+
+    def __getattr__(self, name: str) -> Any:
+        raise _Touched
+
+
+def binds_alone(policy: Policy, context: BindContext) -> bool:
+    """Whether a policy binds without a look at records, writers or models: it draws from its options and the record."""
+    nothing: Any = _Nothing()
+    try:
+        bind_policy(
+            policy, replace(context, records=nothing, source=nothing, load_model=nothing, writer=nothing, apply=nothing)
+        )
+    except _Touched:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

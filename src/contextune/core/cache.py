@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -20,6 +22,19 @@ def folder() -> Path:
     """`$CONTEXTUNE_CACHE`, else the user's cache folder of the operating system."""
     named = os.environ.get(VARIABLE)
     return Path(named).expanduser().absolute() if named else user_cache_path("contextune", appauthor=False)
+
+
+def remembered(kind: str, key: str, make: Callable[[], Any]) -> Any:
+    """A JSON value of that key, made where there is none, or a damaged one; not kept where that is not possible."""
+    file = folder() / kind / f"{key}.json"
+    with suppress(files.Damaged):
+        if (found := files.read_sealed(file)) is not None:
+            return found["value"]
+    made = make()
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_sealed(file, {"value": made})
+    return made
 
 
 def is_whole(target: Path, thorough: bool = False) -> bool:

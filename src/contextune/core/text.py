@@ -11,9 +11,10 @@ Hangul counts as a script without spaces, since where Korean puts them differs f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from unicodedata import normalize
 
 import regex
@@ -22,6 +23,8 @@ _SCRIPTS = ("Han", "Hiragana", "Katakana", "Bopomofo", "Hangul", "Yi", "Thai", "
 _SPACELESS = "".join(rf"\p{{{script}}}" for script in _SCRIPTS) + "ー"
 _LETTERS = r"\p{L}\p{M}\p{N}"
 _INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}--\s]", regex.V1)
+_HIDDEN = re.compile(f"[{''.join(re.escape(c) for c in map(chr, range(128)) if _INVISIBLE.match(c))}]")
+"""What _INVISIBLE finds in ASCII."""
 _OPTIONAL = regex.compile(r"[\u0640\u064B-\u0652\u0670\u0591-\u05BD\u05BF\u05C1\u05C2\u05C7]")
 """Arabic's lengthening stroke and vowel signs, Hebrew's points: readers do without them, and so do copies."""
 _UNIT = regex.compile(
@@ -44,7 +47,7 @@ def normal(text: str) -> str:
     Compatibility forms become plain (NFKC), vowel signs that Arabic and Hebrew may leave out are left out.
     """
     if text.isascii():
-        return " ".join(visible(text).casefold().split())
+        return " ".join((visible(text) if _HIDDEN.search(text) else text).lower().split())
     return " ".join(_OPTIONAL.sub("", normalize("NFKC", visible(text).casefold())).split())
 
 
@@ -60,9 +63,13 @@ def key(text: str) -> str:
 
 def units(text: str) -> list[str]:
     """Words, or characters with their marks in scripts without spaces; punctuation and symbols are left out."""
-    folded = normal(text)
-    found: list[str] = (_ASCII if folded.isascii() else _UNIT).findall(folded)
-    return found
+    return list(chain.from_iterable(map(_units, normal(text).split(" "))))
+
+
+@lru_cache(maxsize=1 << 17)
+def _units(part: str) -> tuple[str, ...]:
+    """Those of what stands between two spaces; most of it has been seen before."""
+    return tuple((_ASCII if part.isascii() else _UNIT).findall(part))
 
 
 def pairs(word: str) -> list[str]:

@@ -11,22 +11,17 @@ encoded alone, as training will, and shortened until it fits.
 from __future__ import annotations
 
 import re
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from contextune.core.encoding import count, encode
 from contextune.core.errors import UserError
 
 from .sentences import borders
+from .word_tokens import tokens_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
-
-_WINDOW = 50_000
-"""Characters tokenised at once: offsets are kept as numbers, never a long text's all as objects."""
 
 _SLACK = 4
 """Tokens by which a piece alone may be shorter than the same characters amid the text."""
@@ -41,6 +36,11 @@ def chunk(text: str, tokenizer: Tokenizer, budget: int) -> list[str]:
     space at the seams and at the ends of the text is left out; all else is there, once.
     Raises UserError where a single character needs more tokens than the budget.
     """
+    return [text[begin:end] for begin, end, _ in spans(text, tokenizer, budget)]
+
+
+def spans(text: str, tokenizer: Tokenizer, budget: int) -> list[tuple[int, int, int]]:
+    """Where each piece of `chunk` begins and ends, in characters, and its tokens."""
     if budget < 1:
         raise UserError(f"a chunk of {budget} tokens cannot hold text", "raise max_length, or shorten the context")
     if not text.strip():
@@ -48,70 +48,49 @@ def chunk(text: str, tokenizer: Tokenizer, budget: int) -> list[str]:
     cutter = _Cutter(text, tokenizer, budget)
     pieces, at = [], 0
     while (at := cutter.skip(at)) < len(text):
-        end = cutter.end(at)
-        pieces.append(text[at:end].strip())
+        end, tokens = cutter.end(at)
+        pieces.append((at, cutter.stripped(at, end), tokens))
         at = end
     return pieces
 
 
 class _Cutter:
     def __init__(self, text: str, tokenizer: Tokenizer, budget: int) -> None:
-        self.text, self.tokenizer, self.budget = text, tokenizer, budget
+        self.text, self.budget = text, budget
         self.sentences = borders(text)
-        self.starts = _starts(text, tokenizer)
+        self.tokens = tokens_of(text, tokenizer)
 
     def skip(self, at: int) -> int:
         """The first character from `at` on that is not white space."""
         space = _SPACE.match(self.text, at)
         return space.end() if space else at
 
-    def end(self, at: int) -> int:
-        """Where the piece that begins at `at` ends: the last border that fits, of the coarsest kind that does."""
+    def end(self, at: int) -> tuple[int, int]:
+        """Where the piece that begins at `at` ends, the last border that fits, of the coarsest kind that does; and its
+        tokens."""
         reach = self._reach(at)
         for ends in self._candidates(at, reach):
             for end in reversed(ends):
-                if 1 <= count(self.text[at:end].strip(), self.tokenizer) <= self.budget:
-                    return end
-        needed = count(self.text[at], self.tokenizer)
+                if 1 <= (tokens := self._count(at, end)) <= self.budget:
+                    return end, tokens
+        needed = self.tokens.count(at, at + 1)
         found = f"needs {needed} tokens, the chunk has {self.budget}" if needed else "has no token in this tokenizer"
         raise UserError(f"the character {self.text[at]!r} at position {at} {found}", "raise chunk or max_length")
 
+    def _count(self, at: int, end: int) -> int:
+        return self.tokens.count(at, self.stripped(at, end))
+
+    def stripped(self, at: int, end: int) -> int:
+        """The end of a piece without the white space there."""
+        return at + len(self.text[at:end].rstrip())
+
     def _reach(self, at: int) -> int:
         """No piece from `at` is likely to fit beyond this character."""
-        beyond = bisect_left(self.starts, at) + self.budget + _SLACK
-        return self.starts[beyond] if beyond < len(self.starts) else len(self.text)
+        return self.tokens.reach(at, self.budget + _SLACK)
 
     def _candidates(self, at: int, reach: int) -> Iterator[list[int] | range]:
         yield self.sentences[bisect_right(self.sentences, at) : bisect_right(self.sentences, reach)]
         yield [m.end() for m in _SPACE.finditer(self.text, at, reach)]
-        tokens = self.starts[bisect_right(self.starts, at) : bisect_right(self.starts, reach)]
+        tokens = self.tokens.between(at, reach)
         yield sorted(set(tokens))
         yield range(at + 1, max(at + 2, tokens[0] if tokens else reach + 1))
-
-
-def _starts(text: str, tokenizer: Tokenizer) -> array[int]:
-    """The character at which each token of `text` begins, up to small errors at the windows' seams."""
-    starts, at = array("Q"), 0
-    while at < len(text):
-        space = _SPACE.search(text, at + _WINDOW, at + 2 * _WINDOW)
-        end = space.start() if space else min(len(text), at + 2 * _WINDOW)
-        starts.extend(at + offset for offset in _offsets(text[at:end], tokenizer))
-        at = end
-    return starts
-
-
-def _offsets(text: str, tokenizer: Tokenizer) -> Iterator[int]:
-    if getattr(tokenizer, "is_fast", False):
-        found = tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
-        )
-        yield from (begin for begin, _ in found["offset_mapping"])
-        return
-
-    @lru_cache(maxsize=100_000)
-    def tokens_of(word: str) -> int:
-        return len(encode(word, tokenizer))
-
-    for word in re.finditer(r"\s*\S+", text):  # no offsets: a word's tokens spread evenly over it
-        tokens, length = tokens_of(word[0]), len(word[0])
-        yield from (word.start() + length * i // tokens for i in range(tokens))

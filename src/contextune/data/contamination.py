@@ -10,18 +10,29 @@ Where all units are words these are the n-grams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, islice, repeat
+from typing import Any
 
+import numpy as np
 import regex
 
 from contextune.core.errors import UserError
+from contextune.core.lazy import Lazy
+from contextune.core.parallel import mapped
 from contextune.core.text import WORD, is_character, size, weight
 from contextune.core.text import units as words
 
 SHORTEST = 5
 """Words below which an item says too little to be looked for."""
+
+SOME = 256
+"""Texts that are sifted at once."""
+BLOCK = 4096
+"""Texts of a large corpus that one process looks through at a time."""
 
 _LABEL = regex.compile(r"^\s*[\w\p{M} ]{1,20}(?:[:.)]\s+|[：．）]\s*)")
 
@@ -78,7 +89,12 @@ def overlap(train_texts: Iterable[tuple[str, str]], items: Iterable[tuple[str, s
         for gram in set(found.grams(least)):
             sought.setdefault(least, {}).setdefault(gram, []).append(len(names))
         names.append(name)
-    hits = _look(train_texts, sought)
+    if isinstance(train_texts, Lazy):
+        blocks = [range(at, min(at + BLOCK, len(train_texts))) for at in range(0, len(train_texts), BLOCK)]
+        found = mapped(partial(_look_at, train_texts, sought), blocks)
+        hits = {item: hit for part in reversed(list(found)) for item, hit in part.items()}
+    else:
+        hits = _look(train_texts, sought)
     dirty = {names[i]: Hit(names[i], *hits[i]) for i in sorted(hits, reverse=True)}
     hit = tuple(dirty[name] for name in dict.fromkeys(names) if name in dirty)
     return Overlap(len(set(names)), hit, tuple(n for n in dict.fromkeys(short) if n not in set(names)))
@@ -96,17 +112,82 @@ def wordings(prompt: str, gold: str, least: int = 8) -> Iterator[str]:
             yield bare
 
 
-def _look(texts: Iterable[tuple[str, str]], sought: dict[int, dict[str, list[int]]]) -> dict[int, tuple[str, str]]:
+Sought = Mapping[int, Mapping[str, Seq[int]]]
+"""weight -> gram -> the items that hold it."""
+
+
+def _look_at(texts: Seq[tuple[str, str]], sought: Sought, places: range) -> dict[int, tuple[str, str]]:
+    return _look((texts[i] for i in places), sought)
+
+
+def _look(texts: Iterable[tuple[str, str]], sought: Sought) -> dict[int, tuple[str, str]]:
     """Item -> (first text that holds a gram of it, that gram)."""
     hits: dict[int, tuple[str, str]] = {}
-    for name, text in texts:
-        found = _Text.of(text)
-        for least, grams in sought.items():
-            for gram in found.grams(least):
-                if gram in grams:
-                    for item in grams[gram]:
-                        hits.setdefault(item, (name, gram))
+    sieve, rest = _Sieve(sought), iter(texts)
+    while block := list(islice(rest, SOME)):
+        for place in sieve.suspects([text for _, text in block]):
+            name, text = block[place]
+            found = _Text.of(text)
+            for least, grams in sought.items():
+                for gram in found.grams(least):
+                    if gram in grams:
+                        for item in grams[gram]:
+                            hits.setdefault(item, (name, gram))
     return hits
+
+
+class _Sieve:
+    """Which texts may hold a gram that is sought: those where a hash of so many words in a row is that of one.
+
+    h(w_0 … w_n-1) = Σ_j c(w_j) P^j  mod 2^64, for all places of many texts at once; a word that no gram has is c_0.
+    """
+
+    def __init__(self, sought: Sought) -> None:
+        self.words: dict[str, int] = {}
+        rows: dict[int, list[list[int]]] = {}
+        for grams in sought.values():
+            for gram in grams:
+                row = [self.words.setdefault(w, len(self.words) + 1) for w in gram.split(" ")]
+                rows.setdefault(len(row), []).append(row)
+        draws = np.random.default_rng(0)
+        self.codes = draws.integers(0, 1 << 64, len(self.words) + 1, np.uint64)
+        self.base = np.uint64(0x9E3779B97F4A7C15)
+        self.hashes = {n: np.unique(self._rolled(self.codes[np.array(r)].T)[0]) for n, r in rows.items()}
+        self.sieve = np.zeros(1 << 22, np.bool_)
+        for hashes in self.hashes.values():
+            self.sieve[hashes >> np.uint64(42)] = True
+
+    def _rolled(self, codes: Any) -> Any:
+        """Hashes of the columns of `codes`, as rows of one."""
+        total, power = np.zeros(codes.shape[1], np.uint64), np.uint64(1)
+        with np.errstate(over="ignore"):
+            for row in codes:
+                total += row * power
+                power = power * self.base
+        return total[None]
+
+    def suspects(self, texts: Seq[str]) -> list[int]:
+        """Places of texts to be looked at word by word; all those of scripts that have no words are among them."""
+        ids, ends, found = list[int](), list[int](), set[int]()
+        for place, text in enumerate(texts):
+            units = words(text)
+            if not text.isascii() and any(map(is_character, units)):
+                found.add(place)
+                units = []
+            ids.extend(map(self.words.get, units, repeat(0)))
+            ids.append(0)
+            ends.append(len(ids))
+        codes = self.codes[np.array(ids, np.int64)]
+        total, power = np.zeros(len(codes), np.uint64), np.uint64(1)
+        with np.errstate(over="ignore"):
+            for n in range(1, min(max(self.hashes, default=0), len(codes)) + 1):
+                total = total[: len(codes) - n + 1] + codes[n - 1 :] * power
+                power = power * self.base
+                if n in self.hashes:
+                    at = np.flatnonzero(self.sieve[total >> np.uint64(42)])
+                    at = at[np.isin(total[at], self.hashes[n])]
+                    found.update(np.searchsorted(ends, at, "right").tolist())
+        return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,31 @@ def digest(*values: Any) -> str:
     The order of mapping keys does not matter, the order of everything else does. Each value is
     framed by its length, so that ("ab", "c") and ("a", "bc") differ.
     """
-    hasher = hashlib.blake2b(digest_size=16)
+    made = Digest()
     for value in values:
-        # ASCII escapes keep lone surrogates in a foreign column from failing here
-        raw = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode("ascii")
-        hasher.update(len(raw).to_bytes(8, "big"))
-        hasher.update(raw)
-    return hasher.hexdigest()
+        made.add(plain(value))
+    return made.hex()
+
+
+def plain(value: Any) -> bytes:
+    """A value as it is hashed."""
+    # ASCII escapes keep lone surrogates in a foreign column from failing here
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode("ascii")
+
+
+class Digest:
+    """`digest`, value by value."""
+
+    def __init__(self) -> None:
+        self.hasher = hashlib.blake2b(digest_size=16)
+
+    def add(self, raw: bytes) -> None:
+        """The next value, as `plain` has it."""
+        self.hasher.update(len(raw).to_bytes(8, "big"))
+        self.hasher.update(raw)
+
+    def hex(self) -> str:
+        return self.hasher.hexdigest()
 
 
 def of_file(path: Path) -> str:

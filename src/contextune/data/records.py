@@ -13,7 +13,7 @@ from contextune.core.sequence import Record, Segment, at_seams
 from contextune.core.special_tokens import control_tokens, document_end, opens, spelled, spellings, turn_end
 
 from . import chat
-from .chunking import chunk
+from .chunking import spans
 from .documents import Document
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SMALLEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    records: tuple[Record, ...]
+    records: Seq[Record]
     overlong: tuple[str, ...] = ()
     """Ids of the rows left out because their target does not fit (the source says `overlong: drop`)."""
     notes: tuple[str, ...] = ()
@@ -64,44 +64,114 @@ def records(documents: Iterable[Document], source: Source, tokenizer: Tokenizer,
     Raises UserError where a target does not fit and the source does not say `overlong: drop`, where none
     fits, where a target has no token, or where the budget is too small.
     """
-    size = _chunk_size(source, budget)
-    documents = list(documents)
-    made = [r for d in documents for r in _of(d, source, tokenizer, size)]
-    notes = _notes(documents, made, source, tokenizer)
+    size = chunk_size(source, budget)
+    cuts = [cut(d, source, tokenizer, size) for d in documents]
+    made = [r for c in cuts for r in c.records]
+    notes = notes_of([c.note for c in cuts], source, tokenizer)
     if size is not None:  # chunk() has seen to it
         return Records(tuple(made), notes=notes)
-    lengths = [(r, _length(r, tokenizer)) for r in made]
-    long = [(r, n) for r, n in lengths if n > budget]
+    sizes = [n for c in cuts for n in c.sizes]
+    long = [(r, n) for r, n in zip(made, sizes, strict=True) if n > budget]
     if long and (source.overlong == "error" or len(long) == len(made)):
-        _refuse(long, len(made), budget)
-    return Records(tuple(r for r, n in lengths if n <= budget), tuple(r.id for r, _ in long), notes)
+        refuse_long(*long[0], len(long), len(made), budget)
+    return Records(
+        tuple(r for r, n in zip(made, sizes, strict=True) if n <= budget), tuple(r.id for r, _ in long), notes
+    )
 
 
-def _notes(documents: Seq[Document], made: Seq[Record], source: Source, tokenizer: Tokenizer) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be said of one document beside others."""
+
+    spelled: tuple[str, ...] = ()
+    """The control tokens that it spells out."""
+    rows: int = 0
+    """Rows that its conversation became."""
+    context: int = 0
+    """Tokens of their contexts, where they are several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The records of one document."""
+
+    records: tuple[Record, ...]
+    sizes: tuple[int, ...]
+    """Tokens of the targets of each, wherever they stand."""
+    note: Note
+    spans: tuple[tuple[int, int], ...] = ()
+    """Where each begins and ends in the document's text, where it was cut from it."""
+    whole: bool = False
+    """Whether its one record is all of the document's text."""
+
+
+def cut(document: Document, source: Source, tokenizer: Tokenizer, size: int | None) -> Cut:
+    """The records of one document, of `size` tokens at most where it is cut. Raises UserError."""
+    if size is not None and not document.records:
+        marks = marks_of(source, "", tokenizer)
+        try:
+            pieces = spans(document.text, tokenizer, size)
+        except UserError as e:
+            raise UserError(f"{document.origin}: {e.message}", e.hint) from None
+        made = tuple(
+            piece(document, i, begin, end, i == len(pieces) - 1, marks) for i, (begin, end, _) in enumerate(pieces)
+        )
+        return Cut(
+            made,
+            tuple(n for *_, n in pieces),
+            _note(document, made, source, tokenizer),
+            tuple((b, e) for b, e, _ in pieces),
+        )
+    made = tuple(_of(document, source, tokenizer))
+    sizes = () if size is not None else tuple(_length(r, tokenizer) for r in made)
+    return Cut(
+        made, sizes, _note(document, made, source, tokenizer), whole=source.kind == "text" and bool(document.text)
+    )
+
+
+def piece(document: Document, number: int, begin: int, end: int, last: bool, marks: Markup) -> Record:
+    """A chunk of a document's text."""
+    return _record(
+        document, (Segment(document.text[begin:end], "target", markup=marks),), f"{document.id}#{number}", last
+    )
+
+
+def whole(document: Document, marks: Markup) -> Record:
+    """All of a document's text."""
+    return _record(document, (Segment(document.text, "target", markup=marks),))
+
+
+def _note(document: Document, made: Seq[Record], source: Source, tokenizer: Tokenizer) -> Note:
+    spelled = () if document.records else tuple(spellings(tokenizer).findall("\n".join(document.parts)))
+    rows = [r for r in made if "#turn" in r.id] if source.kind == "messages" else []
+    context = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
+    return Note(spelled, len(made), context if rows else -1)
+
+
+def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """What is to be said of all documents together."""
     notes = []
-    found = [spellings(tokenizer).findall("\n".join(d.parts)) for d in documents if not d.records]
-    if source.control_tokens == "text" and any(found):
-        names = list(dict.fromkeys(name for names in found for name in names))
+    spelled = [n.spelled for n in found if n.spelled]
+    if source.control_tokens == "text" and spelled:
+        names = list(dict.fromkeys(name for names in spelled for name in names))
         notes.append(
-            f"{sum(map(len, found))} control tokens spelled out in {sum(map(bool, found))} of {len(documents)} "
+            f"{sum(map(len, spelled))} control tokens spelled out in {len(spelled)} of {len(found)} "
             f"documents ({', '.join(names[:5])}) are learned as plain characters; control_tokens: keep "
             "makes them control tokens"
         )
     if source.kind == "messages":
         if turn_end(tokenizer) is None and tokenizer.chat_template:
             notes.append(f"the chat template ends no turn: {tokenizer.eos_token} is put behind each answer and learned")
-        rows = [r for r in made if "#turn" in r.id]
-        if rows:
-            more = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
+        if any(n.context >= 0 for n in found):
             notes.append(
-                f"the chat template writes earlier turns differently once later ones are there: {len(made)} rows are "
-                f"learned from {len(documents)} conversations, each answer behind its own prompt "
-                f"({more:,} context tokens)"
+                f"the chat template writes earlier turns differently once later ones are there: "
+                f"{sum(n.rows for n in found)} rows are learned from {len(found)} conversations, each answer behind "
+                f"its own prompt ({sum(max(0, n.context) for n in found):,} context tokens)"
             )
     return tuple(notes)
 
 
-def _chunk_size(source: Source, budget: int) -> int | None:
+def chunk_size(source: Source, budget: int) -> int | None:
     """Tokens a chunk at most; None where records are not cut."""
     if budget < 1:
         raise UserError(f"max_length leaves {budget} tokens to learn", "raise train.max_length")
@@ -122,7 +192,8 @@ def _chunk_size(source: Source, budget: int) -> int | None:
     return size
 
 
-def _of(document: Document, source: Source, tokenizer: Tokenizer, size: int | None) -> Iterator[Record]:
+def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Record]:
+    """The records of a document that is not cut."""
     if document.records:
         yield from document.records
     elif document.messages:
@@ -130,17 +201,15 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer, size: int | No
         for i, row in enumerate(rows, 1):
             yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)
     elif document.completion:
-        marks = _marks(source, source.template + source.separator, tokenizer)
+        marks = marks_of(source, source.template + source.separator, tokenizer)
         target = Segment(source.separator + document.completion, "target", markup=marks)
         context = (Segment(document.prompt, "context", markup=marks),) if document.prompt else ()
         yield _record(document, (*context, target))
-    elif size is None:
-        yield _record(document, (Segment(document.text, "target", markup=_marks(source, "", tokenizer)),))
     else:
-        yield from _chunks(document, tokenizer, size, _marks(source, "", tokenizer))
+        yield whole(document, marks_of(source, "", tokenizer))
 
 
-def _marks(source: Source, template: str, tokenizer: Tokenizer) -> Markup:
+def marks_of(source: Source, template: str, tokenizer: Tokenizer) -> Markup:
     """The control tokens that are control tokens in a row: those of the recipe's template, or all where it says so."""
     keep = source.control_tokens == "keep"
     return (frozenset(control_tokens(tokenizer)) if keep else spelled(template, tokenizer)) or False
@@ -148,15 +217,6 @@ def _marks(source: Source, template: str, tokenizer: Tokenizer) -> Markup:
 
 def _record(document: Document, segments: tuple[Segment, ...], name: str = "", ends: bool = True) -> Record:
     return Record(name or document.id, segments, document.id, ends, document.origin, document.fields)
-
-
-def _chunks(document: Document, tokenizer: Tokenizer, size: int, marks: Markup) -> Iterator[Record]:
-    try:
-        pieces = chunk(document.text, tokenizer, size)
-    except UserError as e:
-        raise UserError(f"{document.origin}: {e.message}", e.hint) from None
-    for i, piece in enumerate(pieces):
-        yield _record(document, (Segment(piece, "target", markup=marks),), f"{document.id}#{i}", i == len(pieces) - 1)
 
 
 def _length(record: Record, tokenizer: Tokenizer) -> int:
@@ -168,11 +228,11 @@ def _length(record: Record, tokenizer: Tokenizer) -> int:
     return length
 
 
-def _refuse(long: list[tuple[Record, int]], total: int, budget: int) -> None:
-    record, length = long[0]
-    more = f", and so do {len(long) - 1} more of {total} rows" if len(long) > 1 else ""
-    drop = "; overlong: drop would leave nothing" if len(long) == total else ", or set the source's overlong: drop"
+def refuse_long(first: Record, length: int, long: int, total: int, budget: int) -> None:
+    """UserError for `long` of all rows, the `first` of which has so many tokens."""
+    more = f", and so do {long - 1} more of {total} rows" if long > 1 else ""
+    drop = "; overlong: drop would leave nothing" if long == total else ", or set the source's overlong: drop"
     raise UserError(
-        f"{record.origin or record.id}: its target has {length} tokens where {budget} fit{more}",
+        f"{first.origin or first.id}: its target has {length} tokens where {budget} fit{more}",
         f"raise train.max_length{drop}",
     )

@@ -8,6 +8,7 @@ lower case. A missed border only makes a longer sentence.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _BORDER = re.compile(
     r"""
@@ -17,6 +18,8 @@ _BORDER = re.compile(
     """,
     re.VERBOSE,
 )
+
+_MARK = re.compile(r"[.!?…।。！？\n]")
 
 _NO_STOP = re.compile(
     r"""(?: (?<![^\W_]) (?: [^\W\d_] | [a-z]\.[a-z] | al | approx | cf | dept | dr | eqs? | et | figs? | jr | mrs? | ms
@@ -32,8 +35,17 @@ def borders(text: str) -> list[int]:
 
     The last one is `len(text)`; the sentences joined are the text.
     """
-    found = [m.end() for m in _BORDER.finditer(text) if _is_border(m, text)]
+    found = [m.end() for m in _matches(text) if _is_border(m, text)]
     return found if found and found[-1] == len(text) else [*found, len(text)]
+
+
+def _matches(text: str) -> Iterator[re.Match[str]]:
+    """What `_BORDER.finditer` finds, several times faster: a border begins with one of a few characters."""
+    end = 0
+    for mark in _MARK.finditer(text):
+        if mark.start() >= end and (match := _BORDER.match(text, mark.start())):
+            end = match.end()
+            yield match
 
 
 def _is_border(match: re.Match[str], text: str) -> bool:

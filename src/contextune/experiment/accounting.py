@@ -6,15 +6,24 @@ Each record is tokenised once, whatever the number of arms; contexts are drawn a
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from functools import lru_cache
+from dataclasses import astuple
+from functools import lru_cache, partial
 from typing import Any, Literal
 
+from contextune.core import cache
 from contextune.core.encoding import count, joins
+from contextune.core.files import digest
+from contextune.core.lazy import chained
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, at_seams, hold_to_promise, lay_out
 from contextune.core.special_tokens import begins, opens
+from contextune.data.corpus import hash_of
 from contextune.data.token_counts import Length, lengths
 
 from .prepare import Data, Prepared, PreparedStage
+from .prepare.contexts import draws_from_options
+
+FORMAT = 1
+"""Raised when something else is counted."""
 
 
 def accounting(prepared: Prepared) -> list[dict[str, Any]]:
@@ -45,7 +54,28 @@ def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict
     But: `reached` are the rows that are trained on at least once, `learned` the target tokens that are trained on in
     all updates, those of a row that comes twice counted twice (by the order of the first seed).
     """
-    rows = {name: _row(data, arm, index, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
+    key = _decided(data, ready)
+    made = partial(_count, data, ready)
+    found = made() if key is None else cache.remembered("accounting", key, made)
+    data.kept["longest", arm, index] = found["longest"]
+    return [{"arm": arm, "stage": index, **row} for row in found["rows"]]
+
+
+def _decided(data: Data, ready: PreparedStage) -> str | None:
+    """Hash of all that decides the counts of a stage over large sources; None where they are counted anew each time."""
+    context, names = ready.stage.context, ready.stage.sources
+    if not all(data.large(n) for n in names) or not draws_from_options(data, ready.stage):
+        return None
+    sources = [(n, data.digest(n), data.documents[n].fingerprint, data.records[n].dropped) for n in names]
+    train = ready.train.model_dump(mode="json", include={"max_length", "share"})
+    plan = astuple(ready.plan(data.recipe.seeds[0]))
+    located = context.located(data.base)
+    return digest([FORMAT, sources, hash_of(data.tokenizer), context.full(), located.content(), train, plan])
+
+
+def _count(data: Data, ready: PreparedStage) -> dict[str, Any]:
+    """The rows of `account`, and the tokens of the longest sequence."""
+    rows = {name: _row(data, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
     if ready.augmented is not None and ready.augmented.records:  # a source that only its inferences are learned from
         rows = {name: row for name, row in rows.items() if name in set(ready.origins)}
     key = DrawKey(data.recipe.seeds[0], 0)
@@ -69,16 +99,14 @@ def account(data: Data, ready: PreparedStage, arm: str, index: int) -> list[dict
         row["reached"] += times > 0
         row["learned"] += trained * times
         most = max(most, whole - cut)
-    data.kept["longest", arm, index] = most
-    return [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+    counted = [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+    return {"rows": counted, "longest": most}
 
 
-def _row(data: Data, arm: str, index: int, source: str) -> dict[str, Any]:
+def _row(data: Data, source: str) -> dict[str, Any]:
     """A row of zeros; what was inferred ("source+operation") was never in a file."""
     read = source in data.documents
     return {
-        "arm": arm,
-        "stage": index,
         "source": source,
         "rows": 0,
         "tokens_in": 0,
@@ -92,16 +120,15 @@ def _row(data: Data, arm: str, index: int, source: str) -> dict[str, Any]:
     }
 
 
-def _known(data: Data, ready: PreparedStage) -> list[Length]:
+def _known(data: Data, ready: PreparedStage) -> Seq[Length]:
     """The lengths of a stage's own records."""
     if ready.augmented is not None:
         return lengths(ready.records, data.tokenizer)
-    return [
-        length
-        for name in ready.stage.sources
-        for record, length in zip(data.records[name].records, data.lengths(name), strict=True)
-        if ready.stage.context.is_target(record)
-    ]
+    known = chained([data.lengths(name) for name in ready.stage.sources])
+    if not ready.stage.context.filters():
+        return known
+    records = chained([data.records[name].records for name in ready.stage.sources])
+    return [length for record, length in zip(records, known, strict=True) if ready.stage.context.is_target(record)]
 
 
 Sizes = list[tuple[Literal["context", "target"], int]]

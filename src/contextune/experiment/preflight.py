@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
 from rich.console import Console
 
 from contextune import models
-from contextune.core import asking, memory
+from contextune.core import asking, cache, memory
 from contextune.core.commands import refuse_commands
 from contextune.core.errors import UserError
+from contextune.core.files import digest
 from contextune.core.items import Item
+from contextune.core.lazy import Lazy, chained
 from contextune.core.memory import gib
 from contextune.core.progress import human, plain_console
-from contextune.data.contamination import Overlap, overlap, wordings
+from contextune.core.sequence import Record
+from contextune.data.contamination import Hit, Overlap, overlap, wordings
 from contextune.train.callback import Training
 
 from .accounting import accounting
@@ -127,7 +132,7 @@ def overlaps(prepared: Prepared) -> Overlap:
 
     What is asked as it was taught (`learn`, or the task's field `taught`) is meant to.
     """
-    items = (
+    items = [
         (f"{task.name}:{item.id}", wording)
         for task in prepared.tasks
         if task.measure != "learn" and not task.fields.get("taught") and task.kind != "perplexity"
@@ -136,10 +141,37 @@ def overlaps(prepared: Prepared) -> Overlap:
         # a world's prompts hold taught statements on purpose, where it asks in context
         # without the examples of a context, which may be those trained on
         for wording in (_last(item) if "world" in task.fields else wordings(_asked(item), item.gold))
-    )
-    return overlap(_taught(prepared), items) + _questions(prepared)
+    ]
+    return _overlap(prepared, items) + _questions(prepared)
 
 
+def _overlap(prepared: Prepared, items: list[tuple[str, str]], n: int = 13) -> Overlap:
+    """Of all records; kept, where a large source is among them."""
+    names = sorted(prepared.records)
+    texts = _Taught(chained([prepared.records[name].records for name in prepared.records]))
+    if not items or not any(map(prepared.large, names)):
+        return overlap(iter(texts), items, n)
+    key = digest([FORMAT, n, [prepared.digest(name) for name in prepared.records], items])
+    found = cache.remembered("overlaps", key, lambda: asdict(overlap(texts, items, n)))
+    return Overlap(found["checked"], tuple(Hit(**hit) for hit in found["hits"]), tuple(found["unchecked"]))
+
+
+class _Taught(Lazy[tuple[str, str]]):
+    """Id and text of each record."""
+
+    def __init__(self, records: Seq[Record]) -> None:
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def item(self, place: int) -> tuple[str, str]:
+        record = self.records[place]
+        return record.id, record.text
+
+
+FORMAT = 1
+"""Raised when the comparison finds something else."""
 QUESTION = 64
 """Words in a row of a question that is looked for whole: more than it has."""
 
@@ -163,7 +195,7 @@ def _questions(prepared: Prepared) -> Overlap:
 
 
 def _taught(prepared: Prepared) -> Iterator[tuple[str, str]]:
-    return ((r.id, r.text) for found in prepared.records.values() for r in found.records)
+    return iter(_Taught(chained([found.records for found in prepared.records.values()])))
 
 
 def _last(item: Item) -> tuple[str]:

@@ -28,13 +28,13 @@ def grouped(context: BoundPolicy, records: Seq[Record], share: int) -> BoundPoli
     if share == 1 or isinstance(context, Grouped):
         return context
     context.share(records[:share], DrawKey(0, 0))
-    return Grouped(context, tuple(records), share)
+    return Grouped(context, records, share)
 
 
 @dataclass(frozen=True)
 class Grouped(BoundPolicy):
     context: BoundPolicy
-    records: tuple[Record, ...]
+    records: Seq[Record]
     group_size: int
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:

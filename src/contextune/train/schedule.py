@@ -7,6 +7,8 @@ update 0 takes the first `batch` of that stream, update 1 the next ones, and so 
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,8 +49,8 @@ class Plan:
 
 
 @lru_cache(maxsize=4)
-def order(seed: int, epoch: int, rows: int) -> list[int]:
+def order(seed: int, epoch: int, rows: int) -> Seq[int]:
     """The permutation of all rows that an epoch goes through."""
-    found = list(range(rows))
+    found = array("q", range(rows))
     DrawKey(seed, epoch).rng("order").shuffle(found)
     return found

@@ -16,7 +16,7 @@ from contextune.core import clock
 
 from ..recipe import RecipeLike, as_recipe, folder_of
 from .augmentation import augment_stage
-from .contexts import prepare_stage
+from .contexts import draws_from_options, prepare_stage
 from .data import Data, Say, began, chosen_arms, read_data
 from .matching import matched
 from .prepared import Prepared
@@ -35,19 +35,24 @@ def prepare(
     say: Say = lambda text: None,
     plan: bool = False,
     insist: bool = False,
+    first: int | None = None,
 ) -> Prepared:
     """Read, infer, bind and load. `base` is the recipe's folder and `out` the run's, `only` names the arms wanted (all
     where empty).
 
     Texts that arms train on are inferred here, through the store; with `plan` only those that it has are taken, and
     what would be asked is counted; with `insist` what has failed in earlier runs is asked anew, and no share of
-    failures is an error. Templates write the date on which the run in `out` began. Raises UserError.
+    failures is an error. With `first` so many records of a large source are enough, where policies draw from their
+    options and the record alone: what is shown of these is what it is of all, and counts are not. Templates write the
+    date on which the run in `out` began. Raises UserError.
     """
     recipe, base = as_recipe(recipe, base)
     out = folder_of(recipe) if out is None else Path(out)
     with clock.fixed(began(out)):
         arms = chosen_arms(recipe, [only] if isinstance(only, str) else only)
-        data = read_data(recipe, base, out, arms, say, weights=not plan)
+        data = read_data(recipe, base, out, arms, say, weights=not plan, first=first)
+        if data.partial and not all(draws_from_options(data, stage) for stages in arms.values() for stage in stages):
+            data = read_data(recipe, base, out, arms, say, weights=not plan)
         say("loading the tasks")
         tasks = load_tasks(data)
         ready = {
@@ -56,7 +61,7 @@ def prepare(
         }
         return Prepared(
             **{f.name: getattr(data, f.name) for f in fields(data)},
-            arms=matched(data, ready),
+            arms=ready if data.partial else matched(data, ready),
             tasks=tasks,
             retrieved=retrieve(data, arms, tasks),
         )

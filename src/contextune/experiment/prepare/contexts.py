@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from itertools import compress, repeat
 from pathlib import Path
 from typing import Any
 
 from contextune import models
 from contextune.augment.prompt_style import style_of
 from contextune.augment.stage import Augmented
-from contextune.contexts import bind_policy
+from contextune.contexts import bind_policy, binds_alone
 from contextune.contexts.replay_without_context import replay_without_context
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
+from contextune.core.lazy import chained
 from contextune.core.sequence import Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
@@ -34,18 +36,23 @@ PAUSE = 15
 def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> PreparedStage:
     """A stage with its records chosen and its context bound. Raises UserError."""
     train = data.recipe.training(stage)
-    whole = [(r, name) for name in stage.sources for r in data.records[name].records]
-    if made is not None:
-        whole = list(zip(made.records, made.origins, strict=True))
-    if not whole:
+    parts = [data.records[name].records for name in stage.sources]
+    whole: Seq[Record] = chained(parts) if made is None else made.records
+    names = [n for n, part in zip(stage.sources, parts, strict=True) for n in repeat(n, len(part))]
+    names = names if made is None else list(made.origins)
+    if not len(whole):
         raise UserError(
             f"augment of {', '.join(stage.sources)}: nothing of what is trained on has been written yet",
             "contextune augment RECIPE writes it, then it can be checked",
         )
-    replayed = {(r.origin, r.id) for r, name in whole if name in set(stage.replayed) - set(stage.sources)}
-    taught = [r for r, _ in whole if (r.origin, r.id) not in replayed]
-    learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.is_target(r)]
-    if len(learned) == len(replayed):
+    apart = set(stage.replayed) - set(stage.sources)
+    replayed = {(r.origin, r.id) for r, name in zip(whole, names, strict=True) if name in apart} if apart else set()
+    taught = [r for r in whole if (r.origin, r.id) not in replayed] if replayed else whole
+    records = whole
+    if stage.context.filters():
+        is_learned = [(r.origin, r.id) in replayed or stage.context.is_target(r) for r in whole]
+        records, names = list(compress(whole, is_learned)), list(compress(names, is_learned))
+    if len(records) == len(replayed):
         raise UserError(f"context {stage.context.name}: its pool leaves no record to train on", "make pool smaller")
     check_optimizer(train)
     if models.is_adapter(data.model):
@@ -53,10 +60,16 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     else:
         for warning in models.check_adapter(train.adapter, data.kept.get("skeleton")):
             data.warn(warning)
-    records, names = [r for r, _ in learned], [name for _, name in learned]
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
     return PreparedStage(stage, train, records, context, names, made, bound.shares())
+
+
+def draws_from_options(data: Data, stage: Stage) -> bool:
+    """Whether a stage's contexts are drawn from its options and the record alone, without a look at other records."""
+    if stage.augment is not None or stage.context.filters():
+        return False
+    return binds_alone(stage.context, BindContext(data.tokenizer, folder=data.base, prompt_style=prompt_style(data)))
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:
@@ -64,7 +77,7 @@ def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts
     progress = spoken(data.say, what)
     return BindContext(
         data.tokenizer,
-        tuple(records),
+        records,
         folder=data.base,
         source=lambda name: data.records[name].records,
         model=data.model,

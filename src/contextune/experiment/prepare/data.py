@@ -11,7 +11,7 @@ from collections.abc import Sequence as Seq
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from contextune.core.files import digest
 from contextune.core.progress import read_or_say
 from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
+from contextune.data.corpus import Corpus, beginning, is_kept, is_large, open_corpus
 from contextune.data.paths import HIDDEN
 from contextune.data.records import SMALLEST, Records, specials
 from contextune.data.records import records as cut_records
@@ -58,11 +59,20 @@ class Data:
     began: datetime = field(default_factory=clock.now)
     """When the run began: the date that templates write."""
 
-    def lengths(self, source: str) -> list[Length]:
+    @property
+    def partial(self) -> bool:
+        """Whether of some source only the first records are there."""
+        return bool(self.kept.get("partial"))
+
+    def large(self, source: str) -> bool:
+        """Whether a source is kept in the cache, prepared."""
+        return bool(self.kept.get(("large", source)))
+
+    def lengths(self, source: str) -> Seq[Length]:
         """Tokens of each record of a source, counted once."""
         if ("lengths", source) not in self.kept:
             self.kept["lengths", source] = lengths(self.records[source].records, self.tokenizer)
-        found: list[Length] = self.kept["lengths", source]
+        found: Seq[Length] = self.kept["lengths", source]
         return found
 
     def digest(self, source: str) -> str:
@@ -102,10 +112,17 @@ class Data:
 
 
 def read_data(
-    recipe: Recipe, base: Path, out: Path, arms: Mapping[str, tuple[Stage, ...]], say: Say, weights: bool = True
+    recipe: Recipe,
+    base: Path,
+    out: Path,
+    arms: Mapping[str, tuple[Stage, ...]],
+    say: Say,
+    weights: bool = True,
+    first: int | None = None,
 ) -> Data:
     """Find the model and read what the arms need; without `weights` a folder that has none is taken by its
-    configuration, with a warning. Raises UserError.
+    configuration, with a warning. With `first` so many records are enough of a large source that is not prepared yet.
+    Raises UserError.
     """
     say("looking at the model")
     if recipe.model.trust_remote_code:
@@ -122,17 +139,27 @@ def read_data(
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
     wanted |= set(recipe.evaluate.perplexity)
     wanted |= {before.retrieve for arm in arms if (before := recipe.arms[arm].before) is not None}
-    documents = _load_all(recipe, sorted(wanted), base)
+    kept: dict[Any, Any] = {"skeleton": empty}
+    large = _open_all(recipe, sorted(wanted), base, tokenizer, say, first, kept)
+    documents = {name: corpus.documents for name, corpus in large.items()}
+    documents |= _load_all(recipe, sorted(wanted - large.keys()), base)
+    documents = {name: documents[name] for name in sorted(documents)}
     warnings += [text for name, found in documents.items() for text in _told(name, found, say)]
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
-    records = {n: cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n]) for n in documents}
+    records = {
+        n: large[n].records
+        if n in large
+        else cut_records(documents[n].documents, recipe.data[n], tokenizer, budgets[n])
+        for n in documents
+    }
+    for name, corpus in large.items():
+        kept |= {("lengths", name): corpus.lengths, ("digest", name): corpus.digest, ("large", name): True}
     notes = [f"data.{name}: {note}" for name, found in records.items() for note in found.notes]
     for name, found in records.items():
-        if not found.records and any(name in s.sources for stages in arms.values() for s in stages):
+        if not len(found.records) and any(name in s.sources for stages in arms.values() for s in stages):
             raise UserError(
                 f"data.{name}: no record is left to train on", "look at the file, and at limit and overlong"
             )
-    kept = {"skeleton": empty}
     return Data(recipe, base, out, path, config, tokenizer, documents, records, warnings + notes, say, kept)
 
 
@@ -222,6 +249,41 @@ def _drawn_from(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     return (*stage.context.sources(), *stage.replayed)
 
 
+def _open_all(
+    recipe: Recipe,
+    names: Iterable[str],
+    base: Path,
+    tokenizer: Tokenizer,
+    say: Say,
+    first: int | None,
+    kept: dict[Any, Any],
+) -> dict[str, Corpus]:
+    """The large sources, from the cache, or their first records, which `kept` then says (`partial`)."""
+    found, bad = dict[str, Corpus](), list[UserError]()
+    for name in names:
+        source = recipe.data[name]
+        try:
+            if not is_large(source, base):
+                continue
+            room, corpus = budget(recipe, name, base, tokenizer), None
+            if first is not None and not is_kept(source, base, tokenizer, room):
+                corpus = beginning(source, base, tokenizer, room, first)
+                kept["partial"] = kept.get("partial") or corpus is not None
+            corpus = corpus or open_corpus(source, base, tokenizer, room, partial(_say_of, say, name))
+        except UserError as e:
+            bad += [UserError(f"data.{name}: {part.message}", part.hint) for part in e.parts]
+            continue
+        if corpus is not None:
+            found[name] = corpus
+    if bad:
+        raise together(bad)
+    return found
+
+
+def _say_of(say: Say, name: str, text: str) -> None:
+    say(f"data.{name}: {text}")
+
+
 def _load_all(recipe: Recipe, names: Iterable[str], base: Path) -> dict[str, Documents]:
     """The faults of all sources are told at once."""
     found, bad = dict[str, Documents](), list[UserError]()
@@ -248,7 +310,7 @@ def _told(name: str, found: Documents, say: Say) -> Iterator[str]:
             say(text)
         else:
             yield text
-    if found.repeated and found.documents and not found.documents[0].records:
+    if found.repeated and len(found.documents) and not found.documents[0].records:
         say(f"data.{name}: {found.duplicates} of {found.read} documents repeat another one: {_some(found.repeated)}")
 
 
