@@ -9,12 +9,17 @@ may wait for one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from contextune.core.errors import UserError
+from contextune.core.options import LARGEST_SEED, Options
 from contextune.core.progress import Reporter
 
 from . import cft_search as search
-from . import curves
+from . import curves, presets
 from . import figures as drawing
 from .cft_claims import ON, PRICE, TEST, TESTS, MeasuredCft, claims
 from .cft_search import CONSTANT, LONGEST, Setting
@@ -50,22 +55,66 @@ PAIRS, BATCH = 60, 2
 """Updates of the instruction stage; documents, or pairs, an update."""
 
 
+class Files(Options):
+    """Documents and tests that are read from the files of `--set data=FOLDER`, in the place of the world."""
+
+    what: str
+    """In words."""
+    texts: dict[str, Any]
+    """The source of the documents, of which some are held out; paths are within the folder."""
+    tasks: list[dict[str, Any]]
+    """Tests; their paths are within the folder. Draw d asks the d-th `limit` items of each."""
+
+
+class Setup(Options):
+    """What differs by model: here, that of the pocket model."""
+
+    files: Files | None = None
+    arms: tuple[str, ...] | None = None
+    """Which of the trained arms; null: all."""
+    rates: tuple[float, ...] = search.POCKET_RATES
+    fixed: float | None = None
+    """One rate for all arms, found before, at the longest length: nothing is searched for."""
+    longest: int = LONGEST
+    pairs: dict[str, Any] = Field({"lr": 1e-3, "schedule": "cosine", "warmup": 0.05})
+    """How the instruction stage is trained."""
+    writes: bool = False
+    """Whether the model is asked to write prompts: the pocket model cannot."""
+    judged: int = JUDGED
+    train: dict[str, Any] = Field({})
+
+
+MEAN = "measure:task"
+"""The mean of all tests that are read from files."""
+READ = {MEAN: "tests, mean"}
+
+
 @register("cft")
 def cft(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates of the longest document stage), generated (true adds prompts the model
-    writes).
+    writes), draw (of the tests, where the preset reads files), data (their folder), preset.
     """
-    wanted.only("cft", "steps", "generated")
-    arms, rates = documents(wanted), _rates(wanted)
+    wanted.only("cft", "steps", "generated", "draw", "data", "preset")
+    arms, made, rates = documents(wanted), setup(wanted), _rates(wanted)
     seeds, tried = search.seeds(wanted.seeds), [search.name_of(a, i) for a in arms for i in range(len(rates))]
-    searched = compare(search_recipe(wanted), wanted.out / "search", reporter)
-    before = curves.read(searched.folder, TEST, tried, seeds)
-    settings = search.chosen(before, list(arms), rates)
-    for arm, s in settings.items():
-        reporter.say(f"{arm}: {s.rate:g}, {s.steps} updates (of draw {search.DRAW} {s.right:.3f} right)")
+    before, folders = None, list[str]()
+    if made.fixed is None:
+        searched = compare(search_recipe(wanted), wanted.out / "search", reporter)
+        before = curves.read(searched.folder, TEST, tried, seeds)
+        settings = search.chosen(before, list(arms), rates)
+        folders.append(searched.folder.name)
+        for arm, s in settings.items():
+            reporter.say(f"{arm}: {s.rate:g}, {s.steps} updates (of draw {search.DRAW} {s.right:.3f} right)")
+    else:
+        settings = dict.fromkeys(arms, Setting(made.fixed, made.longest, 0.0))
     found = compare(recipe(wanted, settings), wanted.out / "study", reporter)
-    settings["reading"] = settings["cpt"]
-    judged = MeasuredCft(found, curves.read(found.folder, TEST, list(settings), wanted.seeds), settings, ABOUT)
+    if "reading" in found.results["arms"]:
+        settings["reading"] = settings["cpt"]
+    if before is None:
+        judged = MeasuredCft(found, None, settings, ABOUT, MEAN, _tests(found.results["tasks"]), {}, False)
+    else:
+        read = curves.read(found.folder, TEST, list(settings), wanted.seeds)
+        judged = MeasuredCft(found, read, settings, ABOUT)
     return Study(
         "cft",
         "Contextual fine-tuning on text",
@@ -73,15 +122,35 @@ def cft(wanted: StudyOptions, reporter: Reporter) -> Study:
         tuple(claims(judged, len(wanted.seeds))),
         tuple(figures(judged, before, list(arms), rates)),
         notes(judged, wanted, rates),
-        (searched.folder.name, found.folder.name),
+        (*folders, found.folder.name),
     )
+
+
+def setup(wanted: StudyOptions) -> Setup:
+    """What the model's preset says, with what the command line says in its place."""
+    made = presets.of("cft", wanted, Setup())
+    own = {
+        "longest": wanted.whole("steps", made.longest),
+        "writes": wanted.flag("generated", made.writes),
+        "judged": wanted.whole("draw", made.judged, 0, LARGEST_SEED),
+    }
+    return made.model_copy(update=own)
+
+
+def _tests(asked: Mapping[str, Any]) -> dict[str, str]:
+    return READ | {task: f"{task}, nats a token" if task.startswith("perplexity") else task for task in asked}
 
 
 def documents(wanted: StudyOptions) -> dict[str, dict[str, Any]]:
     """Arms whose settings are searched for: one stage over the documents, which differs in what precedes them."""
     contexts = {**CONTEXTS, **({"generated": {"policy": "generated"}} if _writes(wanted) else {})}
-    arms: dict[str, dict[str, Any]] = {"cpt": {"about": ABOUT["cpt"], "data": "texts"}}
-    return arms | {a: {"about": ABOUT[a], "data": "texts", "context": c} for a, c in contexts.items()}
+    made: dict[str, dict[str, Any]] = {"cpt": {"about": ABOUT["cpt"], "data": "texts"}}
+    made |= {a: {"about": ABOUT[a], "data": "texts", "context": c} for a, c in contexts.items()}
+    return {a: stage for a, stage in made.items() if _runs(a, wanted)}
+
+
+def _runs(arm: str, wanted: StudyOptions) -> bool:
+    return (only := setup(wanted).arms) is None or arm in only
 
 
 def search_recipe(wanted: StudyOptions) -> dict[str, Any]:
@@ -101,9 +170,11 @@ def recipe(wanted: StudyOptions, settings: Mapping[str, Setting]) -> dict[str, A
     """The judged comparison. Document stages train for the longest length at their own rate and are asked on the way;
     those before an instruction stage end at their own length.
     """
-    world, pocket = _world(wanted, JUDGED), _pocket(wanted)
-    pairs = {"data": "questions", "train": {"steps": _pairs(wanted), "lr": 1e-3 if pocket else 2e-5,
-                                            "schedule": "cosine", "warmup": 0.05}}  # fmt: skip
+    made = setup(wanted)
+    if made.files:
+        return _recipe_of_files(made.files, wanted, made)
+    world = _world(wanted, made.judged)
+    pairs = {"data": "questions", "train": {"steps": _pairs(wanted), **made.pairs}}
     own = {a: {"lr": s.rate, "steps": s.steps} for a, s in settings.items()}
     arms: dict[str, Any] = {"none": {"about": ABOUT["none"]}}
     arms |= {a: {**stage, "train": {"lr": settings[a].rate}} for a, stage in documents(wanted).items()}
@@ -117,7 +188,7 @@ def recipe(wanted: StudyOptions, settings: Mapping[str, Setting]) -> dict[str, A
     return {
         **_common(wanted, world),
         "name": "cft-study",
-        "arms": arms,
+        "arms": {a: stage for a, stage in arms.items() if a == "none" or _runs(a, wanted)},
         "seeds": list(wanted.seeds),
         "evaluate": {
             "tasks": [alone, asked], "samples": 0, "without_context": False, "callbacks": _watched(wanted),
@@ -130,8 +201,36 @@ def _common(wanted: StudyOptions, world: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": wanted.model,
         "data": {"texts": {**world, "split": "train"}, "questions": {**world, "split": "questions"}},
-        "train": {"steps": _longest(wanted), "batch": BATCH, "weight_decay": 0.0, "max_length": 256, **CONSTANT},
+        "train": {"steps": _longest(wanted), "batch": BATCH, "weight_decay": 0.0, "max_length": 256, **CONSTANT,
+                  **setup(wanted).train},
+    }  # fmt: skip
+
+
+def _recipe_of_files(files: Files, wanted: StudyOptions, made: Setup) -> dict[str, Any]:
+    """The comparison on documents and tests of one's own: all document arms at one rate and length."""
+    folder = wanted.folder("data")
+    if folder is None:
+        raise UserError(f"this preset reads {files.what}, and no folder is given", "--set data=FOLDER")
+    common = _common(wanted, {})
+    tasks = [
+        {**task, "path": _within(folder, task["path"]), "skip": made.judged * task["limit"]} for task in files.tasks
+    ]
+    return {
+        **common,
+        "name": "cft-study",
+        "data": {"texts": {**files.texts, "path": _within(folder, files.texts["path"])}},
+        "arms": {"none": {"about": ABOUT["none"]}, **documents(wanted)},
+        "seeds": list(wanted.seeds),
+        "train": {**common["train"], "lr": made.fixed},
+        "evaluate": {"tasks": tasks, "perplexity": ["texts"], "samples": 0, "without_context": False},
+        "compare": {"baseline": "cpt"},
     }
+
+
+def _within(folder: Path, path: str) -> str:
+    if not (folder / path).exists():
+        raise UserError(f"{folder}: no {path}", "give the folder that holds all the data of this preset")
+    return str(folder / path)
 
 
 def _world(wanted: StudyOptions, draw: int) -> dict[str, Any]:
@@ -144,7 +243,7 @@ def _watched(wanted: StudyOptions) -> dict[str, Any]:
 
 
 def _longest(wanted: StudyOptions) -> int:
-    return wanted.whole("steps", LONGEST)
+    return setup(wanted).longest
 
 
 def _pairs(wanted: StudyOptions) -> int:
@@ -152,26 +251,25 @@ def _pairs(wanted: StudyOptions) -> int:
 
 
 def _rates(wanted: StudyOptions) -> tuple[float, ...]:
-    return search.POCKET_RATES if _pocket(wanted) else search.RATES
-
-
-def _pocket(wanted: StudyOptions) -> bool:
-    return wanted.model == "pocket"
+    return setup(wanted).rates
 
 
 def _writes(wanted: StudyOptions) -> bool:
-    """The pocket model cannot write a prompt; others are asked to."""
-    return wanted.flag("generated", not _pocket(wanted))
+    return setup(wanted).writes
 
 
 # --------------------------------------------------------------------------------- what is shown
 
 
-def figures(m: MeasuredCft, before: curves.Curves, arms: list[str], rates: tuple[float, ...]) -> list[Figure]:
+def figures(m: MeasuredCft, before: curves.Curves | None, arms: list[str], rates: tuple[float, ...]) -> list[Figure]:
     c, every = m.run, list(m.run.results["arms"])
     colours = drawing.palette(every, ("none",))
+    if m.curves is None or before is None:
+        shown = [(title, {a: m.run.value(a, t) for a in every}, None) for t, title in m.tests.items()]
+        return [Figure("What was read", "Each test by arm, with 95 % intervals.", drawing.bars(shown, colours))]
+    curve = m.curves
     chance = {"chance": c.chance(TEST) or 0.0}
-    lengths = {a: m.curves.points(a) for a in m.settings}
+    lengths = {a: curve.points(a) for a in m.settings}
     tried = [(a, {f"{rate:g}": before.points(search.name_of(a, i)) for i, rate in enumerate(rates)}) for a in arms]
     own = (TESTS[TEST], {a: m.value(a) for a in every}, c.chance(TEST))
     off = [
@@ -208,11 +306,12 @@ def figures(m: MeasuredCft, before: curves.Curves, arms: list[str], rates: tuple
 
 
 def notes(m: MeasuredCft, wanted: StudyOptions, rates: tuple[float, ...]) -> tuple[str, ...]:
-    longest, count = _longest(wanted), len(search.seeds(wanted.seeds))
+    made, longest, count = setup(wanted), _longest(wanted), len(search.seeds(wanted.seeds))
+    if made.files or m.curves is None:
+        return _notes_of_files(made, wanted)
+    apart = m.curves.apart
     own = "; ".join(f"{a} {s.rate:g}, {s.steps} updates" for a, s in m.settings.items())
-    paces = "; ".join(
-        f"{ABOUT[a]}: {pace(m.curves.apart(a, 'cpt'))}" for a in m.settings if a not in ("cpt", "reading")
-    )
+    paces = "; ".join(f"{ABOUT[a]}: {pace(apart(a, 'cpt'))}" for a in m.settings if a not in ("cpt", "reading"))
     return (
         f"Documents: updates of {BATCH}, at most {longest}; pairs: {_pairs(wanted)} updates; {len(wanted.seeds)} "
         f"seeds, model {wanted.model}. Target tokens of an update are the same in all document stages; `reading` adds "
@@ -229,4 +328,17 @@ def notes(m: MeasuredCft, wanted: StudyOptions, rates: tuple[float, ...]) -> tup
         "The paper's full text was not at hand; its figures are from its slides and project page. Its chat rows fit "
         "averages of two evaluations, and 1.85 points at 7 B is about one unpaired standard error.",
         "For the paper's own tables on real models: recipes cft_medical_7b and the others, one command each.",
+    )
+
+
+def _notes_of_files(made: Setup, wanted: StudyOptions) -> tuple[str, ...]:
+    what = made.files.what if made.files else "a world"
+    return (
+        f"{what}. Every arm: {made.longest} updates of {BATCH} documents at {made.fixed:g}, constant and without "
+        f"warm-up; {len(wanted.seeds)} seeds, model {wanted.model}. The same chunks in all arms, token for token.",
+        f"The rate was found with the documents alone on draw 0 of the tests; asked is draw {made.judged}: other "
+        "items.",
+        "A test is asked by the likelihood of its options, without examples; perplexity is that of held-out documents.",
+        "The paper trains 7 B to 13 B parameters on far more text; its differences are one to five points, and the "
+        "intervals here are wider.",
     )
