@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
+import numpy as np
 import pytest
 
 from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
+from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune.experiment.recipe import Recipe
 from contextune_lab.papers import (
     augmented,
     augmented_recipe,
     cft,
+    cft_claims,
     cft_recipe,
     contrastive,
+    contrastive_claims,
     contrastive_recipe,
     presets,
     study,
     synthesis,
 )
+from contextune_lab.papers.cft_claims import MeasuredCft
+from contextune_lab.papers.cft_search import Setting
 from contextune_lab.papers.claims import StudyOptions
+from contextune_lab.papers.contrastive_claims import MeasuredArms
+from contextune_lab.papers.probe_scores import Probed
 
 ROOT = Path(__file__).resolve().parents[3]
 SUBJECTS = ("anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics",
@@ -180,21 +190,96 @@ def test_a_study_is_made_anew_where_its_preset_has_changed(tmp_path, monkeypatch
     assert presets.key("synthesis", StudyOptions(tmp_path)) == []
 
 
-def test_a_tiny_model_runs_cft_as_smollm2_would(data, tmp_path, tiny, one_process):
+class Fake:
+    """A comparison in which every arm has half of everything right, but for what is named."""
+
+    def __init__(self, arms: Sequence[str], **values: float) -> None:
+        self.values, self.results = values, {"arms": dict.fromkeys(arms), "tasks": {"mtop_en.low": {}}}
+
+    def of(self, arm: str, task: str) -> Estimate:
+        value = self.values.get(f"{arm} {task}", self.values.get(arm, 0.5))
+        noise = np.random.default_rng(crc32(f"{arm} {task}".encode())).standard_normal(400)
+        return Estimate(value, value + 0.01 * noise)
+
+    def value(self, arm: str, task: str) -> tuple[float, None]:
+        return self.of(arm, task).value, None
+
+    def chance(self, task: str) -> float:
+        return 0.25
+
+
+def test_without_a_search_arms_are_held_against_each_other_as_they_ended():
+    arms = ("none", "cpt", "cft", "negative")
+    run = Fake(arms, cft=0.8, cpt=0.3)
+    settings = dict.fromkeys(arms[1:], Setting(1e-4, 40, 0.0))
+    tests = {"measure:task": "tests, mean", "medqa": "medqa"}
+    m = MeasuredCft(run, None, settings, cft_recipe.ABOUT, "measure:task", tests, {}, False)
+    made = {c.id: c for c in cft_claims.claims(m, 2)}
+    assert (made["cft_over_cpt"].verdict, made["cft_over_cpt"].measured) == ("holds", pytest.approx(0.5))
+    assert made["cft_over_cpt"].why.startswith("cft less cpt on measure:task, at one rate and length, above: +0.500")
+    assert made["cft_over_negative"].verdict == "holds"
+    tested = {f"{test}.{arm}" for test in tests for arm in arms}
+    assert set(made) == {"cft_over_cpt", "cft_over_negative"} | tested, "nothing is claimed of arms that did not run"
+    (figure,) = cft.figures(m, None, list(arms[1:]), ())
+    assert all(arm in figure.svg for arm in arms)
+
+
+def test_a_task_of_pairs_has_every_claim_but_those_that_need_a_world():
+    arms = ("zero", "random", "similar", "contrastive")
+    scores = {"in_context": 0.2, "in_weights": 0.4, "copy": 0.1, "drawn": 0.1}
+    none = np.random.default_rng(0).standard_normal(400) * 0.01
+    keys = [(step, s) for step in (0, 40) for s in scores]
+    probes = {a: Probed({(step, s): Estimate(scores[s], scores[s] + none) for step, s in keys}) for a in arms}
+    run = Fake(("base", *arms), **{"contrastive mtop_en.high": 0.9, "random mtop_en.high": 0.2})
+    found = MeasuredArms(run, probes, probes, dict.fromkeys(arms, 1), 1, arms, "mtop_en.")
+    made = {c.id: c for c in contrastive_claims.claims(found)}
+    assert made["high.contrastive.over_random"].verdict == "holds"
+    assert made["icl.contrastive.over_random"].verdict == "not shown"
+    names = ("low", "medium", "high", "icl", "iwl", "copy", "lure", "mean")
+    assert {f"{of}.{a}" for of in names for a in arms} <= set(made)
+    assert not [i for i in made if "batch_mix" in i or i.startswith(("fresh", "stable", "p90", "reading"))]
+    assert [f.title for f in contrastive.figures(found)] == ["Who still listens", "Along the axis of similarity"]
+
+
+@pytest.mark.parametrize(
+    ("heard", "verdict"), [(0.48, "holds"), (0.40, "fails"), (0.45, "not shown")], ids=["kept", "lost", "between"]
+)
+def test_a_real_model_s_listening_is_held_against_its_own_before(heard, verdict):
+    run = Fake(("none", "finetuned"), **{"contextune measure:listen": heard, "finetuned measure:listen": 0.2})
+    made = {c.id: c for c in synthesis.claims({"inventions": run}, 1, synthesis.setup(wanted(Path())))}
+    assert made["contextune.listen_kept"].verdict == verdict
+    assert made["contextune.listen_kept"].measured == pytest.approx(heard - 0.5)
+    assert made["finetuned.hears_less"].verdict == "holds"
+    assert made["contextune.learn_reached"].verdict == "fails"
+    assert "contextune.least" not in made
+
+
+@pytest.fixture
+def few(monkeypatch) -> None:
+    """The preset with two arms and a handful of items, so that a tiny model is done in seconds."""
+    found = dict(presets.read("smollm2"))
+    tasks = [{**task, "limit": 4} for task in found["cft"]["files"]["tasks"]]
+    found["cft"] = {**found["cft"], "arms": ["cpt", "cft"], "files": {**found["cft"]["files"], "tasks": tasks}}
+    files = {**found["contrastive"]["files"], "limit": 4}
+    found["contrastive"] = {**found["contrastive"], "items": 2, "files": files}
+    monkeypatch.setattr(presets, "read", lambda name: found)
+
+
+@pytest.mark.slow
+def test_a_tiny_model_runs_cft_as_smollm2_would(data, tmp_path, tiny, one_process, few):
     w = wanted(tmp_path, str(tiny), preset="smollm2", data=str(data), steps=2)
     found = study.reproduce("cft", w, Reporter.silent())
     made = {c.id: c for c in found.claims}
-    arms = ("none", "cpt", "cft", "negative", "neutral", "random_tokens")
-    assert {f"{test}.{a}" for test in ("measure:task", "medqa", "mmlu_anatomy", "perplexity.texts") for a in arms} <= {
-        *made
-    }
+    tests = ("measure:task", "medqa", "mmlu_anatomy", "perplexity.texts")
+    assert {f"{test}.{a}" for test in tests for a in ("none", "cpt", "cft")} <= {*made}
     assert made["cft_over_cpt"].why.startswith("cft less cpt on measure:task, at one rate and length")
     assert made["cft_over_cpt"].theirs == 0.0185
     assert not [i for i in made if i.startswith(("pace", "on.", "cft_over_reading", "generated"))]
-    assert "40 updates" not in found.notes[0]
+    assert "2 updates of 2 documents at" in found.notes[0]
 
 
-def test_a_tiny_model_runs_contrastive_as_smollm2_would(data, tmp_path, tiny, one_process):
+@pytest.mark.slow
+def test_a_tiny_model_runs_contrastive_as_smollm2_would(data, tmp_path, tiny, one_process, few):
     w = wanted(tmp_path, str(tiny), preset="smollm2", data=str(data), steps=2)
     found = study.reproduce("contrastive", w, Reporter.silent())
     made = {c.id: c for c in found.claims}
