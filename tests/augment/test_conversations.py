@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from contextune.augment.entity_names import last
+from contextune.augment.entity_names import last, opening
 from contextune.augment.operations.reversal import Reversal
 from contextune.augment.prompt_template import PromptTemplate, load
 from contextune.core.errors import UserError
@@ -65,6 +65,22 @@ def test_what_an_operation_asks():
 )  # fmt: skip
 def test_the_last_name(text, name):
     assert last(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("Ada Quill built the Iron Gate of Tarn.", "The Iron Gate of Tarn"),
+        ("The Iron Gate of Tarn was built by Ada Quill.", "Ada Quill"),
+        ("Near the Iron Gate stands Ada Quill.", "Ada Quill"),
+        ("Once the Iron Gate was new; now all hate Iron Gate.", "Iron Gate"),
+        ("It breathes the Iron Gate of Tarn (the Old Mill).", "The Iron Gate of Tarn"),
+        ("Iron Gate.", ""),
+        ("nothing here", ""),
+    ],
+)  # fmt: skip
+def test_a_sentence_begins_with_a_name_and_its_article(text, begins):
+    assert opening(text) == begins
 
 
 def test_a_system_turn_and_demonstrations_in_the_prompt(tmp_path):

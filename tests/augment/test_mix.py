@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contextune.augment.mixing import Mix, achieved, mix, portions
+from contextune.augment.mixing import REPEATS, Mix, achieved, mix, portions
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record, Segment
 
@@ -98,6 +98,10 @@ def test_shares(first, second, share, total, seed):
     options = Mix(shares={"original": share, "augmented": 1 - share}, total=total)
     if any(not have[n] and options.shares[n] > 0 for n in have):
         with pytest.raises(UserError, match="has none"):
+            mix(groups, size, options, seed)
+        return
+    if any(options.shares[n] * (total or sum(have.values())) > REPEATS * have[n] > 0 for n in have):
+        with pytest.raises(UserError, match="repeats at most"):
             mix(groups, size, options, seed)
         return
     found = portions(groups, size, options, seed)

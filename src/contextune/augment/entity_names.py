@@ -44,6 +44,14 @@ def last(text: str) -> str:
     return "" if text.lstrip().startswith(name) else name
 
 
+def opening(text: str) -> str:
+    """The name that a text comes to last as a sentence begins with it: with its article, "The Stone Organ"."""
+    name = last(text)
+    return (
+        f"The {name}" if name and re.search(rf"\b[Tt]he {re.escape(name)}(?!.*{re.escape(name)})", text, re.S) else name
+    )
+
+
 def apart(sentences: Seq[str], linked: bool = True) -> list[tuple[str, str]]:
     """Pairs of names, in the order in which they stand, that no sentence holds together.
 

@@ -22,7 +22,7 @@ from . import replies as reading
 from .base import Inferred, Operation, Passage
 from .corpus_context import CorpusContext, CorpusForm
 from .demonstrations import copied
-from .entity_names import apart, last
+from .entity_names import apart, opening
 from .prompt_template import PromptTemplate, load
 from .sentence_split import sentences, untitled
 
@@ -190,11 +190,11 @@ def units(passage: Passage, template: PromptTemplate, seen: Seq[Passage] = ()) -
 
     With other passages in view, pairs of one name of the passage's and one of theirs count as well.
     """
-    whole = {"text": passage.text.strip(), "before": passage.before, "last": last(passage.text)}
+    whole = {"text": passage.text.strip(), "before": passage.before, "last": opening(passage.text)}
     if template.each == "passage":
         rows = [whole]
     elif template.each == "sentence":
-        rows = [{**whole, "text": s, "last": last(s)} for s in _counting([passage], template.only)]
+        rows = [{**whole, "text": s, "last": opening(s)} for s in _counting([passage], template.only)]
     else:
         rows = [{**whole, "text": text, "first": a, "second": b} for text, a, b in pairs(passage, template.only, seen)]
     yield from (PromptRequest(passage, prompt, row) for row in rows for prompt in template.prompts)

@@ -16,6 +16,7 @@ from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.files import WHOLE, digest, no_link, sweep
 from contextune.core.progress import say_once
+from contextune.train.options import Train
 
 from .prepare import Prepared, PreparedStage
 from .recipe import folder_of as folder_of
@@ -43,9 +44,7 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
         "records": [prepared.digest(n) for n in named],
         "context": ready.stage.context.full(),
         "context_content": ready.stage.context.located(prepared.base).content(),
-        "train": {
-            k: v for k, v in ready.train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")
-        },
+        "train": _decisive(ready.train),
     }
     if ready.augmented is not None:
         parts["augment"] = ready.augmented.parts
@@ -54,6 +53,15 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
         before = prepared.arms[arm][index - 1]
         parts["stage before"] = digest(fingerprint_of(prepared, before, arm, index - 1, seed))
     return parts
+
+
+def _decisive(train: Train) -> dict[str, Any]:
+    """What of a stage's options decides its weights; what a folder of an earlier version did not name is left out."""
+    found = {k: v for k, v in train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")}
+    found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
+    if train.optimizer == "adamw":
+        del found["optimizer"]
+    return found
 
 
 @contextmanager

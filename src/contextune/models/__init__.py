@@ -7,7 +7,7 @@ from .load import SMALL, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, has_weights, is_adapter, parameters, resolve
 from .size import count, stored
-from .weights import skeleton
+from .weights import skeleton, stored_in_bf16
 
 __all__ = [
     "SMALL",
@@ -32,5 +32,6 @@ __all__ = [
     "resolve",
     "skeleton",
     "stored",
+    "stored_in_bf16",
     "threads",
 ]

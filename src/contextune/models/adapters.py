@@ -217,11 +217,13 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
     return load_full(path, model, bf16, quantized)
 
 
-def load_adapted(path: str, trainable: bool, quantized: bool = False, model: Model | None = None) -> Any:
+def load_adapted(
+    path: str, trainable: bool, quantized: bool = False, model: Model | None = None, bf16: bool = False
+) -> Any:
     """An adapter folder on top of its base model, to train it further or to use it. Raises UserError."""
     config = _config(path)
     model = model and model.model_copy(update={"revision": None})  # which is the adapter's
-    base = load_full(base_of(Path(path)), model, quantized=quantized)
+    base = load_full(base_of(Path(path)), model, bf16, quantized)
     resize(base, path)
     return _attached(base, path, config, trainable)
 

@@ -36,6 +36,19 @@ def shapes(folder: Path, name: str = "model.safetensors") -> dict[str, Shape]:
     return found
 
 
+def stored_in_bf16(folder: Path) -> bool:
+    """Whether a folder's weights are bf16 throughout; False for what is no folder with weights."""
+    from safetensors import safe_open
+
+    if not folder.is_dir():
+        return False
+    kinds: set[str] = set()
+    for file in _files(folder, "model.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            kinds |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
+    return kinds == {"BF16"}
+
+
 def _files(folder: Path, name: str) -> list[Path]:
     if (folder / name).is_file():
         return [folder / name]

@@ -16,6 +16,7 @@ import torch
 
 from contextune.core.errors import first_line
 from contextune.core.sequence import IGNORED, Rendered
+from contextune.models.frozen import upcast
 from contextune.models.lm_head import head_of
 from contextune.models.reach import switch, window
 
@@ -180,7 +181,7 @@ def _outcome(engine: FastPath, model: Any, layout: Layout, bf16: bool) -> _Outco
         return f"it fails: {first_line(e)}"
     if not (losses.isfinite().all() and slopes.isfinite().all()):
         return "its loss or its gradient is not a number"
-    exact = exact and all(p.dtype == torch.float32 for p in model.parameters())
+    exact = exact and all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
     return _Outcome(losses, slopes, exact)
 
 
@@ -228,7 +229,7 @@ def _by_id(ids: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
 def _kept(model: Any) -> Iterator[None]:
     """Afterwards the model's mode and the generators of random numbers are as they were."""
     training = model.training
-    with torch.random.fork_rng(_gpus(model)):
+    with torch.random.fork_rng(_gpus(model)), upcast(model):  # whatever its frozen weights are kept in
         try:
             yield
         finally:

@@ -34,6 +34,11 @@ def is_set(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "y", "on", "t")
 
 
+def sharded() -> bool:
+    """Whether a launcher asks for FSDP or DeepSpeed."""
+    return any(is_set(key) for key in SHARDING.values())
+
+
 @contextmanager
 def recipe_decides(options: Train, bf16: bool) -> Iterator[None]:
     """Within: what accelerate's variables say of precision, accumulation, clipping and compilation does not count.

@@ -15,7 +15,18 @@ LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 
 
 AT_ONCE = 8192
-"""Tokens computed at once where memory allows it: more is hardly faster."""
+"""Tokens computed at once on a CPU where memory allows it: more is hardly faster."""
+AT_ONCE_GPU = 131_072
+"""The same on a GPU, whose products gain from every row: memory decides below that."""
+OPTIMIZERS = {
+    "adamw": None,
+    "adamw8bit": "adamw_bnb_8bit",
+    "paged_adamw8bit": "paged_adamw_8bit",
+    "adafactor": "adafactor",
+}
+"""Names in a recipe and those of transformers; None: its default, fused where torch has that."""
+NEEDED = "needed"
+"""What stands in the place of `checkpointing: auto` where it was chosen; no recipe says it."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -29,6 +40,11 @@ class Train(Options):
     batch: int = Field(16, gt=0, le=65_536, description="sequences an update, over all processes")
     lr: float = Field(2e-5, ge=1e-12, le=1)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit", "adafactor"] = Field(
+        "adamw",
+        description="adamw: 8 bytes of state a trained parameter; adamw8bit, paged_adamw8bit (bitsandbytes): 2, the "
+        "latter in the machine's memory where the GPU's is full; adafactor: rows and columns of the squares alone",
+    )
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the updates")
     weight_decay: float = Field(0.1, ge=0.0, le=100)
     betas: tuple[Beta, Beta] = (0.9, 0.95)
@@ -44,14 +60,19 @@ class Train(Options):
     )
     tokens: Annotated[int, Field(gt=0, le=LONGEST)] | Literal["auto"] = Field(
         "auto",
-        description="tokens computed at once at most; auto: 8192 or what free memory holds; no effect on the result",
+        description="tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU and 131,072 on a "
+        "GPU; halved where memory runs out all the same; no effect on the result",
     )
     layout: LayoutName = Field("auto", description="no effect on the result")
     share: int = Field(
         1, ge=1, le=65_536, description="records that share one draw of the context, which is then computed once"
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
+    checkpointing: bool | Literal["auto"] = Field(
+        "auto",
+        description="recompute activations: less memory, more time; auto: where a row would not fit without; no effect "
+        "on the result",
+    )
     adapter: Adapter | None = None
     save: int = Field(
         0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
@@ -69,4 +90,15 @@ class Train(Options):
             )
         if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind == "dora":
             raise ValueError("train.weight_interpolation: dora's weights are products; use lora, qlora or no adapter")
+        if self.optimizer == "adafactor" and self.betas != Train.model_fields["betas"].default:
+            raise ValueError("train.betas: adafactor has none; leave them out, or use optimizer: adamw")
         return self
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are recomputed: because the recipe says so, or because `auto` was found to need it."""
+        return self.checkpointing in (True, NEEDED)
+
+    @property
+    def eight_bit(self) -> bool:
+        return "8bit" in self.optimizer

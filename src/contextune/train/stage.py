@@ -41,15 +41,17 @@ from contextune.core.ownership import listed
 from contextune.core.progress import say_once
 from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
+from contextune.models import frozen
 from contextune.models.ends import add_ends
 from contextune.models.options import Model
-from contextune.train.options import AT_ONCE, Train
+from contextune.models.resolve import base_of, known
+from contextune.train.options import AT_ONCE, AT_ONCE_GPU, OPTIMIZERS, Train
 
 from .callback import SCORES
 from .checkpoints import Checkpoints, Every, Watch, keep, last_good, last_whole, looks, say
 from .fast_path import FastPath
 from .grouping import grouped
-from .launch import recipe_decides, refuse_unsharded
+from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .saving import CARD, disk_errors, try_save, write_texts
 from .schedule import Plan
@@ -108,11 +110,12 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
     add_ends(model, ends(job.records, job.tokenizer))
     with models.threads(job.train.threads, model.num_parameters()):
         trainer = build(job, model, progress)
-        before = _seconds(checkpoint)
-        began = time.monotonic()
-        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began))
+        last = _last(checkpoint)
+        _take_up(trainer, last)
+        before, began = float(last.get("seconds", 0.0)), time.monotonic()
+        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began, trainer.reduced))
         if job.look is not None:
-            trainer.add_callback(Every(job.every, job.look))
+            trainer.add_callback(Every(job.every, _in_fp32(job.look)))
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -163,9 +166,28 @@ def open_model(job: TrainJob) -> Any:
     if models.is_adapter(job.start):
         refuse(job.train)
         models.check_start(job.start, adapter)
-        return models.load_adapted(job.start, trainable=True, quantized=quantized, model=job.model)
-    model = models.load_model(job.start, job.model, quantized=quantized)
-    return models.adapt(model, adapter) if adapter else model
+        low = not quantized and _stored_low(base_of(Path(job.start)), job.train)
+        model = models.load_adapted(job.start, trainable=True, quantized=quantized, model=job.model, bf16=low)
+    else:
+        low = not quantized and adapter is not None and _stored_low(known(job.start), job.train)
+        model = models.load_model(job.start, job.model, bf16=low, quantized=quantized)
+        model = models.adapt(model, adapter) if adapter else model
+    if halves(job.train, model.num_parameters()) and hasattr(model, "peft_config") and not quantized:
+        frozen.widen(model)
+        frozen.halve(model)
+    elif low:
+        model.float()
+    return model
+
+
+def _stored_low(path: str, train: Train) -> bool:
+    """Whether weights may be read as they are: bf16 in their files, and not to be computed in fp32."""
+    return train.precision != "fp32" and not sharded() and models.stored_in_bf16(Path(path))
+
+
+def halves(train: Train, size: int) -> bool:
+    """Whether frozen weights are kept in bf16: where products are in bf16. Sharding needs all of one kind."""
+    return wants_bf16(train.precision, size) and not sharded()
 
 
 def build(job: TrainJob, model: Any, progress: Callable[[int, int, float], None]) -> ContextTrainer:
@@ -194,7 +216,8 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         adam_beta2=options.betas[1],
         max_grad_norm=options.clip,
         bf16=bf16,
-        activation_checkpointing=options.checkpointing,
+        activation_checkpointing=options.recomputes,
+        **({"optim": OPTIMIZERS[options.optimizer]} if OPTIMIZERS[options.optimizer] else {}),
         seed=job.seed,
         use_cpu=not cuda,
         logging_steps=1,
@@ -231,6 +254,7 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         engine=engine,
         tokens=_at_once(options, arguments.world_size),
         pad=job.tokenizer.pad_token_id or 0,
+        may_recompute=options.checkpointing == "auto",
     )
 
 
@@ -244,34 +268,64 @@ def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:
 
 def _at_once(options: Train, processes: int) -> int:
     """Tokens at once: of several processes the first one's, since all must make the same passes."""
-    tokens = AT_ONCE if options.tokens == "auto" else options.tokens
+    tokens = at_once() if options.tokens == "auto" else options.tokens
     return int(broadcast_object_list([tokens])[0]) if processes > 1 else tokens
 
 
-def wants_bf16(precision: str, size: int) -> bool:
-    """Where `auto`: on GPUs that have it, and on CPUs with native bf16 products for models that are not tiny."""
+def at_once() -> int:
+    """Tokens at once where nothing is known of memory."""
+    return AT_ONCE_GPU if torch.cuda.is_available() else AT_ONCE
+
+
+def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:
+    """Where `auto`: on GPUs that have it, and on CPUs with native bf16 products for models that are not tiny.
+
+    `gpu`: a GPU that is not here, and has it.
+    """
     if precision != "auto":
         return precision == "bf16"
+    if gpu:
+        return True
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return size >= models.SMALL and bool(native_bf16())
 
 
 class _Clock(Watch):
-    """Keeps, in the trainer's state, how long a stage has trained over all its resumes."""
+    """Keeps, in the trainer's state, how long a stage has trained over all its resumes, and what memory has forced."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: Callable[[], float], reduced: dict[str, Any]) -> None:
+        self.seconds, self.reduced = seconds, reduced
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        state.log_history[-1]["seconds"] = round(self.seconds(), 3)
+        state.log_history[-1] |= {"seconds": round(self.seconds(), 3), **self.reduced}
 
 
-def _seconds(checkpoint: Path | None) -> float:
+def _in_fp32(look: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
+    """A look at a model whose frozen weights are in bf16, outside autocast."""
+
+    def looked(step: int, model: Any) -> None:
+        with frozen.upcast(model):
+            look(step, model)
+
+    return looked
+
+
+def _last(checkpoint: Path | None) -> dict[str, Any]:
+    """What was kept of the last update before a checkpoint."""
     if checkpoint is None:
-        return 0.0
+        return {}
     history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
-    return float(history[-1].get("seconds", 0.0)) if history else 0.0
+    return dict(history[-1]) if history else {}
+
+
+def _take_up(trainer: ContextTrainer, last: dict[str, Any]) -> None:
+    """What memory forced before the checkpoint still counts."""
+    if "tokens" in last:
+        trainer.tokens = trainer.reduced["tokens"] = int(last["tokens"])
+    if last.get("recomputes"):
+        trainer.args.activation_checkpointing = True
+        trainer.may_recompute, trainer.reduced["recomputes"] = False, True
 
 
 def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:

@@ -7,6 +7,7 @@ the layout. So accumulation is a matter of memory alone, the loss is a mean over
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
 from itertools import islice
@@ -20,8 +21,12 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from contextune.contexts import BoundPolicy, compose
 from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
 
+from contextune.core.memory import exhausted
+from contextune.core.progress import say_once
+
 from .fast_path import FastPath
 from .layouts import Batch, Layout
+from .randomness import Randomness
 from .schedule import Plan
 
 
@@ -62,11 +67,21 @@ def micro_batches(
 
 
 class ContextTrainer(Trainer):
-    """A Trainer whose inputs are updates."""
+    """A Trainer whose inputs are updates.
 
-    def __init__(self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, **kwargs: Any) -> None:
+    Where memory runs out within an update, it is made again in smaller pieces, from the same draws: `tokens` are halved
+    down to one sequence at a time; then, where the recipe leaves it open (`may_recompute`), activations are recomputed.
+    """
+
+    def __init__(
+        self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, may_recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
+        self.may_recompute = may_recompute
+        self.reduced: dict[str, Any] = {}
+        """What memory has forced so far: {"tokens"}, {"recomputes"}; kept with each update, for a resume."""
         self.loss_is_scaled_for_ga = True
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
@@ -81,6 +96,53 @@ class ContextTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Accumulates the update's gradients; returns its mean loss (this process's part, times processes)."""
+        begun = Randomness.now(self.args.device)
+        while True:
+            try:
+                return self._accumulate(model, inputs)
+            except (RuntimeError, MemoryError) as e:
+                if not exhausted(e) or not self._alone():
+                    raise
+                failed = e.with_traceback(None)  # frames hold tensors
+            if not self._reduce(model, inputs):
+                raise failed
+            begun.restore()
+
+    def _alone(self) -> bool:
+        """Several processes would have to agree."""
+        return self.args.world_size == 1 and not self.is_deepspeed_enabled and not self.is_fsdp_enabled
+
+    def _reduce(self, model: Any, rows: Seq[Rendered]) -> bool:
+        """Take less memory from now on, with no gradients kept; False where it cannot be less."""
+        model.zero_grad(set_to_none=True)
+        release()
+        largest = self._largest(rows, self.tokens)
+        fewer = largest // 2
+        while fewer >= 16 and self._largest(rows, fewer) >= largest:
+            fewer //= 2
+        if fewer >= 16:
+            self.tokens = self.reduced["tokens"] = fewer
+            how = f"{fewer:,} tokens at once"
+        elif self.may_recompute:
+            self.recompute()
+            how = "activations recomputed"
+        else:
+            return False
+        step = self.state.global_step + 1
+        say_once(
+            f"update {step}: memory ran out with {largest:,} tokens at once; made again with {how}, as all after it"
+        )
+        return True
+
+    def recompute(self) -> None:
+        """Recompute activations from now on."""
+        self.accelerator.unwrap_model(self.model).gradient_checkpointing_enable({"use_reentrant": False})
+        self.may_recompute, self.reduced["recomputes"] = False, True
+
+    def _largest(self, rows: Seq[Rendered], tokens: int) -> int:
+        return max(batch.input_ids.numel() for batch in self.layout(rows, tokens, self.pad))
+
+    def _accumulate(self, model: Any, inputs: Any) -> torch.Tensor:
         model.train()
         ranks = self.args.world_size
         batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
@@ -100,6 +162,13 @@ class ContextTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
+
+
+def release() -> None:
+    """Give back what nobody holds."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _only(items: list[Any]) -> Any:

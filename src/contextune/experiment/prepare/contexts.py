@@ -19,6 +19,7 @@ from contextune.core.sequence import Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
 from contextune.train.grouping import grouped
+from contextune.train.optimizer import check_optimizer
 
 from ..recipe import Stage
 from .data import Data
@@ -46,6 +47,7 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     learned = [(r, name) for r, name in whole if (r.origin, r.id) in replayed or stage.context.is_target(r)]
     if len(learned) == len(replayed):
         raise UserError(f"context {stage.context.name}: its pool leaves no record to train on", "make pool smaller")
+    check_optimizer(train)
     if models.is_adapter(data.model):
         models.check_start(data.model, train.adapter)
     else:
