@@ -6,8 +6,8 @@ scripts/results.py FOLDER [OTHER]
     <!-- study: contrastive only low.* high.* -->   claims whose ids match
     <!-- study: synthesis arms listen -->    ids ARM.MEASURE as a table, a row an arm; all measures, or these
     <!-- study: contrastive by low high -->   ids MEASURE.ARM likewise, these measures
-    <!-- beside: augmented reversal.* -->   claims whose ids match, with what OTHER, the folder of another model's studies,
-                                            has for them; a study that OTHER does not hold is left as it is
+    <!-- beside: augmented reversal.* -->   claims whose ids match, with what OTHER, the folder of another model's
+                                            studies, has for them; a study that OTHER does not hold is left as it is
 
 A table stands below its comment and is replaced as a whole; what stands around it is written by hand.
 """
