@@ -1,10 +1,13 @@
-"""Writes the tables of docs/results.md from the folder of `contextune reproduce all`: scripts/results.py FOLDER
+"""Writes the tables of docs/results.md from the folder of `contextune reproduce all`:
+scripts/results.py FOLDER [OTHER]
 
     <!-- study: augmented -->            every claim
     <!-- study: contrastive tested -->   claims with a verdict
     <!-- study: contrastive only low.* high.* -->   claims whose ids match
     <!-- study: synthesis arms listen -->    ids ARM.MEASURE as a table, a row an arm; all measures, or these
     <!-- study: contrastive by low high -->   ids MEASURE.ARM likewise, these measures
+    <!-- beside: augmented reversal.* -->   claims whose ids match, with what OTHER, the folder of another model's
+                                            studies, has for them; a study that OTHER does not hold is left as it is
 
 A table stands below its comment and is replaced as a whole; what stands around it is written by hand.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,7 +28,10 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- study: ([\w-]+) ?([^\n]*?) ?-->\n\n?)((?:\|[^\n]*\n)*)")
 
 
-def main(folder: str) -> None:
+BESIDE = re.compile(TABLE.pattern.replace("study:", "beside:"))
+
+
+def main(folder: str, other: str = "") -> None:
     def table(found: re.Match[str]) -> str:
         comment, name, options, old = found.groups()
         study = read(Path(folder) / name / "study.json")
@@ -34,7 +41,31 @@ def main(folder: str) -> None:
             comment.rstrip("\n") + "\n\n" + "\n".join(rows(study.claims, options.split())) + ("\n" if old else "\n\n")
         )
 
-    PAGE.write_text(TABLE.sub(table, PAGE.read_text()))
+    def pair(found: re.Match[str]) -> str:
+        comment, name, forms, old = found.groups()
+        studies = [read(Path(f) / name / "study.json") for f in (folder, other)]
+        if studies[1] is None:
+            return found[0]
+        ours, theirs = ({c.id: c for c in s.claims} if s else {} for s in studies)
+        return comment.rstrip("\n") + "\n\n" + "\n".join(beside(ours, theirs, forms.split())) + "\n" * (1 + (not old))
+
+    text = TABLE.sub(table, PAGE.read_text())
+    PAGE.write_text(BESIDE.sub(pair, text) if other else text)
+
+
+def beside(ours: Mapping[str, Claim], theirs: Mapping[str, Claim], forms: Seq[str]) -> list[str]:
+    """Rows of two models' claims: what the source says, and of each what was measured, with its verdict."""
+    every = [*ours, *(i for i in theirs if i not in ours)]
+    shown = [i for form in forms for i in every if fnmatch(i, form)]
+
+    def cell(claim: Claim | None) -> str:
+        if claim is None:
+            return "–"
+        return value(claim, 2) + ("" if claim.verdict == "measured" else f", {claim.verdict}")
+
+    head = ["| id | the source says | pocket | SmolLM2 |", "| --- | --- | --- | --- |"]
+    said = {i: (theirs.get(i) or ours[i]).paper for i in shown}
+    return head + [f"| `{i}` | {said[i]} | {cell(ours.get(i))} | {cell(theirs.get(i))} |" for i in shown]
 
 
 def rows(claims: Seq[Claim], options: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune reproduce augmented  |  contextune reproduce all --json")
     def reproduce(
         name: Annotated[str | None, typer.Argument(help="A study, or 'all'; default: list them.")] = None,
-        model: Annotated[str, typer.Option(help="'pocket', a model folder, or a hub id.")] = "pocket",
+        model: Annotated[str, typer.Option(help="'pocket', 'smollm2', a model folder, or a hub id.")] = "pocket",
         scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
         seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many; at least 5 for a claim.")] = 5,
         out: Annotated[Path | None, typer.Option(help="Folder; default: runs/reproduce/NAME.")] = None,

@@ -17,55 +17,55 @@ from . import cft_search as search
 from . import curves
 from . import figures as drawing
 from .cft_claims import ON, PRICE, TEST, TESTS, MeasuredCft, claims
-from .cft_search import CONSTANT, LONGEST, Setting
+from .cft_recipe import (
+    ABOUT,
+    BATCH,
+    JUDGED,
+    Setup,
+    documents,
+    longest_of,
+    pairs_steps,
+    rates_of,
+    recipe,
+    search_recipe,
+    setup,
+)
+from .cft_search import Setting
 from .claims import Figure, Study, StudyOptions, register
 from .comparison import compare
 from .curves import pace
 
-LEARNING = {"policy": "prompts", "set": "learning"}
-CONTEXTS: dict[str, dict[str, Any]] = {
-    "cft": LEARNING,
-    "negative": {"policy": "prompts", "set": "negative"},
-    "neutral": {"policy": "prompts", "set": "neutral"},
-    "random_tokens": {"policy": "random_tokens", "set": "learning"},
-}
-ABOUT = {
-    "none": "the model as it is",
-    "cpt": "the documents alone",
-    "cft": "a learning prompt before each document",
-    "negative": "a prompt that discourages learning",
-    "neutral": "a prompt about nothing of the sort",
-    "random_tokens": "random tokens, as many as the prompt has",
-    "generated": "a prompt that the model itself wrote for the document",
-    "reading": "the documents and reading tasks mined from them (no prompt)",
-    "ift": "question and answer pairs about other documents",
-    "cpt_ift": "documents, then pairs",
-    "cft_ift": "documents behind learning prompts, then pairs",
-}
-SMALL = {"size": "small", "key_points": 2, "mentions": 4, "padding": 1, "probes": 24}
-"""The pocket model's documents: two key points, each told four times in two wordings."""
-JUDGED = 1
-"""The draw of the world that is judged: settings were chosen on draw 0, whose people and key points are others."""
-PAIRS, BATCH = 60, 2
-"""Updates of the instruction stage; documents, or pairs, an update."""
+MEAN = "measure:task"
+"""The mean of all tests that are read from files."""
+READ = {MEAN: "tests, mean"}
 
 
 @register("cft")
 def cft(wanted: StudyOptions, reporter: Reporter) -> Study:
     """Options (`--set`): steps (updates of the longest document stage), generated (true adds prompts the model
-    writes).
+    writes), draw (of the tests, where the preset reads files), data (their folder), preset.
     """
-    wanted.only("cft", "steps", "generated")
-    arms, rates = documents(wanted), _rates(wanted)
+    wanted.only("cft", "steps", "generated", "draw", "data", "preset")
+    arms, made, rates = documents(wanted), setup(wanted), rates_of(wanted)
     seeds, tried = search.seeds(wanted.seeds), [search.name_of(a, i) for a in arms for i in range(len(rates))]
-    searched = compare(search_recipe(wanted), wanted.out / "search", reporter)
-    before = curves.read(searched.folder, TEST, tried, seeds)
-    settings = search.chosen(before, list(arms), rates)
-    for arm, s in settings.items():
-        reporter.say(f"{arm}: {s.rate:g}, {s.steps} updates (of draw {search.DRAW} {s.right:.3f} right)")
+    before, folders = None, list[str]()
+    if made.fixed is None:
+        searched = compare(search_recipe(wanted), wanted.out / "search", reporter)
+        before = curves.read(searched.folder, TEST, tried, seeds)
+        settings = search.chosen(before, list(arms), rates)
+        folders.append(searched.folder.name)
+        for arm, s in settings.items():
+            reporter.say(f"{arm}: {s.rate:g}, {s.steps} updates (of draw {search.DRAW} {s.right:.3f} right)")
+    else:
+        settings = dict.fromkeys(arms, Setting(made.fixed, made.longest, 0.0))
     found = compare(recipe(wanted, settings), wanted.out / "study", reporter)
-    settings["reading"] = settings["cpt"]
-    judged = MeasuredCft(found, curves.read(found.folder, TEST, list(settings), wanted.seeds), settings, ABOUT)
+    if "reading" in found.results["arms"]:
+        settings["reading"] = settings["cpt"]
+    if before is None:
+        judged = MeasuredCft(found, None, settings, ABOUT, MEAN, _tests(found.results["tasks"]), {}, False)
+    else:
+        read = curves.read(found.folder, TEST, list(settings), wanted.seeds)
+        judged = MeasuredCft(found, read, settings, ABOUT)
     return Study(
         "cft",
         "Contextual fine-tuning on text",
@@ -73,105 +73,26 @@ def cft(wanted: StudyOptions, reporter: Reporter) -> Study:
         tuple(claims(judged, len(wanted.seeds))),
         tuple(figures(judged, before, list(arms), rates)),
         notes(judged, wanted, rates),
-        (searched.folder.name, found.folder.name),
+        (*folders, found.folder.name),
     )
 
 
-def documents(wanted: StudyOptions) -> dict[str, dict[str, Any]]:
-    """Arms whose settings are searched for: one stage over the documents, which differs in what precedes them."""
-    contexts = {**CONTEXTS, **({"generated": {"policy": "generated"}} if _writes(wanted) else {})}
-    arms: dict[str, dict[str, Any]] = {"cpt": {"about": ABOUT["cpt"], "data": "texts"}}
-    return arms | {a: {"about": ABOUT[a], "data": "texts", "context": c} for a, c in contexts.items()}
-
-
-def search_recipe(wanted: StudyOptions) -> dict[str, Any]:
-    """Every document arm at every rate, on the draw that is not judged; asked on the way and nothing else."""
-    world = _world(wanted, search.DRAW)
-    return {
-        **_common(wanted, world),
-        "name": "cft-search",
-        "arms": search.arms(documents(wanted), _rates(wanted)),
-        "seeds": list(search.seeds(wanted.seeds)),
-        "evaluate": {"tasks": [{**world, "tasks": [TEST]}], "samples": 0, "callbacks": _watched(wanted)},
-        "compare": {"baseline": search.name_of("cpt", 0)},
-    }
-
-
-def recipe(wanted: StudyOptions, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """The judged comparison. Document stages train for the longest length at their own rate and are asked on the way;
-    those before an instruction stage end at their own length.
-    """
-    world, pocket = _world(wanted, JUDGED), _pocket(wanted)
-    pairs = {"data": "questions", "train": {"steps": _pairs(wanted), "lr": 1e-3 if pocket else 2e-5,
-                                            "schedule": "cosine", "warmup": 0.05}}  # fmt: skip
-    own = {a: {"lr": s.rate, "steps": s.steps} for a, s in settings.items()}
-    arms: dict[str, Any] = {"none": {"about": ABOUT["none"]}}
-    arms |= {a: {**stage, "train": {"lr": settings[a].rate}} for a, stage in documents(wanted).items()}
-    arms["reading"] = {**arms["cpt"], "about": ABOUT["reading"], "augment": {"operations": ["reading"]}}
-    arms["ift"] = {"about": ABOUT["ift"], "stages": [pairs]}
-    arms["cpt_ift"] = {"about": ABOUT["cpt_ift"], "stages": [{"data": "texts", "train": own["cpt"]}, pairs]}
-    behind = {"data": "texts", "context": LEARNING, "train": own["cft"]}
-    arms["cft_ift"] = {"about": ABOUT["cft_ift"], "stages": [behind, pairs]}
-    alone = {**world, "tasks": [*TESTS, *PRICE]}
-    asked = {**world, "tasks": [TEST], "before": LEARNING, "suffix": ON}
-    return {
-        **_common(wanted, world),
-        "name": "cft-study",
-        "arms": arms,
-        "seeds": list(wanted.seeds),
-        "evaluate": {
-            "tasks": [alone, asked], "samples": 0, "without_context": False, "callbacks": _watched(wanted),
-        },
-        "compare": {"baseline": "cpt", "tasks": [TEST]},
-    }  # fmt: skip
-
-
-def _common(wanted: StudyOptions, world: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "model": wanted.model,
-        "data": {"texts": {**world, "split": "train"}, "questions": {**world, "split": "questions"}},
-        "train": {"steps": _longest(wanted), "batch": BATCH, "weight_decay": 0.0, "max_length": 256, **CONSTANT},
-    }
-
-
-def _world(wanted: StudyOptions, draw: int) -> dict[str, Any]:
-    size = {"size": "paper"} if wanted.scale == "paper" else SMALL
-    return {"world": "study", "options": {**size, "seed": draw}}
-
-
-def _watched(wanted: StudyOptions) -> dict[str, Any]:
-    return {"curve": {"every": search.looks(_longest(wanted)), "tasks": [TEST]}}
-
-
-def _longest(wanted: StudyOptions) -> int:
-    return wanted.whole("steps", LONGEST)
-
-
-def _pairs(wanted: StudyOptions) -> int:
-    return max(1, _longest(wanted) * PAIRS // LONGEST)
-
-
-def _rates(wanted: StudyOptions) -> tuple[float, ...]:
-    return search.POCKET_RATES if _pocket(wanted) else search.RATES
-
-
-def _pocket(wanted: StudyOptions) -> bool:
-    return wanted.model == "pocket"
-
-
-def _writes(wanted: StudyOptions) -> bool:
-    """The pocket model cannot write a prompt; others are asked to."""
-    return wanted.flag("generated", not _pocket(wanted))
+def _tests(asked: Mapping[str, Any]) -> dict[str, str]:
+    return READ | {task: f"{task}, nats a token" if task.startswith("perplexity") else task for task in asked}
 
 
 # --------------------------------------------------------------------------------- what is shown
 
 
-def figures(m: MeasuredCft, before: curves.Curves, arms: list[str], rates: tuple[float, ...]) -> list[Figure]:
+def figures(m: MeasuredCft, before: curves.Curves | None, arms: list[str], rates: tuple[float, ...]) -> list[Figure]:
     c, every = m.run, list(m.run.results["arms"])
     colours = drawing.palette(every, ("none",))
+    if m.curves is None or before is None:
+        shown = [(title, {a: m.run.value(a, t) for a in every}, None) for t, title in m.tests.items()]
+        return [Figure("What was read", "Each test by arm, with 95 % intervals.", drawing.bars(shown, colours))]
+    curve = m.curves
     chance = {"chance": c.chance(TEST) or 0.0}
-    lengths = {a: m.curves.points(a) for a in m.settings}
+    lengths = {a: curve.points(a) for a in m.settings}
     tried = [(a, {f"{rate:g}": before.points(search.name_of(a, i)) for i, rate in enumerate(rates)}) for a in arms]
     own = (TESTS[TEST], {a: m.value(a) for a in every}, c.chance(TEST))
     off = [
@@ -208,13 +129,14 @@ def figures(m: MeasuredCft, before: curves.Curves, arms: list[str], rates: tuple
 
 
 def notes(m: MeasuredCft, wanted: StudyOptions, rates: tuple[float, ...]) -> tuple[str, ...]:
-    longest, count = _longest(wanted), len(search.seeds(wanted.seeds))
+    made, longest, count = setup(wanted), longest_of(wanted), len(search.seeds(wanted.seeds))
+    if made.files or m.curves is None:
+        return _notes_of_files(made, wanted)
+    apart = m.curves.apart
     own = "; ".join(f"{a} {s.rate:g}, {s.steps} updates" for a, s in m.settings.items())
-    paces = "; ".join(
-        f"{ABOUT[a]}: {pace(m.curves.apart(a, 'cpt'))}" for a in m.settings if a not in ("cpt", "reading")
-    )
+    paces = "; ".join(f"{ABOUT[a]}: {pace(apart(a, 'cpt'))}" for a in m.settings if a not in ("cpt", "reading"))
     return (
-        f"Documents: updates of {BATCH}, at most {longest}; pairs: {_pairs(wanted)} updates; {len(wanted.seeds)} "
+        f"Documents: updates of {BATCH}, at most {longest}; pairs: {pairs_steps(wanted)} updates; {len(wanted.seeds)} "
         f"seeds, model {wanted.model}. Target tokens of an update are the same in all document stages; `reading` adds "
         "texts.",
         f"Settings: every arm tried {len(rates)} rates ({', '.join(f'{r:g}' for r in rates)}) and every length up to "
@@ -229,4 +151,17 @@ def notes(m: MeasuredCft, wanted: StudyOptions, rates: tuple[float, ...]) -> tup
         "The paper's full text was not at hand; its figures are from its slides and project page. Its chat rows fit "
         "averages of two evaluations, and 1.85 points at 7 B is about one unpaired standard error.",
         "For the paper's own tables on real models: recipes cft_medical_7b and the others, one command each.",
+    )
+
+
+def _notes_of_files(made: Setup, wanted: StudyOptions) -> tuple[str, ...]:
+    what = made.files.what if made.files else "a world"
+    return (
+        f"{what}. Every arm: {made.longest} updates of {BATCH} documents at {made.fixed:g}, constant and without "
+        f"warm-up; {len(wanted.seeds)} seeds, model {wanted.model}. The same chunks in all arms, token for token.",
+        f"The rate was found with the documents alone on draw 0 of the tests; asked is draw {made.judged}: other "
+        "items.",
+        "A test is asked by the likelihood of its options, without examples; perplexity is that of held-out documents.",
+        "The paper trains 7 B to 13 B parameters on far more text; its differences are one to five points, and the "
+        "intervals here are wider.",
     )

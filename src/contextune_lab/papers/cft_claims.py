@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from contextune.evaluate.analysis.statistics import Estimate, mean
 
@@ -34,18 +34,23 @@ class MeasuredCft:
     """The judged run, the curves of its document arms, and their settings, which another draw gave."""
 
     run: Comparison
-    curves: Curves
+    curves: Curves | None
+    """None where all arms have one setting that was found before: no arm is asked on the way."""
     settings: Mapping[str, Setting]
     about: Mapping[str, str]
+    test: str = TEST
+    """What claims are decided by."""
+    tests: Mapping[str, str] = field(default_factory=lambda: TESTS)
+    """With `test`, by name: what is asked."""
+    price: Mapping[str, str] = field(default_factory=lambda: PRICE)
+    prompted: bool = True
+    """Whether `test` is asked after a learning prompt too."""
 
     def own(self, arm: str) -> Estimate:
-        """Share of `TEST` right at the arm's own best rate and length; of other arms, as they ended."""
-        if arm in self.settings:
+        """Share of `test` right at the arm's own best rate and length; of other arms, as they ended."""
+        if self.curves is not None and arm in self.settings:
             return self.curves.at(arm, self.settings[arm].steps)
-        return self.run.of(arm, TEST)
-
-    def longest(self, arm: str) -> Estimate:
-        return self.curves.at(arm, self.curves.steps[-1])
+        return self.run.of(arm, self.test)
 
     def value(self, arm: str) -> BarValue:
         e = self.own(arm)
@@ -55,9 +60,11 @@ class MeasuredCft:
 
 def claims(m: MeasuredCft, seeds: int) -> list[Claim]:
     c = m.run
-    made = [claim(f"{TEST}.{a}", f"{TESTS[TEST]}: {m.about[a]}", m.own(a), seeds) for a in c.results["arms"]]
-    for test in (t for t in TESTS if t != TEST):
-        made += [claim(f"{test}.{a}", f"{TESTS[test]}: {m.about[a]}", c.of(a, test), seeds) for a in c.results["arms"]]
+    made = [claim(f"{m.test}.{a}", f"{m.tests[m.test]}: {m.about[a]}", m.own(a), seeds) for a in c.results["arms"]]
+    for test in (t for t in m.tests if t != m.test):
+        made += [
+            claim(f"{test}.{a}", f"{m.tests[test]}: {m.about[a]}", c.of(a, test), seeds) for a in c.results["arms"]
+        ]
     return [*_paper(m, seeds), *_along(m, seeds), *_prompted(m, seeds), *made]
 
 
@@ -70,7 +77,8 @@ def _difference(
     """
     one, two = m.own(arm), m.own(other)
     made = claim(id, paper, one - two, seeds, above(one, two), "ours" if theirs is None else "paper")
-    why = f"{arm} less {other} on {TEST}, each at its own best rate and length, {made.why}"
+    at = "each at its own best rate and length" if m.curves else "at one rate and length"
+    why = f"{arm} less {other} on {m.test}, {at}, {made.why}"
     if made.verdict == "not shown" and theirs is not None and made.interval and made.interval[1] >= theirs:
         return replace(
             made, verdict="not testable", why=f"{why} holds zero and the paper's figure alike", theirs=theirs
@@ -80,7 +88,9 @@ def _difference(
 
 def _along(m: MeasuredCft, seeds: int) -> list[Claim]:
     """At equal updates: what is seen over the whole curve, and at its end."""
-    made = []
+    made = list[Claim]()
+    if m.curves is None:
+        return made
     for arm in (a for a in m.settings if a not in ("cpt", "reading")):
         apart = m.curves.apart(arm, "cpt")
         seen = f"{arm} {pace(apart)}: " + ", ".join(f"{e.value:+.3f} at {step}" for step, e in apart)
@@ -107,8 +117,11 @@ def _paper(m: MeasuredCft, seeds: int) -> list[Claim]:
          "cpt_ift", 0.0104),
         ("cpt_ift_over_ift", "reading the documents helps at all", "cpt_ift", "ift", None),
     ]  # fmt: skip
-    made = [_difference(id, paper, m, a, b, seeds, theirs) for id, paper, a, b, theirs in pairs]
-    if "generated" in m.run.results["arms"]:
+    there = m.run.results["arms"]
+    made = [_difference(id, paper, m, a, b, seeds, theirs) for id, paper, a, b, theirs in pairs if {a, b} <= {*there}]
+    if m.curves is None:
+        return made
+    if "generated" in there:
         paper = "prompts written for each text over fixed ones (-1.50 at 7 B chat)"
         return [*made, _difference("generated_over_cft", paper, m, "generated", "cft", seeds)]
     paper = "prompts written for each text over CPT (+0.35 at 7 B chat)"
@@ -125,6 +138,8 @@ def _prompted(m: MeasuredCft, seeds: int) -> list[Claim]:
     has them on.
     """
     c = m.run
+    if not m.prompted:
+        return []
     on = f"{TEST}.{ON}"
     made = [claim(f"on.{a}", f"asked after a learning prompt: {m.about[a]}", c.of(a, on), seeds)
             for a in c.results["arms"]]  # fmt: skip

@@ -22,7 +22,6 @@ SEEDS = 2
 LONGEST, EVERY = 240, 40
 """Updates of a document stage at most, and between two looks."""
 POCKET_RATES = (1.5e-3, 3e-3, 6e-3)
-RATES = (1e-5, 2e-5, 4e-5)
 CONSTANT = {"schedule": "constant", "warmup": 0.0}
 
 

@@ -7,6 +7,7 @@ has `other`, and `--set preset=NAME` gives a model that of another.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +42,13 @@ def of(study: str, wanted: StudyOptions, usual: Setup) -> Setup:
     return type(usual)(**{**dict(usual), **changed})
 
 
+def key(study: str, wanted: StudyOptions) -> list[object]:
+    """What a finished study depends on beside the options; empty for the pocket model."""
+    name = name_of(wanted)
+    return [] if name == POCKET else [name, read(name).get(study, {})]
+
+
+@cache
 def read(name: str) -> Mapping[str, Mapping[str, object]]:
     """By study: the keys of its setup that differ."""
     return read_yaml(FOLDER / f"{name}.yaml")

@@ -15,7 +15,7 @@ from contextune.core.errors import UserError
 from contextune.core.files import digest, write_json
 from contextune.core.progress import Reporter
 
-from . import claims
+from . import claims, presets
 from .claims import Claim, Figure, Study, StudyOptions
 
 FORMAT = 3
@@ -28,7 +28,18 @@ def reproduce(name: str, wanted: StudyOptions, reporter: Reporter) -> Study:
     Writes `study.json` and `study.html` there. Raises UserError for an unknown name or options.
     """
     make = claims.find(name)
-    key = digest([FORMAT, name, __version__, wanted.model, wanted.scale, wanted.seeds, wanted.options])
+    key = digest(
+        [
+            FORMAT,
+            name,
+            __version__,
+            wanted.model,
+            wanted.scale,
+            wanted.seeds,
+            wanted.options,
+            *presets.key(name, wanted),
+        ]
+    )
     file = wanted.out / "study.json"
     if (kept := read(file, key)) is not None:
         return kept

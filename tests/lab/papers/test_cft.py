@@ -12,7 +12,7 @@ import pytest
 from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune.experiment.run_dir import stage_folder
-from contextune_lab.papers import cft, cft_search, curves
+from contextune_lab.papers import cft, cft_recipe, cft_search, curves
 from contextune_lab.papers.cft_claims import TEST, MeasuredCft, claims
 from contextune_lab.papers.cft_search import Setting
 from contextune_lab.papers.claims import StudyOptions
@@ -25,7 +25,7 @@ POCKET, OTHER = StudyOptions(Path("out")), StudyOptions(Path("out"), model="else
 
 
 def settings(wanted: StudyOptions = POCKET, steps: int = 100) -> dict[str, Setting]:
-    return {arm: Setting(3e-3, steps, 0.5) for arm in cft.documents(wanted)}
+    return {arm: Setting(3e-3, steps, 0.5) for arm in cft_recipe.documents(wanted)}
 
 
 def known(value: float, spread: float, draw: str) -> Estimate:
@@ -48,7 +48,7 @@ def measured(values: dict[str, float], spread: float, own: dict[str, int] | None
 
 @pytest.mark.parametrize("wanted", [POCKET, OTHER], ids=["pocket", "elsewhere"])
 def test_every_arm_of_the_study_is_there(wanted):
-    made = recipes.parse(cft.recipe(wanted, settings(wanted)))
+    made = recipes.parse(cft_recipe.recipe(wanted, settings(wanted)))
     assert set(made.arms) == ISSUE | ({"generated"} if wanted is OTHER else set())
     documents = {arm: found.stages[0] for arm, found in made.arms.items() if found.stages and arm != "ift"}
     assert {s.data for s in documents.values()} == {"texts"}
@@ -58,18 +58,21 @@ def test_every_arm_of_the_study_is_there(wanted):
 
 @pytest.mark.parametrize("wanted", [POCKET, OTHER], ids=["pocket", "elsewhere"])
 def test_every_arm_has_the_same_search_on_a_draw_that_is_not_judged(wanted):
-    search, judged = recipes.parse(cft.search_recipe(wanted)), recipes.parse(cft.recipe(wanted, settings(wanted)))
+    search, judged = (
+        recipes.parse(cft_recipe.search_recipe(wanted)),
+        recipes.parse(cft_recipe.recipe(wanted, settings(wanted))),
+    )
     rates: dict[str, list[float]] = {}
     for name, arm in search.arms.items():
         rates.setdefault(name.rpartition("-")[0], []).append(arm.stages[0].train["lr"])
-    assert set(rates) == set(cft.documents(wanted))
+    assert set(rates) == set(cft_recipe.documents(wanted))
     assert len({tuple(r) for r in rates.values()}) == 1
     assert (search.train.schedule, search.train.warmup) == ("constant", 0.0), "a length is a checkpoint"
     assert judged.train == search.train
     draws = [{s.options["seed"] for s in made.data.values()} for made in (search, judged)]
     draws += [{t["options"]["seed"] for t in made.evaluate.tasks} for made in (search, judged)]
-    assert draws == [{cft_search.DRAW}, {cft.JUDGED}] * 2
-    assert cft_search.DRAW != cft.JUDGED
+    assert draws == [{cft_search.DRAW}, {cft_recipe.JUDGED}] * 2
+    assert cft_search.DRAW != cft_recipe.JUDGED
     assert {search.allow_overlap, judged.allow_overlap} == {False}
 
 
@@ -151,10 +154,10 @@ def test_curves_are_means_over_seeds_and_paired(tmp_path):
 
 
 def test_what_is_asked_behind_a_prompt_stands_beside_the_plain_question():
-    made = recipes.parse(cft.recipe(POCKET, settings()))
+    made = recipes.parse(cft_recipe.recipe(POCKET, settings()))
     plain, behind = made.evaluate.tasks
-    assert set(plain["tasks"]) == {*cft.TESTS, *cft.PRICE}
-    assert (behind["tasks"], behind["before"], behind["suffix"]) == ([TEST], cft.LEARNING, cft.ON)
+    assert set(plain["tasks"]) == {*cft_recipe.TESTS, *cft_recipe.PRICE}
+    assert (behind["tasks"], behind["before"], behind["suffix"]) == ([TEST], cft_recipe.LEARNING, cft_recipe.ON)
     assert made.evaluate.callbacks["curve"].tasks == (TEST,)
 
 

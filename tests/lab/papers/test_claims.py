@@ -16,7 +16,7 @@ from contextune.core.progress import Reporter
 from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune.experiment.run_dir import stage_folder
-from contextune_lab.papers import augmented, cft, claims, synthesis
+from contextune_lab.papers import augmented, augmented_recipe, cft_recipe, claims, synthesis
 from contextune_lab.papers.augmented_claims import claims as augmented_claims
 from contextune_lab.papers.cft_search import Setting
 from contextune_lab.papers.claims import StudyOptions
@@ -50,17 +50,17 @@ OTHER = StudyOptions(Path("out"), model="elsewhere")
 
 
 def of_cft(wanted: StudyOptions) -> list[dict]:
-    own = {arm: Setting(1e-3, 80, 0.5) for arm in cft.documents(wanted)}
-    return [cft.search_recipe(wanted), cft.recipe(wanted, own)]
+    own = {arm: Setting(1e-3, 80, 0.5) for arm in cft_recipe.documents(wanted)}
+    return [cft_recipe.search_recipe(wanted), cft_recipe.recipe(wanted, own)]
 
 
 @pytest.mark.parametrize(
     "spec",
     [
-        *(augmented.recipe(name, bench, WANTED) for name, bench in augmented.BENCHES.items()),
-        augmented.recipe("public", augmented.PUBLIC, WANTED, "files"),
+        *(augmented_recipe.recipe(name, bench, WANTED) for name, bench in augmented_recipe.BENCHES.items()),
+        augmented_recipe.recipe("public", augmented_recipe.PUBLIC, WANTED, "files"),
         synthesis.recipe("reversals", WANTED),
-        *(augmented.controls(name, augmented.BENCHES[name], WANTED) for name in augmented.CONTROLS),
+        *(augmented_recipe.controls(n, augmented_recipe.BENCHES[n], WANTED) for n in augmented_recipe.CONTROLS),
         *of_cft(WANTED),
         *of_cft(OTHER),
     ],
@@ -98,7 +98,7 @@ def test_a_bad_value_of_an_option_is_refused_by_its_name(name, options, tmp_path
 def found(reversal: dict[str, float]) -> dict[str, str]:
     values = {(arm, "reversal"): v for arm, v in reversal.items()}
     values |= {("finetuned", "forward"): 1.0, ("untrained", "reversal_in_context"): 0.97}
-    every = {name: ControlledComparison(FakeComparison(values)) for name in augmented.BENCHES}
+    every = {name: ControlledComparison(FakeComparison(values)) for name in augmented_recipe.BENCHES}
     return {c.id: c.verdict for c in augmented_claims(every, augmented.ABOUT, 5)}
 
 
@@ -131,15 +131,15 @@ def test_a_gain_is_above_plain_and_the_best_floor_of_facts_that_were_learned(rec
     """A constant answer has .35 here: .3 is no gain, though plain fine-tuning has .1."""
     values = {("augmented", "recall"): recall, ("finetuned", "syllogism"): 0.1, ("augmented", "syllogism"): syllogism}
     results = {"arms": {}, "floors": {"tasks": {"syllogism": {"chance": 0.25, "constant": 0.35}}}}
-    every = {name: ControlledComparison(FakeComparison(values, results=results)) for name in augmented.BENCHES}
+    every = {name: ControlledComparison(FakeComparison(values, results=results)) for name in augmented_recipe.BENCHES}
     made = {c.id: c for c in augmented_claims(every, augmented.ABOUT, 5)}
     assert made["semantic.syllogism.augmented"].verdict == verdict
 
 
 def test_controls_say_their_own_seeds_and_every_gain_has_the_other_matching():
-    arms = augmented.CONTROLS["reversal"]
+    arms = augmented_recipe.CONTROLS["reversal"]
     beside = FakeComparison({}, results={"arms": {a: {"seeds": [0, 1]} for a in arms}})
-    every = {name: ControlledComparison(FakeComparison({})) for name in augmented.BENCHES}
+    every = {name: ControlledComparison(FakeComparison({})) for name in augmented_recipe.BENCHES}
     every["reversal"] = ControlledComparison(FakeComparison({}), beside)
     made = {c.id: c for c in augmented_claims(every, augmented.ABOUT, 5)}
     assert {(c.n_seeds, c.whose) for i, c in made.items() if i in {f"reversal.{a}" for a in arms}} == {(2, "ours")}
@@ -149,10 +149,12 @@ def test_controls_say_their_own_seeds_and_every_gain_has_the_other_matching():
 
 
 def test_augmented_is_judged_on_a_draw_of_its_own():
-    made = [augmented.recipe(name, bench, WANTED) for name, bench in augmented.BENCHES.items()]
-    made += [augmented.controls(name, augmented.BENCHES[name], WANTED) for name in augmented.CONTROLS]
-    assert {spec["data"]["facts"]["options"]["seed"] for spec in made} == {augmented.DRAW} != {0}
-    assert {spec["evaluate"]["tasks"][0]["options"]["seed"] for spec in made} == {augmented.DRAW}
+    made = [augmented_recipe.recipe(name, bench, WANTED) for name, bench in augmented_recipe.BENCHES.items()]
+    made += [
+        augmented_recipe.controls(name, augmented_recipe.BENCHES[name], WANTED) for name in augmented_recipe.CONTROLS
+    ]
+    assert {spec["data"]["facts"]["options"]["seed"] for spec in made} == {augmented_recipe.DRAW} != {0}
+    assert {spec["evaluate"]["tasks"][0]["options"]["seed"] for spec in made} == {augmented_recipe.DRAW}
     assert not any("allow_overlap" in spec for spec in made)
 
 

@@ -15,7 +15,7 @@ from contextune.core.errors import UserError
 from contextune.core.progress import Reporter
 from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
-from contextune_lab.papers import contrastive, contrastive_claims
+from contextune_lab.papers import contrastive, contrastive_claims, contrastive_recipe
 from contextune_lab.papers.claims import StudyOptions
 from contextune_lab.papers.contrastive_claims import CONTROLS, MAIN, SETTINGS, MeasuredArms
 from contextune_lab.papers.probe_scores import Probed
@@ -54,14 +54,14 @@ def found(
 ) -> MeasuredArms:
     """Of each arm: low and high; its last scores; of contrastive contexts scores at other lengths."""
     values = {(a, t): v for a, of in grades.items() for t, v in zip(("low", "high"), of, strict=True)}
-    arms = (*MAIN, *CONTROLS, *contrastive.ABLATIONS, *SETTINGS)
+    arms = (*MAIN, *CONTROLS, *contrastive_recipe.ABLATIONS, *SETTINGS)
     probes = {
         a: probed(a, last.get(a, last["contrastive"] if a in SETTINGS else {}), first,
                   **(at if a == "contrastive" else {}))
         for a in arms
     }  # fmt: skip
-    alone = {a: probes[a] for a in (*MAIN, *CONTROLS, *contrastive.ABLATIONS)}
-    seeds = dict.fromkeys(MAIN, 5) | dict.fromkeys((*CONTROLS, *contrastive.ABLATIONS), 1)
+    alone = {a: probes[a] for a in (*MAIN, *CONTROLS, *contrastive_recipe.ABLATIONS)}
+    seeds = dict.fromkeys(MAIN, 5) | dict.fromkeys((*CONTROLS, *contrastive_recipe.ABLATIONS), 1)
     return MeasuredArms(FakeComparison(values), alone, {a: probes[a] for a in (*MAIN, *SETTINGS)}, seeds, 3)
 
 
@@ -159,8 +159,8 @@ def test_settings_have_three_p_in_two_readings():
 def test_each_part_is_a_recipe_that_allows_no_overlap(tmp_path):
     wanted = StudyOptions(tmp_path)
     for arms, looks in ((("base", *MAIN), 3), (CONTROLS, 1)):
-        made = {a: None if a == "base" else contrastive._context(a) for a in arms}
-        spec = recipes.parse(contrastive.recipe("some", made, wanted, (0,), looks))
+        made = {a: None if a == "base" else contrastive_recipe.context_of(a) for a in arms}
+        spec = recipes.parse(contrastive_recipe.recipe("some", made, wanted, (0,), looks))
         assert spec.compare.baseline in spec.arms
         assert not spec.allow_overlap
         assert spec.train.schedule == "constant", "so that a prefix is a shorter run"
@@ -170,11 +170,11 @@ def test_each_part_is_a_recipe_that_allows_no_overlap(tmp_path):
 
 def test_the_draw_that_is_judged_is_another_than_that_of_development(tmp_path):
     wanted = StudyOptions(tmp_path)
-    judged, developed = (contrastive.world(w) for w in (wanted, StudyOptions(tmp_path, options={"world": 100})))
-    assert (judged["seed"], developed["seed"]) == (contrastive.JUDGED, contrastive.DEVELOPED)
+    judged, developed = (contrastive_recipe.world(w) for w in (wanted, StudyOptions(tmp_path, options={"world": 100})))
+    assert (judged["seed"], developed["seed"]) == (contrastive_recipe.JUDGED, contrastive_recipe.DEVELOPED)
     rows = [{r.text for r in worlds.build("slots", **o).records["train"]} for o in (judged, developed)]
     assert not rows[0] & rows[1]
-    assert min(map(len, rows)) > contrastive.STEPS * contrastive.BATCH, "no pair is trained on twice"
+    assert min(map(len, rows)) > contrastive_recipe.STEPS * contrastive_recipe.BATCH, "no pair is trained on twice"
     assert "which no development used" in " ".join(contrastive.notes(wanted))
 
 
