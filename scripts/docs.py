@@ -37,6 +37,7 @@ UNSTEADY = (  # pattern, what is shown
     (r"about (\d+ h )?(\d+ min )?(\d+ s )?in all", "about … in all"),
     (r"(training|evaluation|samples|writing) (\d+ h )?(\d+ min )?\d+ s", r"\1 …"),
     (r"about [\d.,]+ [MG]iB at most, [\d.,]+ [MG]iB free", "about … at most, … free"),
+    (r"(memory   \S+: )[^\n]*", r"\1… at the peak …"),
     (r"[\d.,]+ [MG]iB at most before, [\d.,]+ [MG]iB free", "… at most before, … free"),
     (r"Writing model shards: .*\n?", ""),
     (r"[ \t]+(?=\n|\Z)", ""),
@@ -130,10 +131,11 @@ MEANING = {  # of keys whose model says nothing more than their name
     "Recipe.writer": "see writer below",
     "Arm.stages": "one or more rounds of training, in order; none: the untrained model",
     "Train.adapter": "train an adapter in place of all weights; see train.adapter below",
-    "Train.betas": "of AdamW",
+    "Train.betas": "of AdamW, in 8 bits too",
     "Train.epochs": "passes over the stage's records; fractions are allowed",
     "Train.lr": "the highest learning rate",
-    "Train.precision": "bf16 keeps fp32 weights and multiplies in bfloat16; auto: where the machine gains from it",
+    "Train.precision": "bf16 keeps trained weights in fp32 and multiplies in bfloat16; under an adapter frozen weights "
+    "are kept in it too; auto: where the machine gains from it",
     "Train.schedule": "of the learning rate after the warm-up; linear and cosine end at 0",
     "Train.weight_decay": "of AdamW, not on biases and norms",
 }
@@ -205,7 +207,8 @@ def _values(info: Any) -> str:
     text = str(info.annotation)
     choices = re.findall(r"Literal\[([^]]*)\]", text)
     if choices:
-        words = ["whole number"] if "int" in text.split("Literal")[0] else []
+        before = text.split("Literal")[0]
+        words = ["whole number"] if "int" in before else ["true, false"] if "bool" in before else []
         return " \\| ".join(words + [f"`{c.strip(chr(32) + chr(39))}`" for c in choices[0].split(",")])
     found = next((said for part, said in KINDS if part in text), "mapping")
     return found + (_bounds(info) if "number" in found else "")

@@ -34,7 +34,7 @@ from .attention import Unsupported, attending
 from .fast_path import FastPath
 from .launch import sharded
 from .layouts import Batch
-from .loss import workspace
+from .loss import LOGITS, workspace
 from .optimizer import state_bytes, step_bytes
 from .stage import wants_bf16
 
@@ -163,7 +163,8 @@ def _by_depth(
             made.activation_checkpointing_enable()
         with FakeTensorMode():
             _to_fake(made, "cuda" if torch.cuda.is_available() else "cpu")
-            return _attended(made, partial(_peak, made, bf16, parts), longest)
+            block = LOGITS // max(1, int(config.get_text_config().vocab_size)) if parts else 0
+            return _attended(made, partial(_peak, made, bf16, parts), longest, block)
 
     layers, (few, more) = depth(config), DEPTHS
     if layers <= 2 * more:
@@ -228,15 +229,20 @@ def _to_fake(model: Any, device: str) -> None:
                 tensors[name] = kept[id(old)]
 
 
-def _line(peak: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
-    """(bytes beside those of each token, bytes a token) from two lengths."""
-    short, operations = peak(SHORT)
+def _line(peak: Callable[..., tuple[int, int]], longest: int, block: int) -> tuple[int, float]:
+    """(bytes beside those of each token, bytes a token) from two lengths.
+
+    `block`: tokens whose logits stand at once; only beyond so many is memory linear.
+    """
+    _, operations = peak(SHORT, forward_only=True)
     _, twice = peak(2 * SHORT, forward_only=True)
-    # more operations: token by token, of which a long row would take too many
-    width = longest if twice == operations else 4 * SHORT
-    long, _ = peak(width)
-    token = max(0.0, (long - short) / (width - SHORT))
-    return max(0, round(short - token * SHORT)), token
+    few, many = (max(SHORT, block), max(longest, 2 * block)) if block < longest else (SHORT, longest)
+    if twice != operations:  # token by token, of which a long row would take too many
+        few, many = SHORT, 4 * SHORT
+    short, _ = peak(few)
+    long, _ = peak(many)
+    token = max(0.0, (long - short) / (many - few))
+    return max(0, round(short - token * few)), token
 
 
 def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = False) -> tuple[int, int]:
@@ -256,13 +262,13 @@ def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = 
     return live.peak, operations
 
 
-def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int) -> tuple[int, float]:
+def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int, block: int) -> tuple[int, float]:
     """With a causal kernel, as it is trained; where the model's attention is another one, with its own."""
     try:
         with attending(model):  # its own would make a mask, since transformers takes fake tensors for tracing
-            return _line(count, longest)
+            return _line(count, longest, block)
     except Unsupported:
-        return _line(count, longest)
+        return _line(count, longest, block)
 
 
 class Live(TorchDispatchMode):
