@@ -141,8 +141,10 @@ def _asked(engine: Any, requests: Seq[Request], lengths: Seq[int], rate: Speed) 
 
 def _retries(prepared: Prepared) -> int:
     """Times a request is asked more, as `augment` settles it."""
-    stages = [r for ready in prepared.arms.values() for r in ready if r.augmented is not None]
-    settled = (with_defaults(r.stage.augment, r.augmented.account["prompt_style"]) for r in stages)
+    asked = [(r.stage.augment, r.augmented) for ready in prepared.arms.values() for r in ready]
+    settled = (
+        with_defaults(o, made.account["prompt_style"]) for o, made in asked if o is not None and made is not None
+    )
     return max((options.retries or 0 for options in settled), default=0)
 
 
@@ -158,7 +160,8 @@ def _watched(model: Any) -> Iterator[list[Pass]]:
         wait()
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is not None:
-            found.append(Pass(*ids.shape, time.perf_counter() - began[0]))
+            rows, tokens = ids.shape
+            found.append(Pass(rows, tokens, time.perf_counter() - began[0]))
 
     hooks = (
         model.register_forward_pre_hook(before, with_kwargs=True),
