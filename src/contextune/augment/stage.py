@@ -11,6 +11,7 @@ from typing import Any
 from contextune.core import registry
 from contextune.core.binding import BindContext
 from contextune.core.sequence import Record, Segment
+from contextune.generation.protocol import Request
 from contextune.generation.stored_writer import StoredWriter
 
 from .base import Inferred, Operation, Passage
@@ -58,6 +59,8 @@ class Augmented:
     """Requests still to be asked, and the tokens read and written for them at most."""
     parts: dict[str, Any]
     """What decides the texts: part of a run's identity."""
+    unasked: list[Request] = field(default_factory=list, repr=False)
+    """The pending requests, each as often as it would be asked here."""
 
 
 def augment(job: AugmentJob) -> Augmented:
@@ -92,7 +95,9 @@ def augment(job: AugmentJob) -> Augmented:
         account["exact"] = exact.account(made, kept, [r for r, _ in chosen], job.oracle)
     decided = parts(options, job.context.folder, job.context.prompt_style)
     bare, origins = [r for r, _ in learned], [o for _, o in learned]
-    return Augmented(bare, origins, rows, account, _warnings(job, short), job.writer.pending(), decided)
+    return Augmented(
+        bare, origins, rows, account, _warnings(job, short), job.writer.pending(), decided, job.writer.unasked
+    )
 
 
 # ------------------------------------------------------------------------------------ reading and asking

@@ -41,3 +41,18 @@ def build_world(name: str, **options: Any) -> World:
             f"world '{name}' cannot be made with {sizes} ({e})", "smaller numbers, or size: small"
         ) from None
     return made
+
+
+KEPT = 2
+_made: dict[tuple[Any, str, str], World] = {}
+
+
+def world_of(name: str, **options: Any) -> World:
+    """As `build_world`, of which the last few worlds are kept: a recipe's data, tasks and augmentation ask for one."""
+    key = (registry.worlds.find(name), name, repr(sorted(options.items())))
+    if key not in _made:
+        made = build_world(name, **options)
+        while len(_made) >= KEPT:
+            del _made[next(iter(_made))]
+        _made[key] = made
+    return _made[key]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from contextune.core.errors import UserError, nearest, together
 from contextune.core.sequence import Record
-from contextune.core.world import build_world
+from contextune.core.world import world_of
 
 from . import hashing, paths, readers, splits
 from .documents import Document, Maker
@@ -71,7 +71,7 @@ def _repeated(documents: list[Document]) -> Iterator[str]:
 def _world(source: Source) -> Iterator[Document]:
     """The records of a generated benchmark, one document for all that were cut from the same text."""
     name = str(source.world)
-    records = build_world(name, **source.options).records
+    records = world_of(name, **source.options).records
     if not records.get(source.split):
         raise UserError(
             f"world '{name}': no records '{source.split}'", nearest(source.split, filter(records.get, records))

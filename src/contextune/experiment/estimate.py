@@ -21,6 +21,7 @@ from contextune.core import memory
 from contextune.core.encoding import encode
 from contextune.core.items import Item, Task
 
+from . import writing
 from .memory import settle
 from .prepare import Prepared, PreparedStage
 from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_work, wait
@@ -29,8 +30,6 @@ from .workers import side_by_side
 
 NEVER = ("\ue000",)
 """Ends no answer, but is looked for."""
-SERVER = 2.0
-"""Seconds a request of a server is taken to last."""
 SAVING = 2 * 4 / 4e8
 """Seconds a parameter takes to be written and summed when a training is done."""
 TRIAL = 12
@@ -53,7 +52,9 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     beside = side_by_side(prepared, 0)
     prepared, chosen = settle(prepared, beside, count=True)
     trains, asks = any(prepared.arms.values()), bool(prepared.tasks or prepared.recipe.evaluate.samples)
-    probe = open_probe(prepared) if trains or asks else None
+    local = prepared.recipe.writer.kind != "server" and bool(writing.pending(prepared))
+    probe = open_probe(prepared) if trains or asks or local else None
+    written = writing.seconds(prepared, probe)
     scoring, token = _scoring(prepared, probe) if probe and asks else ({}, 0.0)
     rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
     opened = probe.opening if probe and asks else 0.0
@@ -65,7 +66,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
         "evaluation": sum(_of_arm(prepared, arm, scoring) + opened for arm, _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
-        "writing": _writing(prepared, token),
+        "writing": written,
     }
     shared = (parts["training"] + parts["evaluation"]) / beside
     return {
@@ -138,6 +139,7 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
             size = _work(prepared, probe, task)
             tried, rate = _rate(prepared, probe, task, rate)
             found[task.name] = tried + rate * size
+        generate(probe.model, prepared.tokenizer, ["The"], max_tokens=1, stop=())  # what is tried once a model
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
@@ -268,18 +270,6 @@ def _cut(item: Item) -> Item:
 def _size(item: Item) -> int:
     """Characters that are read."""
     return len(item.prompt) + sum(map(len, item.options)) + len(item.gold) + 1
-
-
-def _writing(prepared: Prepared, token: float) -> float:
-    """What is still to be asked of the writer, as far as it can be counted: at most what it may write."""
-    seconds, writer = 0.0, prepared.recipe.writer
-    for ready in (r for stages in prepared.arms.values() for r in stages if r.augmented is not None):
-        pending = ready.augmented.pending  # type: ignore[union-attr]
-        if writer.kind == "server":
-            seconds += pending["requests"] * SERVER / writer.concurrency
-        else:
-            seconds += pending["write"] * token / 8 + pending["read"] * token / 16  # in batches
-    return seconds
 
 
 def _cuda() -> bool:

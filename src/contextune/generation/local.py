@@ -37,7 +37,9 @@ from contextune.core.progress import say_once
 from contextune.core.special_tokens import begins, text_ends
 from contextune.models import paged
 from contextune.models.at_once import AtOnce, Room, tokens_of
-from contextune.models.decoding import Decoding, continues, decoding_of, inputs, read_prefix
+from contextune.models.column_major import by_columns
+from contextune.models.decoding import WAYS, Decoding, continues, decoding_of, inputs, read_prefix
+from contextune.models.dropping import dropping
 
 from .protocol import Answer, Cost, Failure, Request, without_system
 from .replies import answer
@@ -97,11 +99,14 @@ class LocalEngine:
         for place, found in self._in_pages(queue, requests):
             queue = [one for one in queue if one[0] != place]
             yield place, found
-        for size, group in self._groups(queue, requests):
-            past = self._read(group[0][1][:size]) if size else None
-            for batch in self._batches(group, requests):
-                for part, answers in self.room.results(batch, partial(self._answers, requests, past, size), _area):
-                    yield from zip([place for place, _ in part], answers, strict=True)
+        plan = [(size, group, list(self._batches(group, requests))) for size, group in self._groups(queue, requests)]
+        steps = sum(max(requests[place].max_tokens for place, _ in batch) for _, _, made in plan for batch in made)
+        with by_columns(self.model, steps):
+            for size, group, made in plan:
+                past = self._read(group[0][1][:size]) if size else None
+                for batch in made:
+                    for part, answers in self.room.results(batch, partial(self._answers, requests, past, size), _area):
+                        yield from zip([place for place, _ in part], answers, strict=True)
 
     def _in_pages(
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
@@ -202,13 +207,15 @@ class LocalEngine:
         """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
         began, width, way = time.monotonic(), max(map(len, prompts)), self._way()
         ends = _Ends(requests, self.tokenizer, width, _final(self.model, self.tokenizer))
+        gumbel = _Gumbel(requests)
         with self._asked() as pad:
             out = self.model.generate(  # type: ignore[operator]
                 **inputs(prompts, pad, past, size, self.model.device),
                 max_new_tokens=max(r.max_tokens for r in requests),
                 use_cache=way.cache,
-                logits_processor=LogitsProcessorList([_Gumbel(requests)]),
+                logits_processor=LogitsProcessorList([gumbel]),
                 stopping_criteria=StoppingCriteriaList([ends]),
+                custom_generate=dropping(pad, [gumbel, ends]) if way == WAYS[0] else None,
             )
         seconds = (time.monotonic() - began) / len(prompts)
         return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
@@ -236,19 +243,26 @@ class _Gumbel(LogitsProcessor):
             scores[row] = scores[row] / temperature - exponential.log().to(scores)
         return scores
 
+    def keep(self, left: Sequence[int]) -> None:
+        self.streams = {i: self.streams[row] for i, row in enumerate(left) if row in self.streams}
+
 
 class _Ends(StoppingCriteria):
     """Ends each row at its own `max_tokens` or stop text."""
 
     def __init__(self, requests: list[Request], tokenizer: Tokenizer, width: int, final: list[int]) -> None:
         self.requests, self.tokenizer, self.width, self.final = requests, tokenizer, width, final
+        self.open = requests
         special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
         self.marks = {id: token for id, token in special if is_mark(token)}
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         new = input_ids[:, self.width :].tolist()
-        done = [len(ids) >= r.max_tokens or self.stopped(r, ids) for r, ids in zip(self.requests, new, strict=True)]
+        done = [len(ids) >= r.max_tokens or self.stopped(r, ids) for r, ids in zip(self.open, new, strict=True)]
         return torch.tensor(done, device=input_ids.device)
+
+    def keep(self, left: Sequence[int]) -> None:
+        self.open = [self.open[row] for row in left]
 
     def stopped(self, request: Request, ids: list[int]) -> bool:
         return bool(request.stop) and any(stop in self._decode(ids) for stop in request.stop)

@@ -92,6 +92,8 @@ class StoredWriter:
     """Source of a request: why it has no answer."""
     listed: list[dict[str, str]] = field(default_factory=list)
     """{source, operation, reason} of each request that has no answer, or one of no use."""
+    unasked: list[Request] = field(default_factory=list)
+    """Requests that are still to be asked, as far as they are known."""
     answered_as: dict[str, str] = field(default_factory=dict)
     """Key of a request: that of the variant which was answered, where it was not the request itself."""
 
@@ -120,7 +122,7 @@ class StoredWriter:
 
     def separate(self) -> StoredWriter:
         """The same writer with its own count of requests and failures."""
-        return replace(self, counts={}, failures={}, listed=[])
+        return replace(self, counts={}, failures={}, listed=[], unasked=[])
 
     def anew(self) -> StoredWriter:
         """The same writer, which insists, with counts that begin again."""
@@ -223,6 +225,7 @@ class StoredWriter:
         if self.plan:  # what failed is asked again
             count.read += len(encode(request.prompt, self.tokenizer))
             count.write += request.max_tokens
+            self.unasked.append(request)
 
     def failed(self) -> tuple[int, int]:
         """(requests without an answer, all requests)."""

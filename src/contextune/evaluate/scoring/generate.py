@@ -19,7 +19,8 @@ from contextune.core.sequence import Tokenizer
 from contextune.core.special_tokens import text_ends
 from contextune.models import paged
 from contextune.models.at_once import AtOnce, Room, tokens_of
-from contextune.models.decoding import Decoding, decoding_of, inputs
+from contextune.models.decoding import WAYS, Decoding, decoding_of, inputs
+from contextune.models.dropping import dropping
 from contextune.models.likelihood import TOKENS, evaluating
 
 
@@ -112,12 +113,13 @@ def _write(
     model: Any, tokenizer: Tokenizer, ids: list[list[int]], pad: int, max_tokens: int, stop: Seq[str], way: Decoding
 ) -> list[str]:
     width = max(map(len, ids))
-    stopping = StoppingCriteriaList([_AtText(tokenizer, stop, width)] if stop else [])
+    stopping = [_AtText(tokenizer, stop, width)] if stop else []
     out = model.generate(
         **inputs(ids, pad, device=model.device),
         max_new_tokens=max_tokens,
         use_cache=way.cache,
-        stopping_criteria=stopping,
+        stopping_criteria=StoppingCriteriaList(stopping),
+        custom_generate=dropping(pad, stopping) if way == WAYS[0] else None,
     )
     return [_until(decode(row, tokenizer), stop) for row in out[:, width:].tolist()]
 
@@ -146,6 +148,9 @@ class _AtText(StoppingCriteria):
                 text = decode(row, self.tokenizer)
                 self.done[i] = any(s in text for s in self.stop)
         return torch.tensor(self.done, device=input_ids.device)
+
+    def keep(self, left: Seq[int]) -> None:
+        self.done = [self.done[row] for row in left]
 
 
 def _ends(model: Any, tokenizer: Tokenizer) -> list[int]:

@@ -24,7 +24,7 @@ from contextune.core.options import parse_options
 from contextune.core.ownership import name_part
 from contextune.core.reading import DEPTH
 from contextune.core.sequence import Tokenizer
-from contextune.core.world import build_world
+from contextune.core.world import world_of
 from contextune.core.yaml_files import read_yaml
 
 from . import building, specs
@@ -279,7 +279,7 @@ def _of_world(spec: dict[str, Any], limit: int | None) -> list[Task]:
         )
     given = {k: v for k, v in spec.items() if v is not None}
     asked = parse_options(lambda: specs.WorldSpec.model_validate({**given, "world": world}), f"world '{world}'")
-    found = build_world(world, **asked.options).tasks
+    found = world_of(world, **asked.options).tasks
     wanted = asked.tasks or list(found)
     for name in wanted:
         if name not in found:

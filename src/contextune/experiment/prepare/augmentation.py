@@ -13,7 +13,7 @@ from contextune.augment.room import MARGIN, WINDOW, prompt_tokens, window_of
 from contextune.augment.stage import Augmented, AugmentJob, augment, passages, round_trip
 from contextune.core.errors import UserError
 from contextune.core.sequence import Record
-from contextune.core.world import build_world
+from contextune.core.world import world_of
 from contextune.data.records import specials
 from contextune.data.token_counts import lengths
 from contextune.train.options import AT_ONCE, Train
@@ -86,7 +86,7 @@ def _oracle(data: Data, sources: Seq[str]) -> Seq[Record] | None:
     first = data.recipe.data[sources[0]]
     if first.world is None or len(origins) > 1:
         return None
-    return build_world(first.world, **first.options).records.get("oracle", ())
+    return world_of(first.world, **first.options).records.get("oracle", ())
 
 
 def _refuse_conversations(data: Data, sources: Seq[str]) -> None:
