@@ -166,6 +166,12 @@ def test_what_is_not_asked(towns, said):
     assert not any(said in one.statement.text for one in made(towns, items=1000).asked)
 
 
+def test_the_last_of_an_enumeration_is_not_asked(towns):
+    said = "Ardenholm has ferries to Belmora, Castrin and Dunvale."
+    (towns / "z.md").write_text(said, encoding="utf-8")
+    assert not any(one.statement.text == said for one in made(towns, items=1000).asked)
+
+
 def test_more_documents_leave_ids_as_they_are(towns):
     before = {(one.statement.id, one.statement.text) for one in made(towns, items=1000).asked}
     extra = town(3).replace("Dunvale", "Newgate").replace("Orke", "Wye").replace("Jens Halder", "Ben Carp")
@@ -291,7 +297,7 @@ def test_what_is_not_ours_stays(towns, tmp_path):
         ("a.txt", b"Kalo met Mido in 1950.\n", "nothing can be asked by rule of 1 documents with 1 sentences"),
         ("a.txt", b"word " * 400_000, "nothing can be asked by rule"),
         ("a.txt", b"[" * 1_000_000, "nothing can be asked by rule"),
-        ("a.txt", b"Kalo met Mido. " * 700_000, "nothing can be asked by rule"),
+        pytest.param("a.txt", b"Kalo met Mido. " * 700_000, "nothing can be asked by rule", marks=pytest.mark.slow),
         (
             "a.txt",
             b"the sea is wide and the sky is far.\n\nrain falls on the hills and on the fields.\n",

@@ -59,6 +59,10 @@ def add_to(app: typer.Typer) -> None:
         written = writer_options(writer, name, engine)
         if model is not None and written is None:
             raise UserError("--model has no effect without --writer", "--writer MODEL writes questions that it answers")
+        if written is not None:
+            from contextune.core.environment import quiet_libraries
+
+            quiet_libraries()
         say = reporter(as_json)
         settings = Settings(items, seed, language, _columns(column or []), kept, written, model)
         made = make(tuple(documents), out, settings, say.say, Path())

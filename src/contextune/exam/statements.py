@@ -116,7 +116,7 @@ def _statements(text: str, passage: int, lexicon: Lexicon, language: Language) -
 def _listed(text: str, value: Value) -> bool:
     """Whether a value is one of an enumeration, whose others could stand in its place."""
     cap = r"[^a-z\W]\S*"
-    before = re.search(rf"{cap}, (?:and |or )?$", text[: value.start])
+    before = re.search(rf"{cap}, (?:and |or |{cap}(?: {cap})* (?:and|or) )?$", text[: value.start])
     return (
         before is not None
         or re.match(rf",? (?:and|or) {cap},|, (?:and |or )?{cap}(?: {cap})*(?:,| and| or)", text[value.end :])

@@ -66,9 +66,10 @@ def load(language: Language) -> Prompts:
         )
     keys = read_yaml(HERE / f"{language.name}.yaml")
     asked = {k: str(keys[k]) for k in ("asked", "asked_behind", "says_or_not")}
-    of = {
-        k: Prompt(**{n: p.strip() if isinstance(p, str) else p for n, p in v.items()})
-        for k, v in keys.items()
-        if isinstance(v, dict)
-    }
+    of = {k: _prompt(v) for k, v in keys.items() if isinstance(v, dict)}
     return Prompts(language.name, of, says_not=language.says_not, refers=tuple(keys["refers"]), keys=keys, **asked)
+
+
+def _prompt(said: dict[str, Any]) -> Prompt:
+    parts: dict[str, Any] = {k: v.strip() if isinstance(v, str) else v for k, v in said.items()}
+    return Prompt(**parts)
