@@ -30,7 +30,7 @@ def test_the_command_says_what_it_made(towns, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, out, _ = command(capsys, "towns", "--items", "20", "--retain", "mmlu_medical")
     assert code == 0
-    assert "20 statements of 60 sentences in 20 passages of 10 documents, each in 11 forms" in out
+    assert "20 statements of 60 sentences in 20 passages of 10 documents, each in 12 forms" in out
     assert "evaluate: {tasks: [exam/]}" in out
     assert (tmp_path / "exam" / "tasks.yaml").read_text().endswith("- mmlu_medical\n")
     code, out, _ = command(capsys, "towns", "--items", "20", "--retain", "mmlu_medical", "--json")

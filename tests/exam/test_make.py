@@ -68,7 +68,7 @@ def test_items_as_they_are(towns):
     assert edited["alone"] == "The harbour of Belmora was built by Otto Kessel in"
     unanswerable = [r for r in exam.items["resist_unanswerable"] if r["statement"] == told["statement"]]
     assert {r["options"][r["answer"]] for r in unanswerable} == {" 1808", " The text does not say."}
-    assert ["Belmora" in r["prompt"].split("\n\n")[0] for r in unanswerable] == [True, False]
+    assert ["Belmora" in r["prompt"].rpartition("\n\n")[0] for r in unanswerable] == [True, False]
 
 
 def test_an_adverbial_at_the_beginning_moves_to_the_end(towns):
@@ -126,16 +126,25 @@ def test_passages_hold_what_they_should(towns):
         for r in rows:
             one, gold = by[r["statement"]], r["options"][r["answer"]]
             value, new = one.statement.value.text, one.wrong[0]
-            passage = r["prompt"].rpartition("\n\n")[0].split("\n\n")[0]
+            passage = r["prompt"].rpartition("\n\n")[0]
             there = lambda text, passage=passage: re.search(rf"\b{re.escape(text)}\b", passage) is not None  # noqa: E731
             if form.startswith("listen_edited"):
                 assert there(new)
                 assert not there(value)
+                assert form == "listen_edited" or all(there(o) for o in one.wrong)
                 assert gold.startswith(f" {new}")
                 assert any(o.startswith(f" {value}") for o in r["options"])
             elif form.startswith("listen_passage"):
                 assert there(value)
+                assert all(there(o) for o in one.wrong)  # copying a text is guessing
                 assert gold.startswith(f" {value}")
+            elif form == "listen_reversed_question":
+                assert there(gold.strip())
+                assert gold == f" {one.anchor.text}"
+                assert all(there(o) for o in one.turned)
+            elif form == "resist_near_question":
+                assert all(there(o) for o in one.wrong)
+                assert not there(value)
             elif form in ("resist_other", "resist_near", "resist_lure"):
                 assert passage
                 assert not there(value)

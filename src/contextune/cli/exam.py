@@ -29,19 +29,38 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         language: Annotated[str, typer.Option(help="Language of the documents, or a YAML file with its rules.")] = "en",
         retain: Annotated[
-            list[str] | None, typer.Option(help="A task of what the model could do before (may be repeated).")
+            list[str] | None,
+            typer.Option(
+                help="A task of what the model could do before, or 'none' (may be repeated). Default: the language's."
+            ),
+        ] = None,
+        writer: Annotated[
+            str | None,
+            typer.Option(help="Who writes more questions: a known model, a folder, a hub id, or a server's URL."),
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="With a server: the model's name there.")] = None,
+        engine: Annotated[str, typer.Option(help="With a model: auto, local or vllm.")] = "auto",
+        model: Annotated[
+            str | None,
+            typer.Option(help="The model to be tuned: marks questions that it answers already. Default: the writer."),
         ] = None,
         as_json: Json = False,
     ) -> None:
         """Make an exam from documents: does a model know them, listen, resist? Decisions in its folder are honoured."""
+        from contextune.exam import languages
         from contextune.exam.make import Settings, make
+        from contextune.exam.writing import writer_options
         from contextune.report.exam import exam_html
         from contextune.report.render import save
 
-        for name in retain or ():
-            registry.tasks.find(name)
+        kept = tuple(languages.load(language).retain if retain is None else [t for t in retain if t != "none"])
+        for task in kept:
+            registry.tasks.find(task)
+        written = writer_options(writer, name, engine)
+        if model is not None and written is None:
+            raise UserError("--model has no effect without --writer", "--writer MODEL writes questions that it answers")
         say = reporter(as_json)
-        settings = Settings(items, seed, language, _columns(column or []), tuple(retain or ()))
+        settings = Settings(items, seed, language, _columns(column or []), kept, written, model)
         made = make(tuple(documents), out, settings, say.say, Path())
         page = out / "index.html"
         if not made.unchanged or not page.is_file():
@@ -65,15 +84,19 @@ LISTED = 6
 
 
 def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
+    from contextune.exam.forms import FORMS
+
     said = counts["documents"]
     if unchanged:
         print(f"{out} is there already, of the same documents, settings and decisions")
     read = f"{said['sentences']:,} sentences in {said['passages']:,} passages of {said['documents']:,} documents"
-    print(f"{counts['statements']:,} statements of {read}, each in {len(counts['forms'])} forms")
+    print(f"{counts['statements']:,} statements of {read}, each in {len(FORMS)} forms")
     print("kinds    " + ", ".join(f"{kind} {n}" for kind, n in counts["kinds"].items()))
     for name, reasons in counts["left_out"].items():
         for reason, n in list(reasons.items())[:LISTED]:
             print(f"left out {n:,} {name}: {reason}")
+    if "written" in counts:
+        show_written(counts["written"], out)
     decided = counts["decisions"]
     if any(decided.values()):
         print(f"decided  {decided['accepted']} accepted, {decided['rejected']} rejected, {decided['mended']} mended")
@@ -86,3 +109,16 @@ def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
     if counts["statements"] < FEW:
         print(f"warning: fewer than {FEW} statements tell hardly anything apart: give more documents")
     print(f"look at {out / 'index.html'}; in a recipe: evaluate: {{tasks: [{out}/]}}")
+
+
+def show_written(written: dict[str, Any], out: Path) -> None:
+    """What a writer made, and why the rest was not kept."""
+    for kind, n in written["kinds"].items():
+        known = f", {n['known']} of them known before" if n["known"] else ""
+        print(f"written  {kind.replace('_', ' ')}: {n['kept']} kept{known}, {n['refused']} refused")
+    for reason, n in list(written["reasons"].items())[:LISTED]:
+        print(f"refused  {n:,} written: {reason}")
+    if written["reasons"]:
+        print(f"what is refused is listed in {out / 'refused.jsonl'}")
+    if not any(n["kept"] for n in written["kinds"].values()):
+        print("warning: none of the writer's questions was kept: take another writer; the rest is made by rule")

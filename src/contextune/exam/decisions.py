@@ -16,7 +16,7 @@ from typing import Any
 from contextune.core.errors import UserError, nearest, shown, together
 from contextune.core.reading import read_text
 
-from .forms import FORMS, Row
+from .forms import ALL, Row
 
 FILE = "decisions.jsonl"
 KEYS = ("id", "form", "decision", "prompt", "options", "answer", "note")
@@ -99,8 +99,8 @@ def _checked(line: str, where: str) -> dict[str, Any]:
             raise UserError(f"{where}: unknown key '{key}'", nearest(key, KEYS))
     if not isinstance(said.get("id"), str) or not said["id"]:
         raise UserError(f"{where}: id: expected an item's id, found {shown(said.get('id'))}", "copy it from the page")
-    if (form := said.get("form")) is not None and form not in FORMS:
-        raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), FORMS))
+    if (form := said.get("form")) is not None and form not in ALL:
+        raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), ALL))
     if said.get("decision") not in ("accept", "reject", "mend"):
         raise UserError(f"{where}: decision: found {shown(said.get('decision'))}", "accept, reject or mend")
     if said["decision"] == "mend":
@@ -112,7 +112,7 @@ def _checked(line: str, where: str) -> dict[str, Any]:
 
 def _refuse_mend(said: dict[str, Any], where: str) -> None:
     if said.get("form") is None:
-        raise UserError(f"{where}: mend: no form, expected the form that is worded anew", f"form: {next(iter(FORMS))}")
+        raise UserError(f"{where}: mend: no form, expected the form that is worded anew", f"form: {next(iter(ALL))}")
     for problem in _problems(said):
         raise UserError(f"{where}: {problem}", "prompt: a text; options: two or more different texts; answer: an index")
 
@@ -125,7 +125,8 @@ def _problems(said: dict[str, Any]) -> Iterator[str]:
     if not isinstance(prompt, str) or not prompt.strip():
         yield f"prompt: expected a text, found {shown(prompt)}"
     texts = isinstance(options, list) and all(isinstance(o, str) and o.strip() for o in options)
-    if not texts or len(options) < 2 or len({o.strip() for o in options}) < len(options):
+    least = 1 if (form := ALL.get(said.get("form", ""))) and form.open else 2
+    if not texts or len(options) < least or len({o.strip() for o in options}) < len(options):
         yield f"options: found {shown(options)}"
     if type(answer) is not int or answer < 0 or (texts and "options" in said and answer >= len(options)):
         yield f"answer: expected an index from 0, found {shown(answer)}"

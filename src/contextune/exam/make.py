@@ -1,46 +1,33 @@
-"""Makes an exam: a folder with a task for each form, from documents, by rule.
-
-exam/
-  .contextune-exam     marks the folder as an exam's
-  tasks.yaml           one task for each form; a recipe's evaluate.tasks names the folder
-  items/FORM.jsonl     the items
-  statements.jsonl     what is asked, with its passage
-  exam.json            settings, fingerprint of the documents, counts: what was read, what was refused and why
-  decisions.jsonl      yours: what a person accepted, rejected and mended
-  index.html           all items beside their passages, to decide on
-"""
+"""Makes an exam from documents: by rule, and with a writer where one is named."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import digest
-from contextune.core.reading import parse_json, read_text
 from contextune.data import Documents, load
 from contextune.data.options import Source
 from contextune.data.paths import find
+from contextune.generation.options import Writer
 
-from . import decisions, languages
+from . import decisions, languages, writing
 from .corpus import Corpus, rank
 from .distractors import Finder
-from .forms import FORMS, Asked, Row, ask, placed, rows
+from .folder import FIX, KIND, Exam, there, write
+from .forms import ALL, Asked, Row, ask, placed, rows
 from .languages import Language
 from .passages import passages
 from .statements import Found, Statement, statements
 
-KIND = "exam"
-RULES = 2
+RULES = 3
 """Raised whenever the same documents give another exam."""
-FIX = "give another --out"
 
 
 @dataclass(frozen=True)
@@ -55,16 +42,10 @@ class Settings:
     """(our name, the documents' column), for rows that have other names."""
     retain: tuple[str, ...] = ()
     """Tasks that ask what the model could do before; they are named beside the exam's own."""
-
-
-@dataclass
-class Exam:
-    """An exam that was made: `counts` is exam.json, `items` holds the rows of each form."""
-
-    counts: dict[str, Any]
-    asked: list[Asked] = field(default_factory=list)
-    items: dict[str, list[Row]] = field(default_factory=dict)
-    unchanged: bool = False
+    writer: Writer | None = None
+    """Who writes more questions; None: all are made by rule."""
+    model: str | None = None
+    """Who answers written questions without their passage; None: the writer."""
 
 
 def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[str], None], folder: Path) -> Exam:
@@ -76,12 +57,18 @@ def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[s
     _refuse_within(source, folder, out)
     documents = load(source, folder)
     decided = decisions.read(out / decisions.FILE)
-    identity = digest([RULES, asdict(settings), asdict_of(language), documents.fingerprint, decided.plain()])
-    if (there := _there(out, identity)) is not None:
-        return there
-    exam = build(documents, settings, language, decided, say)
+    prompts = writing.load(language) if settings.writer else None
+    parts = [RULES, _plain(settings), asdict_of(language), documents.fingerprint, decided.plain()]
+    identity = digest([*parts, prompts.keys] if prompts else parts)
+    if (made := there(out, identity)) is not None:
+        return made
+    asking = None
+    if settings.writer and prompts:
+        ownership.claim(out, KIND, "exam", FIX)
+        asking = writing.open_writing(settings.writer, settings.model, out, prompts, settings.seed, say)
+    exam = build(documents, settings, language, decided, say, asking)
     exam.counts["identity"] = identity
-    write(exam, out, settings)
+    write(exam, out, settings.retain)
     return exam
 
 
@@ -101,27 +88,69 @@ def build(
     language: Language,
     decided: decisions.Decisions,
     say: Callable[[str], None] = lambda text: None,
+    asking: writing.Writing | None = None,
 ) -> Exam:
-    """The exam of documents, without writing anything. Raises UserError where nothing can be asked of them."""
+    """The exam of documents, without writing its folder. Raises UserError where nothing can be asked of them."""
     found, left = passages(documents.documents, language)
     say(f"looking through {len(found):,} passages of {documents.read:,} documents")
     corpus = Corpus(found, language)
-    _refuse_script(corpus, language)
+    if asking is None:
+        _refuse_script(corpus, language)
     able = statements(found, corpus.lexicon, language)
     asked, refused = select(able, corpus, settings, decided)
-    if not asked:
-        raise _nothing(documents, able, refused)
-    items: dict[str, list[Row]] = {form: [] for form in FORMS}
-    for one in asked:
-        for form, row in rows(one, language):
+    written = writing.write(corpus, settings.items, asking) if asking else writing.Outcome()
+    if asking:
+        _refuse_silent(asking)
+    if not asked and not written.kept:
+        raise _nothing(documents, able, refused, written)
+    items: dict[str, list[Row]] = {form: [] for form in ALL}
+    for number, one in enumerate(asked):
+        for form, row in rows(one, language, number):
             items[form].append(row)
+    for form, row in writing.rows(written.kept, asking.prompts) if asking else ():
+        items[form].append(row)
     items = {
         form: [kept for row in placed(form, made) if (kept := decided.apply(form, row)) is not None]
         for form, made in items.items()
+        if made or not ALL[form].written
     }
     counts = _counts(documents, corpus, able, asked, items, left, refused, decided)
-    counts["settings"] = asdict(settings)
-    return Exam(counts, asked, items)
+    counts["settings"] = _plain(settings)
+    if asking:
+        counts["written"] = _written(written, decided)
+    stays = [d for d in written.kept if writing.identity(d) not in decided.rejected]
+    return Exam(counts, asked, items, False, stays, written.refused)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """Settings for a hash and for exam.json; the writer's are left out where there is none."""
+    said = asdict(replace(settings, writer=None))
+    del said["writer"], said["model"]
+    if settings.writer:
+        said |= {"writer": settings.writer.model_dump(mode="json", exclude_unset=True), "model": settings.model}
+    return said
+
+
+def _written(found: writing.Outcome, decided: decisions.Decisions) -> dict[str, Any]:
+    """By kind: how many were written, kept and known before; why others were not kept."""
+    kinds: dict[str, dict[str, int]] = {}
+    for kind in writing.KINDS:
+        kept = [d for d in found.kept if d.kind == kind]
+        refused = sum(d.kind == kind for d in found.refused)
+        kinds[kind] = {"kept": len(kept), "refused": refused, "known": sum(bool(d.known) for d in kept)}
+    reasons = Counter(re.sub(r"'.*|:.*", "", d.reason).strip(" ,") for d in found.refused)
+    return {"kinds": kinds, "reasons": _most(reasons)}
+
+
+def _refuse_silent(asking: writing.Writing) -> None:
+    """UserError where no request was answered: a server that is not there, a model that cannot write."""
+    failed, total = asking.writer.failed()
+    if total and failed == total:
+        reason = next(iter(asking.writer.failures.values()))
+        raise UserError(
+            f"the writer answered none of {total:,} requests ({reason})",
+            "look at the writer, then give the same command again; without --writer the exam is made by rule alone",
+        )
 
 
 def select(
@@ -200,84 +229,12 @@ def _most(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
-def write(exam: Exam, out: Path, settings: Settings) -> None:
-    """Write an exam's folder; a file that somebody edited is an error, and stays."""
-    ownership.claim(out, KIND, "exam", FIX)
-    files = {"tasks.yaml": tasks_yaml(exam, settings), "statements.jsonl": _lines(map(_statement, exam.asked))}
-    files |= {f"items/{form}.jsonl": _lines(exam.items.get(form, ())) for form in FORMS if exam.items.get(form)}
-    fix = f"decisions go into {decisions.FILE}; move the file away to have it made anew"
-    for name in files:
-        ownership.may_write(out / name, fix)
-    for name, text in files.items():
-        ownership.write(out / name, text, fix)
-    for form in FORMS:
-        if form not in exam.items:
-            ownership.remove(out / "items" / f"{form}.jsonl")
-    exam.counts["files"] = {name: digest(text) for name, text in files.items()}
-    ownership.write(out / "exam.json", json.dumps(exam.counts, indent=1, ensure_ascii=False) + "\n", fix)
-
-
-def _there(out: Path, identity: str) -> Exam | None:
-    """The exam of a folder where it is the one that is asked for, and whole."""
-    try:
-        counts = parse_json(read_text(out / "exam.json", "an exam's counts"))
-    except (FileNotFoundError, ValueError, UserError):
-        return None
-    if not isinstance(counts, dict) or counts.get("identity") != identity or not isinstance(counts.get("files"), dict):
-        return None
-    for name, sum in counts["files"].items():
-        file = out / name
-        if not file.is_file() or digest(file.read_text("utf-8", "replace")) != sum:
-            return None
-    return Exam(counts, unchanged=True)
-
-
-def tasks_yaml(exam: Exam, settings: Settings) -> str:
-    """A group of tasks in the grammar of task files."""
-    group: list[Any] = [
-        {
-            "name": f"exam.{form}",
-            "about": FORMS[form].about,
-            "path": f"items/{form}.jsonl",
-            "id": "{{ id }}",
-            "cluster": "{{ cluster }}",
-            "prompt": "{{ prompt }}",
-            "options": "{{ options }}",
-            "answer": "{{ answer }}",
-            "alone": "{{ alone }}",
-            "wording": "{{ held_out }}",
-            **({"passage": "{{ passage }}"} if FORMS[form].closed_book else {"query": ""}),
-            "measure": FORMS[form].measure,
-            **({"chance": chance} if (chance := FORMS[form].chance) else {}),
-        }
-        for form in FORMS
-        if exam.items.get(form)
-    ]
-    return yaml.safe_dump({"group": [*group, *settings.retain]}, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _statement(one: Asked) -> dict[str, Any]:
-    said = one.statement
-    return {
-        "id": said.id,
-        "document": one.passage.document,
-        "title": one.passage.title,
-        "passage": one.passage.text,
-        "text": said.text,
-        "value": said.value.text,
-        "kind": said.value.kind,
-        "anchor": one.anchor.text,
-    }
-
-
-def _lines(rows: Any) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def asdict_of(language: Language) -> Any:
     """A language for a hash."""
     sets = {k: sorted(v) for k, v in language.words.items()}
-    return [language.name, language.missing, language.says_not, sets, language.phrases, language.wordings]
+    asked = [language.missing, language.says_not, language.wordings, language.reasoner]
+    return [language.name, asked, sets, language.phrases, language.begins_small,
+            language.between_texts, language.before_question]  # fmt: skip
 
 
 def _refuse_script(corpus: Corpus, language: Language) -> None:
@@ -292,8 +249,9 @@ def _refuse_script(corpus: Corpus, language: Language) -> None:
         )
 
 
-def _nothing(documents: Documents, able: Found, refused: Counter[str]) -> UserError:
-    why = [*_most(able.refused).items(), *_most(refused).items()]
+def _nothing(documents: Documents, able: Found, refused: Counter[str], written: writing.Outcome) -> UserError:
+    unwritten = Counter(d.reason.split(":")[0] for d in written.refused)
+    why = [*_most(able.refused).items(), *_most(refused).items(), *_most(unwritten).items()]
     shown = "; ".join(f"{n}: {reason}" for reason, n in sorted(why, key=lambda w: -w[1])[:3])
     return UserError(
         f"nothing can be asked by rule of {documents.read:,} documents with {able.sentences:,} sentences"

@@ -28,6 +28,7 @@ YEARS = 60
 """Years between the right one and a wrong one at most."""
 FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.2, 1.3, 1.5, 1.7, 2.0, 2.4, 3.0)
 """By what numbers are multiplied where the corpus has too few of a shape."""
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def wrong(corpus: Corpus, statement: Statement, asked: Value, other: Value) -> tuple[str, ...] | None:
@@ -89,7 +90,7 @@ def _made(asked: Value, language: Language) -> Iterator[str]:
         for day in range(1, 29):
             for other in sorted(language["months"]):
                 yield re.sub(r"(?<!\d)\d{1,2}(?!\d)", str(day), asked.text.replace(month, other))
-    elif match := re.search(r"\d[\d,]*(?:\.\d+)?", asked.text):
+    elif match := _NUMBER.search(asked.text):
         for factor in FACTORS:
             yield asked.text.replace(match[0], _times(match[0], factor), 1)
 
@@ -109,13 +110,11 @@ def _numbers(text: str, kind: str = "") -> set[str]:
     """Numbers as they are written, without commas; of a date the date itself counts."""
     if kind == "date":
         return {text}
-    return {n.replace(",", "") for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)} | set(
-        re.findall(r"\w+ \d+(?:, \d+)?|\d+ \w+ \d+", text)
-    )
+    return {n.replace(",", "") for n in _NUMBER.findall(text)} | set(re.findall(r"\w+ \d+(?:, \d+)?|\d+ \w+ \d+", text))
 
 
 def _amount(text: str) -> float:
-    (number,) = re.findall(r"\d[\d,]*(?:\.\d+)?", text)[:1]
+    (number,) = _NUMBER.findall(text)[:1]
     return float(number.replace(",", ""))
 
 

@@ -24,6 +24,8 @@ _LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\((?:[^()\s]|\([^()\s]{0,300}\)){0,
 _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1")
 _WRAPPED = re.compile(r"(?<![.!?:;…\n])[ \t]*\n[ \t]*(?=\S)")
 _HEADING = re.compile(r"#{1,6}[ \t]+(.+?)[ \t]*#*$")
+_SMALL = re.compile(r"[.!?] +(?=\S)")
+"""Between sentences that begin in small letters."""
 _LIST = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]")
 
 
@@ -65,7 +67,7 @@ def _of(document: Document, language: Language, left: Counter[str]) -> Iterator[
         elif reason := _no_prose(block):
             left[reason] += 1
         else:
-            yield from _cut(document.id, title if len(title) <= TITLE else "", block, left)
+            yield from _cut(document.id, title if len(title) <= TITLE else "", block, left, language.begins_small)
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -99,8 +101,8 @@ def _no_prose(block: str) -> str:
     return "code" if all(line.startswith(("    ", "\t")) for line in lines) else ""
 
 
-def _cut(document: str, title: str, block: str, left: Counter[str]) -> Iterator[Passage]:
-    ends = borders(block)
+def _cut(document: str, title: str, block: str, left: Counter[str], small: bool) -> Iterator[Passage]:
+    ends = [*(m.end() for m in _SMALL.finditer(block)), len(block)] if small else borders(block)
     parts = [block[a:b] for a, b in zip((0, *ends), ends, strict=False)]
     if any(len(part) > LONGEST for part in parts):
         left[f"a paragraph with a sentence of more than {LONGEST:,} characters"] += 1

@@ -88,7 +88,7 @@ class Lexicon:
         made, sentences = cls(), list(sentences)
         for text in sentences:
             made.common.update(w for w in _TOKEN.findall(text) if w[0].islower())
-        made.small = sum(text[0].islower() for text in sentences) > 0.5 * len(sentences)
+        made.small = language.begins_small or sum(text[0].islower() for text in sentences) > 0.5 * len(sentences)
         bare = cls(made.common | language["closed"] | language["begins"])
         made.common = bare.common
         for text in sentences:

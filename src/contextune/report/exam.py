@@ -29,7 +29,12 @@ def exam_html(folder: Path) -> str:
         form = task["name"].removeprefix("exam.")
         for row in _rows(folder / task["path"]):
             items.setdefault(row["statement"], []).append(
-                {**row, "form": form, "measure": task["measure"], "said": _split(row["prompt"])}
+                {
+                    **row,
+                    "form": form,
+                    "measure": task["measure"],
+                    "said": _split(row["prompt"], row["held_out"] or row["alone"]),
+                }
             )
     statements = [
         {**s, "parts": _parts(s), "items": items.get(s["id"], [])} for s in _rows(folder / "statements.jsonl")
@@ -59,8 +64,10 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _split(prompt: str) -> tuple[str, str]:
-    """The passage that precedes a question, and the question."""
+def _split(prompt: str, question: str) -> tuple[str, str]:
+    """The passages that precede a question, and the question."""
+    if question and prompt.endswith(question):
+        return prompt.removesuffix(question), question
     before, gap, asked = prompt.rpartition("\n\n")
     return before + gap, asked
 
@@ -72,7 +79,7 @@ def _parts(statement: dict[str, Any]) -> list[tuple[str, str]]:
     if not found:
         return [("", passage)]
     inner, at = list[tuple[str, str]](), 0
-    spans = sorted((text.find(statement[k]), k) for k in ("value", "anchor") if statement[k] in text)
+    spans = sorted((text.find(statement[k]), k) for k in ("value", "anchor") if statement[k] and statement[k] in text)
     for start, kind in spans:
         if start >= at:
             inner += [("said", text[at:start]), (f"said {kind}", statement[kind])]

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from contextune.core import registry
 from contextune.core.errors import UserError, nearest
 from contextune.core.yaml_files import read_yaml
 
@@ -40,6 +41,12 @@ SETS = (
         "abbreviations",
     ),
 )
+DEFAULTS: dict[str, Any] = {
+    "reasoner": "", "begins_small": False, "between_texts": "\n\n", "before_question": "\n\n", "retain": [],
+}  # fmt: skip
+"""Keys that a language may leave out."""
+NEEDED = {"passage", "gapped", "title"}
+"""Parts without which a question cannot be asked; a wording may leave out the others."""
 PHRASES = ("begins_with", "refers_with", "open", "notices")
 
 
@@ -55,6 +62,15 @@ class Language:
     words: dict[str, frozenset[str]]
     phrases: dict[str, tuple[str, ...]]
     wordings: dict[str, str]
+    reasoner: str = ""
+    """Who words the questions: a registered reasoner; "": the wordings, which show the statement with a gap."""
+    begins_small: bool = False
+    """Whether sentences begin in small letters."""
+    between_texts: str = "\n\n"
+    before_question: str = "\n\n"
+    """What separates a passage from a statement that is to be continued."""
+    retain: tuple[str, ...] = ()
+    """Tasks of what a model of this language could do before."""
 
     @property
     def skipped(self) -> frozenset[str]:
@@ -86,8 +102,8 @@ def load(name: str) -> Language:
 def _language(keys: dict[str, Any], where: str) -> Language:
     known = ("language", "version", "missing", "says_not", *SETS, *PHRASES, *FORMS)
     for key in keys:
-        if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'", nearest(key, known))
+        if key not in (*known, *DEFAULTS):
+            raise UserError(f"{where}: unknown key '{key}'", nearest(key, (*known, *DEFAULTS)))
     for key in known:
         if key not in keys:
             raise UserError(f"{where}: the key '{key}' is missing", "en.yaml has them all")
@@ -107,7 +123,18 @@ def _language(keys: dict[str, Any], where: str) -> Language:
         words={key: frozenset(_words(keys[key], f"{where}: {key}")) for key in SETS},
         phrases={key: tuple(_words(keys[key], f"{where}: {key}")) for key in PHRASES},
         wordings={key: str(keys[key]) for key in FORMS},
+        **_optional(keys, where),
     )
+
+
+def _optional(keys: dict[str, Any], where: str) -> dict[str, Any]:
+    found = {key: keys.get(key, default) for key, default in DEFAULTS.items()}
+    for key, default in DEFAULTS.items():
+        if type(found[key]) is not type(default):
+            raise UserError(f"{where}: {key}: found {found[key]!r:.60}", f"as {default!r}")
+    if found["reasoner"]:
+        registry.reasoners.find(found["reasoner"])
+    return found | {"retain": tuple(_words(found["retain"], f"{where}: retain"))}
 
 
 def _words(value: object, where: str) -> list[str]:
@@ -126,5 +153,5 @@ def _refuse_parts(wording: object, parts: set[str], where: str) -> None:
         found = {name for _, name, _, _ in Formatter().parse(wording) if name is not None}
     except ValueError as e:
         raise UserError(f"{where}: {e}", hint) from None
-    if found != parts:
+    if not parts & NEEDED <= found <= parts:
         raise UserError(f"{where}: holds {sorted(found)}, expected {sorted(parts)}", hint)
