@@ -131,7 +131,9 @@ def _adds(view: _View, base: str, best: str, behind: Mapping[str, Any], known: S
             said.append(f"Tuned and without documents, {best} {verb} {arm} {_points(value, interval)}.")
             rights = [t["right"] for t in told["tasks"].values() if t["right"] is not None]
             if rights:
-                said.append(f"It finds the right passage for {sum(rights) / len(rights):.0%} of the questions.")
+                said.append(
+                    f"It finds half or more of the right passage for {sum(rights) / len(rights):.0%} of the questions."
+                )
     for arm, told in behind.items():
         if told["oracle"] and told["untrained"]:
             said.append(f"With the right passage the untrained model ({arm}) answers {view.share(arm, known)}.")

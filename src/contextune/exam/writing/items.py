@@ -63,6 +63,7 @@ def _row(
         "kind": draft.kind,
         "made_by": "writer",
         "known": draft.known,
+        **({"passage": draft.text} if form in CLOSED.values() else {}),
     }
 
 

@@ -40,7 +40,11 @@ def _warn(data: Data, arm: str, found: Retrieved) -> None:
     rows = found.account.values()
     items, behind = sum(r["items"] for r in rows), sum(r["behind_passages"] for r in rows)
     right = [r["right"] for r in rows if r["right"] is not None]
-    hits = f"; the right one is there for {sum(right) / len(right):.0%} of the questions that name it" if right else ""
+    hits = (
+        f"; half or more of the right one is there for {sum(right) / len(right):.0%} of those that name it"
+        if right
+        else ""
+    )
     data.say(f"arm {arm}: passages before {behind:,} of {items:,} questions{hits}")
     if short := [name for name, r in found.account.items() if r["passages"] < 1]:
         data.warn(f"arm {arm}: no passage fits before some questions of {', '.join(short[:5])}")
