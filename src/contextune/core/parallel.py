@@ -18,7 +18,8 @@ from .errors import UserError
 
 AHEAD = 2
 """Items a process that wait for it, or that it has done."""
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 _function: Callable[[Any], Any] | None = None
 """What a worker process does: known to it from its birth, with all that it refers to."""
 

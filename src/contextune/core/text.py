@@ -35,6 +35,7 @@ _WORDLIKE = regex.compile(rf"[{_LETTERS}]")
 _ASCII = regex.compile(r"[a-z0-9]+")
 _CHARACTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 _GAP = regex.compile(rf"(?<=[{_SPACELESS}]|[^{_LETTERS}\s])\s+|\s+(?=[{_SPACELESS}]|[^{_LETTERS}\s])", regex.V1)
+_ASCII_GAP = re.compile(r"(?<=[^a-z0-9 ]) | (?=[^a-z0-9 ])")
 _HAN = regex.compile(r"\p{Han}")
 
 WORD = 3
@@ -58,7 +59,8 @@ def visible(text: str) -> str:
 
 def key(text: str) -> str:
     """Equal for texts that say the same letter by letter: `normal`, and no space beside marks or between characters."""
-    return str(_GAP.sub("", normal(text)))
+    plain = normal(text)
+    return _ASCII_GAP.sub("", plain) if plain.isascii() else str(_GAP.sub("", plain))
 
 
 def units(text: str) -> list[str]:

@@ -148,8 +148,8 @@ def build(part: Path, job: Job, documents: Iterable[Document], seed: int, say: S
             records.write_batch(batch.records)
             characters += batch.characters
             for i, id in enumerate(batch.documents.column("id").to_pylist()):
-                if batch.faults[i] is not None:
-                    faults[len(seen.names)] = batch.faults[i]  # type: ignore[assignment]
+                if (fault := batch.faults[i]) is not None:
+                    faults[len(seen.names)] = fault
                 seen.add(id, batch.sames[i])
                 digest.add(batch.identities[i])
                 notes.append(batch.notes[i])

@@ -91,8 +91,8 @@ def overlap(train_texts: Iterable[tuple[str, str]], items: Iterable[tuple[str, s
         names.append(name)
     if isinstance(train_texts, Lazy):
         blocks = [range(at, min(at + BLOCK, len(train_texts))) for at in range(0, len(train_texts), BLOCK)]
-        found = mapped(partial(_look_at, train_texts, sought), blocks)
-        hits = {item: hit for part in reversed(list(found)) for item, hit in part.items()}
+        parts = list(mapped(partial(_look_at, train_texts, sought), blocks))
+        hits = {item: hit for part in reversed(parts) for item, hit in part.items()}
     else:
         hits = _look(train_texts, sought)
     dirty = {names[i]: Hit(names[i], *hits[i]) for i in sorted(hits, reverse=True)}
@@ -159,7 +159,8 @@ class _Sieve:
 
     def _rolled(self, codes: Any) -> Any:
         """Hashes of the columns of `codes`, as rows of one."""
-        total, power = np.zeros(codes.shape[1], np.uint64), np.uint64(1)
+        power = np.uint64(1)
+        total: Any = np.zeros(codes.shape[1], np.uint64)
         with np.errstate(over="ignore"):
             for row in codes:
                 total += row * power
@@ -178,7 +179,8 @@ class _Sieve:
             ids.append(0)
             ends.append(len(ids))
         codes = self.codes[np.array(ids, np.int64)]
-        total, power = np.zeros(len(codes), np.uint64), np.uint64(1)
+        power = np.uint64(1)
+        total: Any = np.zeros(len(codes), np.uint64)
         with np.errstate(over="ignore"):
             for n in range(1, min(max(self.hashes, default=0), len(codes)) + 1):
                 total = total[: len(codes) - n + 1] + codes[n - 1 :] * power
