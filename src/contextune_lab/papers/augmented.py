@@ -91,7 +91,7 @@ def notes(found: Mapping[str, ControlledComparison], wanted: StudyOptions) -> tu
         f"on more target tokens, or with shorter ones on fewer{matched}. Full-text loss, {len(wanted.seeds)} "
         f"seeds{fewer}, model {wanted.model}; what an arm adds is written by the untrained model itself, filtered by "
         f"{filters}.",
-        f"Worlds: draw {made.draw}; steps, rates, operations and filters were chosen on draw 0.",
+        f"Worlds: draw {made.draw}; {made.found}",
         "In-context learning is given the fact among others, not the whole corpus: the pocket model was taught "
         "contexts of up to eight facts.",
         "The paper tests one model (Gemini 1.5 Flash) and shows no numbers; its claims are compared in direction.",

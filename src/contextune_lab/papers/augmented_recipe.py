@@ -120,6 +120,8 @@ class Setup(Options):
     filters: list[Any] = Field(CLEAN)
     steps: int = STEPS
     draw: int = DRAW
+    found: str = "steps, rates, operations and filters were chosen on draw 0."
+    """How all this was found."""
     train: dict[str, Any] = Field({"lr": 3e-3})
 
 

@@ -159,8 +159,7 @@ def _notes_of_files(made: Setup, wanted: StudyOptions) -> tuple[str, ...]:
     return (
         f"{what}. Every arm: {made.longest} updates of {BATCH} documents at {made.fixed:g}, constant and without "
         f"warm-up; {len(wanted.seeds)} seeds, model {wanted.model}. The same chunks in all arms, token for token.",
-        f"The rate was found with the documents alone on draw 0 of the tests; asked is draw {made.judged}: other "
-        "items.",
+        f"{made.found} Asked is draw {made.judged} of the tests.",
         "A test is asked by the likelihood of its options, without examples; perplexity is that of held-out documents.",
         "The paper trains 7 B to 13 B parameters on far more text; its differences are one to five points, and the "
         "intervals here are wider.",

@@ -71,6 +71,8 @@ class Setup(Options):
     writes: bool = False
     """Whether the model is asked to write prompts: the pocket model cannot."""
     judged: int = JUDGED
+    found: str = ""
+    """How all this was found; where nothing is searched for."""
     train: dict[str, Any] = Field({})
 
 

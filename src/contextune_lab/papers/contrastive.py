@@ -191,8 +191,8 @@ def _notes_of_files(files: Files, wanted: StudyOptions, made: Setup) -> tuple[st
         f"{files.what}. Every arm: {made.steps} updates of {made.batch} rows at a constant rate, loss on the answer "
         f"only, model {wanted.model}; {len(wanted.seeds)} seeds; {made.context.get('k', 4)} examples a context; exact "
         "word overlap as similarity.",
-        f"Rates and updates were chosen on the split {files.splits[made.developed]}; asked is {files.splits[draw]}. "
-        f"Of its first {files.limit} items those that have a context of each grade.",
+        f"{made.found} Asked is the split {files.splits[draw]}: of its first {files.limit} items those that have a "
+        "context of each grade.",
         "In-context score: a unit of a near example's answer that the right answer shares is replaced by a new one, "
         "and right is the answer with it (docs/probes.md). The weights alone give nothing.",
         f"Probes look at the untrained model and {made.lengths} times after; no settings, controls or ablations were "

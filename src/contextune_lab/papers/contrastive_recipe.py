@@ -73,6 +73,8 @@ class Setup(Options):
     lengths: int = LENGTHS
     judged: int = JUDGED
     developed: int = DEVELOPED
+    found: str = ""
+    """How all this was found; of files."""
     train: dict[str, Any] = Field({"lr": 2e-3, "max_length": 512})
 
 

@@ -103,6 +103,8 @@ class Setup(Options):
     """Whether listening, resisting and retaining are held against the untrained model, not against a fixed target."""
     steps: int = STEPS
     draw: int = DRAW
+    found: str = "settings were found on draw 0."
+    """How all this was found."""
     train: dict[str, Any] = Field({"lr": 2.5e-3})
 
 
@@ -232,7 +234,7 @@ def notes(wanted: StudyOptions) -> tuple[str, ...]:
     made = setup(wanted)
     every = (
         f"Every arm: {made.steps} updates of {BATCH} rows, {len(wanted.seeds)} seeds, model {wanted.model}. Inferred "
-        f"texts are the untrained model's own. Judged on draw {made.draw}; settings were found on draw 0."
+        f"texts are the untrained model's own. Judged on draw {made.draw}; {made.found}"
     )
     if presets.name_of(wanted) != presets.POCKET:
         forms = "; ".join(f"{m}: {', '.join(of)}" for m, of in made.forms.items())

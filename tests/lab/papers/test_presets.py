@@ -286,4 +286,4 @@ def test_a_tiny_model_runs_contrastive_as_smollm2_would(data, tmp_path, tiny, on
     arms = ("zero", "random", "similar", "contrastive")
     assert {f"{of}.{a}" for of in ("low", "medium", "high", "icl", "iwl", "copy", "mean") for a in arms} <= {*made}
     assert not [i for i in made if "batch_mix" in i or i.startswith(("fresh", "stable", "p90"))]
-    assert "asked is test" in found.notes[1]
+    assert "Asked is the split test" in found.notes[1]
