@@ -125,7 +125,7 @@ def model_of(size: str, device: str = "cpu") -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(**SHAPES[size], dtype=torch.bfloat16 if size in LORA else torch.float32)  # type: ignore[arg-type]
     with torch.device(device):
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     if size not in LORA:
         return model.train()
     return models.adapt(model.to(torch.bfloat16), Adapter(rank=16)).train()

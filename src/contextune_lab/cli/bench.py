@@ -24,8 +24,8 @@ def add_to(app: typer.Typer) -> None:
         size: Annotated[
             str | None,
             typer.Option(
-                help="pocket, medium (66 M), billion (1.2 G), seven (7 G, LoRA), or a model's folder; default: the first "
-                "two, on a GPU the last two."
+                help="pocket, medium (66 M), billion (1.2 G), seven (7 G, LoRA), or a model's folder; default: the "
+                "first two, on a GPU the last two."
             ),
         ] = None,
         rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of which the median is taken.")] = 3,
