@@ -30,11 +30,11 @@ def by_columns(model: Any, steps: int) -> Iterator[None]:
             weight.data = weight.data.contiguous()
 
 
-def _weights(model: Any) -> list[torch.nn.Parameter]:
+def _weights(model: Any) -> list[torch.Tensor]:
     """Tied ones once."""
     layers = (module for module in model.modules() if type(module) is torch.nn.Linear)
     return list({id(layer.weight): layer.weight for layer in layers}.values())
 
 
-def _quicker(weight: torch.nn.Parameter) -> bool:
+def _quicker(weight: torch.Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.data.is_contiguous()
