@@ -26,13 +26,17 @@ def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def nll(model: Any, batch: Batch, parts: bool = False, scale: float = 1.0) -> torch.Tensor:
-    """Negative log-likelihood of a batch's targets (nats, fp32), summed, times `scale` (one over the update's targets).
+    """Negative log-likelihood of a batch's targets (nats, fp32), each times its weight where the batch has weights,
+    summed, times `scale` (one over the update's targets).
 
     `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
     model's logits are its head's output, a linear map, and nothing else.
     """
     if not parts:
-        return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum") * scale
+        logits = labelled_logits(model, batch).float()
+        if batch.weights is None:
+            return F.cross_entropy(logits, batch.targets, reduction="sum") * scale
+        return (F.cross_entropy(logits, batch.targets, reduction="none") * batch.weights).sum() * scale
     with _at_the_head(head_of(model), batch, scale) as found:
         rest = _forward(model, batch)
     return found[0] + rest.sum()  # of no logits, zero: wrappers that watch a model's output see it used
@@ -54,7 +58,9 @@ def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[
         hidden = args[0].flatten(0, 1).index_select(0, batch.keep)
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        found.append(LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype, scale))
+        found.append(
+            LinearCrossEntropy.apply(hidden, head.weight, head.bias, batch.targets, dtype, scale, batch.weights)
+        )
         return (args[0][:1, :0], *args[1:])
 
     handle = head.register_forward_pre_hook(instead)
@@ -70,6 +76,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     With p = softmax(h Wᵀ + b) the gradient at the logits is p - onehot(target); from it follow those of h, W and b, and
     no (n, vocabulary) tensor is kept. Products are in `dtype`; softmax, loss and the sums over blocks in fp32. `scale`
     goes into the narrow factor of each product, so that the weight's gradient, the widest of all, is written once.
+    With `weights` each row's loss is multiplied by its own.
     """
 
     @staticmethod
@@ -81,6 +88,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         targets: torch.Tensor,  # (n,)
         dtype: torch.dtype,
         scale: float = 1.0,
+        weights: torch.Tensor | None = None,  # (n,)
     ) -> torch.Tensor:
         wants = ctx.needs_input_grad
         h, w = hidden.to(dtype), weight.to(dtype)
@@ -95,11 +103,15 @@ class LinearCrossEntropy(torch.autograd.Function):
                 part, wanted = h[begin : begin + rows], targets[begin : begin + rows, None]
                 logits = F.linear(part, w, bias if bias is None else bias.to(dtype)).float()
                 norm = logits.logsumexp(1, keepdim=True)
-                total += (norm - logits.gather(1, wanted)).sum()
+                part_weights = None if weights is None else weights[begin : begin + rows, None].float()
+                losses = norm - logits.gather(1, wanted)
+                total += (losses if part_weights is None else losses * part_weights).sum()
                 if not any(wants[:3]):
                     continue
                 slope = logits.sub_(norm).exp_()  # the softmax, in the logits' place
                 slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
+                if part_weights is not None:
+                    slope.mul_(part_weights)
                 after = scale
                 if dtype != torch.float32:  # there a narrow factor would be rounded once more
                     slope, after = slope.mul_(scale).to(dtype), 1.0
@@ -118,7 +130,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         known = grads[0].device.type == "cpu" and not isinstance(grads[0], FakeTensor)
         one = known and grads[0].item() == 1
-        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None)
+        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None, None)
 
 
 def _add(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:

@@ -58,6 +58,8 @@ from .schedule import Plan
 from .trainer import ContextTrainer, Updates
 from .weight_interpolation import part_of_the_way, refuse
 
+NOTED = "noted"
+"""Of an update, what its objective and its choices tell beside the loss."""
 PART = "model.part"
 """The finished model while it is written."""
 
@@ -113,7 +115,7 @@ def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done
         last = _last(checkpoint)
         _take_up(trainer, last)
         before, began = float(last.get("seconds", 0.0)), time.monotonic()
-        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began, trainer.reduced))
+        trainer.add_callback(_Clock(lambda: before + time.monotonic() - began, trainer))
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
         try:
@@ -237,10 +239,13 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([tried])[0]  # one way for all processes
     context = grouped(job.context, job.records, options.share)
+    objective = options.objective.bind(model)
     return ContextTrainer(
         model=model,
         args=arguments,
-        train_dataset=Updates(job.records, context, job.tokenizer, plan, options.max_length),
+        train_dataset=Updates(
+            job.records, context, job.tokenizer, plan, options.max_length, pairs=options.objective.pairs
+        ),
         callbacks=[
             Checkpoints(
                 options.save,
@@ -255,6 +260,7 @@ def _trainer(job: TrainJob, model: Any, bf16: bool, progress: Callable[[int, int
         tokens=_at_once(options, arguments.world_size),
         pad=job.tokenizer.pad_token_id or 0,
         may_recompute=options.checkpointing == "auto",
+        objective=objective,
     )
 
 
@@ -294,11 +300,13 @@ def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:
 class _Clock(Watch):
     """Keeps, in the trainer's state, how long a stage has trained over all its resumes, and what memory has forced."""
 
-    def __init__(self, seconds: Callable[[], float], reduced: dict[str, Any]) -> None:
-        self.seconds, self.reduced = seconds, reduced
+    def __init__(self, seconds: Callable[[], float], trainer: ContextTrainer) -> None:
+        self.seconds, self.trainer = seconds, trainer
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        state.log_history[-1] |= {"seconds": round(self.seconds(), 3), **self.reduced}
+        state.log_history[-1] |= {"seconds": round(self.seconds(), 3), **self.trainer.reduced}
+        if self.trainer.noted:
+            state.log_history[-1][NOTED] = self.trainer.noted
 
 
 def _in_fp32(look: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
@@ -343,7 +351,8 @@ def _finish(job: TrainJob, trainer: ContextTrainer, seconds: float) -> None:
     write_texts(fresh, job.tokenizer, job.card)
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
-    losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
+    history = [row for row in trainer.state.log_history if "loss" in row]
+    losses = [{k: row[v] for k, v in keys.items() if v in row} | row.get(NOTED, {}) for row in history]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
     stage = {"seconds": round(seconds, 3), "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
