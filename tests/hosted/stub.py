@@ -1,8 +1,8 @@
 """A stand-in for Vertex AI and Cloud Storage on this machine, with the faults that services have.
 
 What it holds to, from Google's documentation: an upload with ifGenerationMatch=0 to a name that is there is refused
-with 412; tuningJobs.create makes a job at every call, whatever its labels; lists are filtered by label and come in pages;
-a job goes from pending to running to succeeded; generateContent wants a user's turn first.
+with 412; tuningJobs.create makes a job at every call, whatever its labels; lists are filtered by label and come in
+pages; a job goes from pending to running to succeeded; generateContent wants a user's turn first.
 """
 
 from __future__ import annotations

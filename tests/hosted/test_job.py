@@ -102,7 +102,8 @@ def test_another_order_in_the_folder_is_refused(stub, tmp_path):
 def test_a_fault_at_every_request_in_turn(stub, tmp_path, fault, lag):
     stub.lag = lag
     for at in range(1, 5):
-        stub.faults = lambda n, kind, at=at, begun=len(stub.asked): fault if n - begun == at else ""
+        place = len(stub.asked) + at
+        stub.faults = lambda n, kind, place=place: fault if n == place else ""
         order = job.Order("p", "l", "bucket", "gemini", f"mine {at}")
         record = submit(tmp_path / str(at), order)
         named = [j["name"] for j in stub.jobs if j["tunedModelDisplayName"] == f"mine {at}"]

@@ -79,8 +79,8 @@ def add_to(app: typer.Typer) -> None:
         cost = job.price(found["trained"] + found["read"], epochs, price)
         found |= {"price": cost}
         line = (
-            f"{_said(found)}\nabout {cost:.2f} dollars: {found['trained'] + found['read']:,} tokens (counted by the recipe's "
-            f"tokenizer, not the service's) x {epochs} epochs x {price:g} a million"
+            f"{_said(found)}\nabout {cost:.2f} dollars: {found['trained'] + found['read']:,} tokens (counted by the "
+            f"recipe's tokenizer, not the service's) x {epochs} epochs x {price:g} a million"
         )
         if not as_json:
             print(line)
@@ -200,7 +200,9 @@ def _opened(project: str, location: str) -> Any:
 
 
 def _locked(folder: Path) -> Any:
+    from contextune.core import ownership
     from contextune.experiment.run_dir import locked
+    from contextune.hosted.job import KIND
 
-    folder.mkdir(parents=True, exist_ok=True)
+    ownership.claim(folder, KIND, what="hosted job", fix="give another --out")
     return locked(folder)

@@ -13,6 +13,7 @@ stands for them.
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -55,7 +56,8 @@ class Vertex:
         if not self.token:
             raise UserError(f"the environment has no {TOKEN}", RENEW)
         check_key(self.token, TOKEN)
-        self._client = httpx2.Client(timeout=timeout, follow_redirects=False, trust_env=not own)
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if own.startswith("http:") else True  # no need of certificates
+        self._client = httpx2.Client(timeout=timeout, follow_redirects=False, trust_env=not own, verify=verify)
 
     def __enter__(self) -> Self:
         return self
