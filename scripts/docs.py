@@ -172,6 +172,7 @@ def registered() -> dict[str, dict[str, Any]]:
         "filters": dict(sorted(registry.filters.items())),
         "similarities": dict(sorted(registry.similarities.items())),
         "callbacks": dict(sorted(registry.callbacks.items())),
+        "objectives": dict(sorted(registry.objectives.items())),
     }
 
 
@@ -211,6 +212,9 @@ def _values(info: Any) -> str:
         words = ["whole number"] if "int" in before else ["true, false"] if "bool" in before else []
         return " \\| ".join(words + [f"`{c.strip(chr(32) + chr(39))}`" for c in choices[0].split(",")])
     found = next((said for part, said in KINDS if part in text), "mapping")
+    if found == "policy" and not info.is_required():
+        key = getattr(info.get_default(call_default_factory=True), "key", found)
+        found = key if key == "objective" else found
     return found + (_bounds(info) if "number" in found else "")
 
 

@@ -18,7 +18,7 @@ model: pocket
 data: {notes: {path: notes.jsonl}}
 arms:
   plain: {data: notes}
-  metadata: {data: notes, context: {policy: metadata, max_tokens: 8}}
+  heading: {data: notes, context: {policy: heading, max_tokens: 8}}
   inferred: {data: notes, augment: {operations: [repeat], filters: [{filter: short, words: 3}]}}
 seeds: [0, 1]
 train: {steps: 3, batch: 4, lr: 1e-3, max_length: 64, save: 1}
@@ -68,15 +68,15 @@ def test_command(installed, folder):
 def test_without_the_plugin_its_names_are_unknown(folder):
     made = run(os.environ, folder, "check", "mine.yaml", "--quick")
     assert made.returncode == 2
-    assert "unknown context policy 'metadata'" in made.stderr
+    assert "unknown context policy 'heading'" in made.stderr
 
 
 def test_schema_preview_and_check(installed, folder):
     schema = json.loads(run(installed, folder, "schema").stdout)
-    assert schema["$defs"]["policies.metadata"]["properties"]["max_tokens"]["default"] == 32
+    assert schema["$defs"]["policies.heading"]["properties"]["max_tokens"]["default"] == 32
     assert schema["$defs"]["filters.short"]["properties"]["filter"] == {"const": "short"}
 
-    shown = json.loads(run(installed, folder, "preview", "mine.yaml", "--arm", "metadata", "--json").stdout)
+    shown = json.loads(run(installed, folder, "preview", "mine.yaml", "--arm", "heading", "--json").stdout)
     (first, second) = (epoch["tokens"] for epoch in shown[0]["epochs"])
     context = [t for t in first if t["role"] == "context"]
     assert "title: Kalo" in "".join(t["text"] for t in context)
@@ -85,8 +85,8 @@ def test_schema_preview_and_check(installed, folder):
 
     found = json.loads(run(installed, folder, "check", "mine.yaml", "--quick", "--json").stdout)
     trained = {row["arm"]: row["trained"] for row in found["accounting"] if row["source"] == "notes"}
-    assert trained["plain"] == trained["metadata"]
-    assert {row["arm"]: row["context"] for row in found["accounting"]}["metadata"] > 8 * 8
+    assert trained["plain"] == trained["heading"]
+    assert {row["arm"]: row["context"] for row in found["accounting"]}["heading"] > 8 * 8
 
 
 def test_run_with_workers_and_resumed(installed, folder):
@@ -96,7 +96,7 @@ def test_run_with_workers_and_resumed(installed, folder):
     out = folder / "runs" / "mine"
     results = json.loads((out / "results.json").read_text())
     assert results["tasks"]["task"]["metric"] == "token_recall"
-    model = out / "arms" / "metadata" / "seed-1" / "stage-0" / "model"
+    model = out / "arms" / "heading" / "seed-1" / "stage-0" / "model"
     bits = (model / "model.safetensors").read_bytes()
     for name in ("model", "stage.json", "losses.json"):
         subprocess.run(["rm", "-r", str(model.parent / name)], check=True)

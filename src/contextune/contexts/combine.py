@@ -73,7 +73,17 @@ class Joined(BoundPolicy):
             raise UserError(f"record {record.id}: two policies of concat both edit it", "let only one of them edit")
         parts = [dict(d.provenance) for d in drawn]
         segments = tuple(s for d in drawn for s in d.segments)
-        return ContextDraw(segments, {"concat": parts}, replaced[0] if replaced else None)
+        rejected = next((d.rejected for d in drawn if d.rejected), ())
+        found = ContextDraw(segments, {"concat": parts}, replaced[0] if replaced else None, rejected=rejected)
+        choices = [i for i, d in enumerate(drawn) if d.alternatives]
+        if len(choices) > 1:
+            raise UserError(f"record {record.id}: two policies of concat both choose by loss", "let one of them choose")
+        others = tuple(
+            Joined._joined([*drawn[:i], replace(other, alternatives=()), *drawn[i + 1 :]], record)
+            for i in choices
+            for other in drawn[i].alternatives
+        )
+        return replace(found, alternatives=others)
 
 
 @registry.policies("mixture")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -19,7 +19,7 @@ from contextune.core.binding import BindContext
 from contextune.core.sequence import DrawKey, Record, Tokenizer
 from contextune.retrieval import Pool, given
 
-from .editing.base import Edit, Editor, EditorName, open_editor, refuse_few
+from .editing.base import Edit, Editor, EditorName, answered, open_editor, refuse_few
 from .examples import Pick, Showing, SlotKind
 from .none import NoContext
 from .policy import BoundPolicy, ContextDraw, PolicyOption, Share
@@ -101,7 +101,8 @@ class Editing(BoundPolicy):
             made = edit.rewrite(other) if len(picks) < n and other.id not in barred else None
             if made is not None:
                 picks.append(Pick(made, "random", s))
-        return self.showing.show(picks, rng, edit.asked, edit=dict(edit.what))
+        drawn = self.showing.show(picks, rng, edit.asked, edit=dict(edit.what))
+        return replace(drawn, rejected=answered(edit.asked, record))
 
     def _others(self, pool: Pool, record: Record, n: int, rng: random.Random) -> list[tuple[int, float]]:
         return pool.random(pool.row(record), n, rng, self.policy.max_random_similarity)

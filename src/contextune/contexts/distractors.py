@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -21,7 +21,7 @@ from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.sequence import DrawKey, Record
 
-from .editing.base import DistractorEditor, open_editor, refuse_few
+from .editing.base import DistractorEditor, answered, open_editor, refuse_few
 from .examples import Pick, Showing, SlotKind
 from .policy import BoundPolicy, ContextDraw, Share
 from .with_editor import WithEditor
@@ -86,4 +86,6 @@ class Distracting(BoundPolicy):
         picks = [Pick(other, "paraphrase", None) for other in told]
         near = pool.random(pool.row(record), n - len(picks), rng, policy.max_random_similarity, [])
         picks += [Pick(pool.records[place], "random", s) for place, s in near]
-        return self.showing.show(picks, rng, distractors=len(told))
+        drawn = self.showing.show(picks, rng, distractors=len(told))
+        shown = [other for other in told if other.id in drawn.provenance["examples"]]
+        return replace(drawn, rejected=answered(record, rng.choice(shown)) if shown else ())

@@ -30,6 +30,11 @@ class ContextDraw:
     """What is learned in the record's place: a counterfactual context needs a target that was edited to match."""
     limit: int | None = None
     """Tokens that the policy promised at most; `render` refuses a draw that is longer."""
+    rejected: tuple[Segment, ...] = ()
+    """What is not to be said after this context, the record's own context included: the answer from memory where the
+    context was edited, that of a distractor where it misleads. Empty: the record's own, where it has one."""
+    alternatives: tuple[ContextDraw, ...] = ()
+    """Draws, this one among them, of which the trainer takes the one after which the record's loss is lowest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +207,14 @@ class Promised(BoundPolicy):
     limit: int
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:
-        return replace(self.policy.draw(record, key), limit=self.limit)
+        return self._held(self.policy.draw(record, key))
 
     def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
-        return replace(self.policy.share(records, key), limit=self.limit)
+        return self._held(self.policy.share(records, key))
+
+    def _held(self, drawn: ContextDraw) -> ContextDraw:
+        others = tuple(replace(d, limit=self.limit) for d in drawn.alternatives)
+        return replace(drawn, limit=self.limit, alternatives=others)
 
     def draws_alone(self, record: Record, key: DrawKey) -> bool:
         return self.policy.draws_alone(record, key)
@@ -217,8 +226,17 @@ class Promised(BoundPolicy):
 def compose(record: Record, context: BoundPolicy, key: DrawKey) -> Sequence:
     """The sequence that is trained on: the drawn context, then the record or what is learned in its place."""
     drawn = context.draw(record, key)
+    others = tuple(_sequence(record, other, key) for other in drawn.alternatives)
+    return replace(_sequence(record, drawn, key), alternatives=others)
+
+
+def _sequence(record: Record, drawn: ContextDraw, key: DrawKey) -> Sequence:
     provenance = {
         "record": record.id, "origin": record.origin, "epoch": key.epoch, "seed": key.seed, **drawn.provenance
     }  # fmt: skip
     learned = drawn.record if drawn.record is not None else record
-    return Sequence(drawn.segments + learned.segments, learned.ends, provenance, len(drawn.segments), drawn.limit)
+    rejected = drawn.rejected or learned.rejected
+    return Sequence(
+        drawn.segments + learned.segments, learned.ends, provenance, len(drawn.segments), drawn.limit,
+        drawn.segments + rejected if rejected else (),
+    )  # fmt: skip

@@ -5,6 +5,13 @@ uniform on a set of prompts. The draw is by (seed, epoch, record), so that a tex
 prompt in another epoch; sets whose prompts correspond (learning, negative, neutral) are drawn at
 the same places.
 
+With `choose: loss` it is the prompt after which the model, as it is before the update, finds the text likeliest:
+
+    c(x, θ_t) = argmin_{c ∈ C} −Σ_k log P_θt(x_k | c, x_<k)
+
+as State-Adaptive Prompt Optimization does among paraphrases of a task's prompt (Shi et al., ICML 2026, arXiv
+2606.01967). The policy draws the candidates; who trains looks at the loss.
+
     prompts         "Critical Analysis: Test the text as you go. … "
     random_tokens   as many tokens as that prompt has, each uniform on the vocabulary
 """
@@ -12,11 +19,11 @@ the same places.
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contextune.core import registry
 from contextune.core.binding import BindContext
@@ -68,7 +75,26 @@ class _FromSet(Policy):
 
 @registry.policies("prompts")
 class Prompts(_FromSet):
-    """One prompt of a set, drawn uniformly."""
+    """One prompt of a set, drawn uniformly, or the one of lowest loss."""
+
+    choose: Literal["random", "loss"] = Field(
+        "random", description="loss: the prompt after which the text's loss is lowest, before each update"
+    )
+    among: int | None = Field(
+        None, ge=2, le=1000, description="choose: loss: prompts that are drawn to choose from; default: all of the set"
+    )
+
+    @model_validator(mode="after")
+    def _candidates(self) -> Prompts:
+        if self.among is not None and self.choose != "loss":
+            raise ValueError("among: prompts are compared with choose: loss alone; add it, or leave among out")
+        if self.choose == "loss" and self.per == "document":
+            raise ValueError("choose: loss goes by each chunk's own loss; use per: chunk")
+        return self
+
+    def full(self) -> dict[str, Any]:
+        """Without what earlier versions did not know, where it is at its default."""
+        return {k: v for k, v in super().full().items() if k not in ("choose", "among") or self.choose != "random"}
 
     def bind(self, context: BindContext) -> BoundPolicy:
         chosen = self.prompts()
@@ -88,9 +114,26 @@ class Drawing(BoundPolicy):
     draws: tuple[ContextDraw, ...]
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:
-        return self.draws[self.policy.place(record, key, len(self.draws))]
+        drawn = self.draws[self.policy.place(record, key, len(self.draws))]
+        if self.policy.choose == "random":
+            return drawn
+        found = self._candidates(record, key)
+        source = {**drawn.provenance, "choose": self.policy.choose, "candidates": len(found)}
+        return replace(drawn, provenance=source, alternatives=found)
+
+    def _candidates(self, record: Record, key: DrawKey) -> tuple[ContextDraw, ...]:
+        """Those that are compared, in the order of the set."""
+        among = self.policy.among or len(self.draws)
+        if among >= len(self.draws):
+            return self.draws
+        places = key.rng("candidates", record.id).sample(range(len(self.draws)), among)
+        return tuple(self.draws[place] for place in sorted(places))
 
     def share(self, records: Seq[Record], key: DrawKey) -> ContextDraw:
+        if self.policy.choose != "random":
+            raise UserError(
+                "train.share: choose: loss chooses a prompt for one record", "leave train.share out, or choose: random"
+            )
         return self.draw(self.policy.first(records), key)
 
 

@@ -56,6 +56,8 @@ class Record:
     ends: bool = True
     origin: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    rejected: tuple[Segment, ...] = ()
+    """The same with the answer that is not to be given, for objectives that compare two; empty: there is none."""
 
     @property
     def text(self) -> str:
@@ -69,10 +71,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class DrawKey:
-    """What decides a draw. It is a pure function of (seed, epoch, key) and of nothing else."""
+    """What decides a draw. It is a pure function of (seed, epoch, key) and of nothing else, but for policies that end
+    before the training does, which look at `done`."""
 
     seed: int
     epoch: int
+    done: float = field(default=0.0, compare=False)
+    """The share of the stage's draws that come before this one."""
 
     def rng(self, *key: object) -> random.Random:
         name = "\x1f".join(map(str, (self.seed, self.epoch, *key)))
@@ -88,6 +93,10 @@ class Sequence:
     """How many of the first segments were drawn by the context policy."""
     limit: int | None = None
     """Tokens that they have together at most, as the policy promised; None: it promised nothing."""
+    rejected: tuple[Segment, ...] = ()
+    """The same with the answer that is not to be given; empty: there is none."""
+    alternatives: tuple[Sequence, ...] = ()
+    """Of these the trainer takes the one of lowest loss, before the update; empty: there is no choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,8 @@ class Rendered:
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     cut: int = 0
+    rejected: Rendered | None = None
+    alternatives: tuple[Rendered, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

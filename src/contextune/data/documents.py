@@ -18,8 +18,14 @@ from .raw import LIMIT, Row
 if TYPE_CHECKING:
     from contextune.data.options import Source
 
-COLUMNS = {"text": ("text", "id"), "pairs": ("prompt", "completion", "id"), "messages": ("messages", "id")}
+COLUMNS = {
+    "text": ("text", "id"),
+    "pairs": ("prompt", "completion", "rejected", "id"),
+    "messages": ("messages", "rejected", "id"),
+}
 """Our names of the columns that each kind of source knows."""
+NAMED_ONLY = ("rejected",)
+"""Columns that are read only where the recipe says which they are."""
 
 USUAL = {
     "text": ("content", "body", "article", "document", "passage", "raw_content", "page_content", "abstract", "story"),
@@ -52,19 +58,24 @@ class Document:
     messages: tuple[Mapping[str, Any], ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
+    rejected: str | tuple[Mapping[str, Any], ...] = ""
+    """The answer, or the conversation, that is not to be given."""
 
     @property
     def parts(self) -> tuple[str, ...]:
         """All its texts in order, context and target alike."""
         said = (m["content"] for m in self.messages)
         segments = (s.text for r in self.records for s in r.segments)
-        return tuple(filter(None, (self.text, self.prompt, self.completion, *said, *segments)))
+        other = (self.rejected,) if isinstance(self.rejected, str) else (m["content"] for m in self.rejected)
+        return tuple(filter(None, (self.text, self.prompt, self.completion, *said, *segments, *other)))
 
     @property
     def content(self) -> str:
         """Hash of what would be learned, letter by letter."""
         made = [(s.role, s.text, s.ids) for r in self.records for s in r.segments]
-        return digest(self.text, self.prompt, self.completion, self.messages, made)
+        return digest(
+            self.text, self.prompt, self.completion, self.messages, made, *([self.rejected] if self.rejected else [])
+        )
 
     @property
     def same(self) -> str:
@@ -85,7 +96,7 @@ class Maker:
             if name not in known:
                 raise UserError(f"columns: '{name}' is not a column of kind {source.kind}", nearest(name, known))
         self.kind = source.kind
-        self.mapped = {"id": "id", **{name: name for name in known}, **source.columns}
+        self.mapped = {"id": "id", **{name: name for name in known if name not in NAMED_ONLY}, **source.columns}
         self.explicit_id = "id" in source.columns
         self.template = TextTemplate(source.template) if source.kind == "pairs" else None
 
@@ -95,9 +106,32 @@ class Maker:
         if self.kind == "text":
             return Document(id, row.origin, text=self._text(row, "text"), fields=fields)
         if self.kind == "messages":
-            return Document(id, row.origin, messages=tuple(_messages(self._value(row, "messages"), row)), fields=fields)
+            messages = tuple(_messages(self._value(row, "messages"), row))
+            return Document(id, row.origin, messages=messages, fields=fields, rejected=self._rejected(row, messages))
         completion = self._text(row, "completion")
-        return Document(id, row.origin, prompt=self._prompt(row), completion=completion, fields=fields)
+        rejected = self._text(row, "rejected") if "rejected" in self.mapped else ""
+        if rejected == completion:
+            raise UserError(
+                f"{row.origin}: the completion and the rejected answer are the same",
+                "remove the row, or map other columns",
+            )
+        return Document(
+            id, row.origin, prompt=self._prompt(row), completion=completion, fields=fields, rejected=rejected
+        )
+
+    def _rejected(self, row: Row, chosen: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+        """A conversation that differs from the chosen one in its last message alone, the assistant's."""
+        if "rejected" not in self.mapped:
+            return ()
+        found = tuple(_messages(self._value(row, "rejected"), row))
+        ends = found[-1]["role"] == chosen[-1]["role"] == "assistant"
+        if not ends or found[:-1] != chosen[:-1] or found[-1] == chosen[-1]:
+            raise UserError(
+                f"{row.origin}: column '{self.mapped['rejected']}': expected the conversation of "
+                f"'{self.mapped['messages']}' with another last answer",
+                "both end in an assistant message, and differ in it alone",
+            )
+        return found
 
     def _value(self, row: Row, name: str) -> Any:
         column = self.mapped[name]
@@ -137,10 +171,11 @@ class Maker:
         """The context. The template does not see the completion, which it would give away."""
         assert self.template is not None
         answer = self.mapped["completion"]
-        values = {k: v for k, v in row.values.items() if k not in (answer, "completion")}
+        answers = (answer, "completion", *filter(None, [self.mapped.get("rejected")]))
+        values = {k: v for k, v in row.values.items() if k not in answers}
         if "prompt" in self.template.names:
             values["prompt"] = self._text(row, "prompt")
-        prompt = self.template(values, row.origin, hidden=(answer, "completion"))
+        prompt = self.template(values, row.origin, hidden=answers)
         return clean(prompt, f"{row.origin}: the rendered template")
 
     def _id(self, row: Row) -> str:

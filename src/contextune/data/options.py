@@ -23,7 +23,9 @@ class Source(Options):
     )
     kind: Literal["text", "pairs", "messages"] = Field("text", description="what a row is")
     columns: dict[str, str] = Field(
-        {}, description="our name: your column, e.g. {text: body, id: doi} or {prompt: question, completion: answer}"
+        {},
+        description="our name: your column, e.g. {text: body, id: doi} or {prompt: question, completion: answer}; "
+        "rejected: the answer, or the conversation, that is not to be given (train.objective: dpo)",
     )
     template: str = Field(
         "{{ prompt }}\n", description="pairs only: jinja2 text of the context, from the row's columns"

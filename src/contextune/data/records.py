@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from contextune.core.encoding import Markup, count
@@ -198,15 +198,28 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
         yield from document.records
     elif document.messages:
         rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep")
+        if document.rejected:
+            other = chat.rows(document.rejected, tokenizer, document.origin, source.control_tokens == "keep")[-1]
+            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(other))
+            return
         for i, row in enumerate(rows, 1):
             yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)
     elif document.completion:
         marks = marks_of(source, source.template + source.separator, tokenizer)
         target = Segment(source.separator + document.completion, "target", markup=marks)
         context = (Segment(document.prompt, "context", markup=marks),) if document.prompt else ()
-        yield _record(document, (*context, target))
+        record = _record(document, (*context, target))
+        if document.rejected:
+            other = Segment(f"{source.separator}{document.rejected}", "target", markup=marks)
+            record = replace(record, rejected=(*context, other))
+        yield record
     else:
         yield whole(document, marks_of(source, "", tokenizer))
+
+
+def _last_answer(row: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """A conversation of which the last answer alone is learned."""
+    return (*(replace(s, role="context") for s in row[:-1]), row[-1])
 
 
 def marks_of(source: Source, template: str, tokenizer: Tokenizer) -> Markup:
@@ -220,12 +233,16 @@ def _record(document: Document, segments: tuple[Segment, ...], name: str = "", e
 
 
 def _length(record: Record, tokenizer: Tokenizer) -> int:
-    """Tokens of a record's targets together."""
-    texts = zip(record.segments, at_seams(record.segments, tokenizer), strict=True)
-    length = sum(len(s.ids) if s.ids is not None else count(text, tokenizer) for s, text in texts if s.role == "target")
-    if not length:
+    """Tokens of a record's targets together, or of those of its rejected answer where they are more."""
+    lengths = [_targets(segments, tokenizer) for segments in (record.segments, record.rejected) if segments]
+    if not all(lengths):
         raise UserError(f"{record.origin or record.id}: its target has no token in this tokenizer", "remove the row")
-    return length
+    return max(lengths)
+
+
+def _targets(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> int:
+    texts = zip(segments, at_seams(segments, tokenizer), strict=True)
+    return sum(len(s.ids) if s.ids is not None else count(text, tokenizer) for s, text in texts if s.role == "target")
 
 
 def refuse_long(first: Record, length: int, long: int, total: int, budget: int) -> None:

@@ -1,6 +1,6 @@
 """A prepared corpus on disk: documents and records in Arrow files, mapped into memory, made when they are asked for.
 
-    documents.arrow   id, origin, text, prompt, completion, messages, fields (JSON)
+    documents.arrow   id, origin, text, prompt, completion, messages, fields, rejected (the last three JSON)
     records.arrow     document, number, begin, end, ends, context, target, opens, made
     places.npz        held: documents held out; kept: records to train on
 
@@ -28,7 +28,7 @@ from .records import Cut, whole
 from .records import piece as piece_of
 from .token_counts import Length
 
-DOCUMENTS = pa.schema([(n, pa.string()) for n in "id origin text prompt completion messages fields".split()])  # noqa: SIM905
+DOCUMENTS = pa.schema([(n, pa.string()) for n in "id origin text prompt completion messages fields rejected".split()])  # noqa: SIM905
 RECORDS = pa.schema(
     [(n, pa.int32()) for n in ("document", "number", "begin", "end", "context", "target")]
     + [("ends", pa.bool_()), ("opens", pa.bool_()), ("made", pa.string())]
@@ -45,7 +45,8 @@ class Unkept(Exception):
 
 def document_row(document: Document) -> dict[str, Any]:
     """Raises Unkept."""
-    plain = {"messages": list(document.messages), "fields": dict(document.fields)}
+    other = document.rejected if isinstance(document.rejected, str) else list(document.rejected)
+    plain = {"messages": list(document.messages), "fields": dict(document.fields), "rejected": other}
     text = {name: json.dumps(value) if value else None for name, value in _jsonable(plain, document).items()}
     return {
         "id": document.id, "origin": document.origin, "text": document.text, "prompt": document.prompt,
@@ -99,9 +100,13 @@ class StoredDocuments(Lazy[Document]):
     def item(self, place: int) -> Document:
         document = self.near.get(place)
         if document is None:
-            id, origin, text, prompt, completion, messages, fields = (c[place].as_py() for c in self.columns)
+            id, origin, text, prompt, completion, messages, fields, other = (c[place].as_py() for c in self.columns)
             said = tuple(json.loads(messages)) if messages else ()
-            document = Document(id, origin, text, prompt, completion, said, json.loads(fields) if fields else {})
+            rejected = json.loads(other) if other else ""
+            document = Document(
+                id, origin, text, prompt, completion, said, json.loads(fields) if fields else {},
+                rejected=tuple(rejected) if isinstance(rejected, list) else rejected,
+            )  # fmt: skip
             while len(self.near) >= NEAR:
                 del self.near[next(iter(self.near))]
             self.near[place] = document

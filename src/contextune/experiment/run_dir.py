@@ -16,6 +16,7 @@ from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.files import WHOLE, digest, no_link, sweep
 from contextune.core.progress import say_once
+from contextune.train.objectives.base import Likelihood
 from contextune.train.options import Train
 
 from .prepare import Prepared, PreparedStage
@@ -62,6 +63,9 @@ def _decisive(train: Train) -> dict[str, Any]:
     found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
     if train.optimizer == "adamw":
         del found["optimizer"]
+    found["objective"] = train.objective.full()
+    if train.objective == Likelihood():
+        del found["objective"]
     return found
 
 

@@ -39,7 +39,8 @@ class Batch:
     """Tensors of one forward pass.
 
     `input_ids` (rows, length); `position_ids` the same shape, or None for rows that hold one sequence;
-    `keep` (n,) indices into the flattened rows; `targets` (n,) token ids; `spans` of the one row, where it has any.
+    `keep` (n,) indices into the flattened rows; `targets` (n,) token ids; `spans` of the one row, where it has any;
+    `weights` (n,) of the targets in the loss, None: 1 each.
     """
 
     input_ids: torch.Tensor
@@ -47,11 +48,13 @@ class Batch:
     keep: torch.Tensor
     targets: torch.Tensor
     spans: tuple[prefix.Span, ...] | None = None
+    weights: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         positions = None if self.position_ids is None else self.position_ids.to(device, non_blocking=True)
         ids, keep, targets = (t.to(device, non_blocking=True) for t in (self.input_ids, self.keep, self.targets))
-        return Batch(ids, positions, keep, targets, self.spans)
+        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
+        return Batch(ids, positions, keep, targets, self.spans, weights)
 
     @property
     def inputs(self) -> dict[str, Any]:

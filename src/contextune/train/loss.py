@@ -32,13 +32,17 @@ def labelled_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def nll(model: Any, batch: Batch, parts: bool = False, scale: float = 1.0) -> torch.Tensor:
-    """Negative log-likelihood of a batch's targets (nats, fp32), summed, times `scale` (one over the update's targets).
+    """Negative log-likelihood of a batch's targets (nats, fp32), each times its weight where the batch has weights,
+    summed, times `scale` (one over the update's targets).
 
     `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
     model's logits are its head's output, a linear map, and nothing else.
     """
     if not parts:
-        return F.cross_entropy(labelled_logits(model, batch).float(), batch.targets, reduction="sum") * scale
+        logits = labelled_logits(model, batch).float()
+        if batch.weights is None:
+            return F.cross_entropy(logits, batch.targets, reduction="sum") * scale
+        return (F.cross_entropy(logits, batch.targets, reduction="none") * batch.weights).sum() * scale
     with _at_the_head(head_of(model), batch, scale) as found:
         rest = _forward(model, batch)
     return found[0] + rest.sum()  # of no logits, zero: wrappers that watch a model's output see it used
@@ -61,11 +65,16 @@ def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         weight, bias = cast(torch.Tensor, head.weight), cast("torch.Tensor | None", head.bias)
-        fused = liger.linear_cross_entropy(hidden, weight, bias, batch.targets, rows_at_once(len(weight), hidden))
+        plain = batch.weights is None  # the fused kernel weighs all rows alike
+        fused = (
+            liger.linear_cross_entropy(hidden, weight, bias, batch.targets, rows_at_once(len(weight), hidden))
+            if plain
+            else None
+        )
         if fused is not None:
             found.append(fused * scale)
         else:
-            found.append(LinearCrossEntropy.apply(hidden, weight, bias, batch.targets, dtype, scale))
+            found.append(LinearCrossEntropy.apply(hidden, weight, bias, batch.targets, dtype, scale, batch.weights))
         return (args[0][:1, :0], *args[1:])
 
     handle = head.register_forward_pre_hook(instead)
@@ -100,6 +109,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     With p = softmax(h Wᵀ + b) the gradient at the logits is p - onehot(target); from it follow those of h, W and b, and
     no (n, vocabulary) tensor is kept. Products are in `dtype`; softmax, loss and the sums over blocks in fp32. `scale`
     goes into the narrow factor of each product, so that the weight's gradient, the widest of all, is written once.
+    With `weights` each row's loss is multiplied by its own.
     """
 
     @staticmethod
@@ -111,6 +121,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         targets: torch.Tensor,  # (n,)
         dtype: torch.dtype,
         scale: float = 1.0,
+        weights: torch.Tensor | None = None,  # (n,)
     ) -> torch.Tensor:
         wants = ctx.needs_input_grad
         h, w = hidden.to(dtype), weight.to(dtype)
@@ -124,7 +135,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             for begin in range(0, len(h), rows):
                 part, wanted = h[begin : begin + rows], targets[begin : begin + rows, None]
                 logits = F.linear(part, w, bias if bias is None else bias.to(dtype))
-                loss, slope, after = block(logits, wanted, scale, any(wants[:3]))
+                own = None if weights is None else weights[begin : begin + rows, None].float()
+                loss, slope, after = block(logits, wanted, own, scale, any(wants[:3]))
                 total += loss
                 if slope is None:
                     continue
@@ -143,36 +155,46 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         known = grads[0].device.type == "cpu" and not isinstance(grads[0], FakeTensor)
         one = known and grads[0].item() == 1
-        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None)
+        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None, None)
 
 
 _Block = tuple[torch.Tensor, torch.Tensor | None, float]
 """Summed loss of some rows; the gradient at their logits, in the type of products; what it is still to be times by."""
 
 
-def _in_place(logits: torch.Tensor, wanted: torch.Tensor, scale: float, slopes: bool) -> _Block:
+def _in_place(
+    logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None, scale: float, slopes: bool
+) -> _Block:
     """For CPUs: everything in the logits' place, in fp32."""
     dtype, logits = logits.dtype, logits.float()
     norm = logits.logsumexp(1, keepdim=True)
-    loss = (norm - logits.gather(1, wanted)).sum()
+    losses = norm - logits.gather(1, wanted)
+    loss = (losses if weights is None else losses * weights).sum()
     if not slopes:
         return loss, None, scale
     slope = logits.sub_(norm).exp_()  # the softmax
     slope.scatter_add_(1, wanted, torch.full_like(norm, -1.0).expand_as(wanted))
+    if weights is not None:
+        slope.mul_(weights)
     if dtype != torch.float32:  # there a narrow factor would be rounded once more
         return loss, slope.mul_(scale).to(dtype), 1.0
     return loss, slope, scale
 
 
-def _fewest_passes(logits: torch.Tensor, wanted: torch.Tensor, scale: float, slopes: bool) -> _Block:
+def _fewest_passes(
+    logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None, scale: float, slopes: bool
+) -> _Block:
     """For GPUs, where it costs what memory it moves: a softmax is written once, in the logits' type."""
     logs = logits.log_softmax(1, dtype=torch.float32)
     at = logs.gather(1, wanted)
+    loss = -(at if weights is None else at * weights).sum()
     if not slopes:
-        return -at.sum(), None, scale
+        return loss, None, scale
     slope = torch.exp(logs, out=logits)
     slope.scatter_(1, wanted, torch.expm1(at).to(slope.dtype))  # p - 1, before p is rounded
-    return -at.sum(), slope, scale
+    if weights is not None:
+        slope.mul_(weights.to(slope.dtype))
+    return loss, slope, scale
 
 
 def _product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:

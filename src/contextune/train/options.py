@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PlainSerializer, model_validator
 
 from contextune.core import registry
-from contextune.core.options import LONGEST, MOST, Options, name_in
+from contextune.core.options import LONGEST, MOST, Options, name_in, named
 from contextune.models.options import Adapter
+from contextune.train.objectives.base import Likelihood, Objective
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
@@ -27,6 +28,7 @@ OPTIMIZERS = {
 """Names in a recipe and those of transformers; None: its default, fused where torch has that."""
 NEEDED = "needed"
 """What stands in the place of `checkpointing: auto` where it was chosen; no recipe says it."""
+ObjectiveOption = named(registry.objectives, Objective.key)
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -74,6 +76,9 @@ class Train(Options):
         "on the result",
     )
     adapter: Adapter | None = None
+    objective: ObjectiveOption = Field(
+        default_factory=Likelihood, description="what is minimised: likelihood, or a comparison of two answers (dpo)"
+    )
     save: int = Field(
         0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
     )

@@ -60,6 +60,8 @@ from .schedule import Plan
 from .trainer import ContextTrainer, Updates
 from .weight_interpolation import part_of_the_way, refuse
 
+NOTED = "noted"
+"""Of an update, what its objective and its choices tell beside the loss."""
 PART = "model.part"
 """The finished model while it is written."""
 
@@ -102,7 +104,8 @@ class TrainJob:
     @property
     def updates(self) -> Updates:
         context = grouped(self.context, self.records, self.train.share)
-        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length)
+        pairs = self.train.objective.pairs
+        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length, pairs)
 
 
 def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
@@ -138,7 +141,7 @@ def _run(
             seconds = {"seconds": before + time.monotonic() - began, "waited": waited + updates.waited.seconds}
             return {k: round(v, 3) for k, v in seconds.items()} | trainer.reduced
 
-        trainer.add_callback(_Clock(kept))
+        trainer.add_callback(_Clock(kept, trainer))
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
         try:
@@ -269,6 +272,7 @@ def _trainer(
     layers = {} if sharded() else fuse(model, arguments.device)
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
+    objective = options.objective.bind(model)
     return ContextTrainer(
         model=model,
         args=arguments,
@@ -287,6 +291,7 @@ def _trainer(
         tokens=_at_once(options, arguments.world_size),
         pad=job.tokenizer.pad_token_id or 0,
         may_recompute=options.checkpointing == "auto",
+        objective=objective,
     )
 
 
@@ -328,11 +333,13 @@ class _Clock(Watch):
     updates, and what memory has forced.
     """
 
-    def __init__(self, kept: Callable[[], dict[str, Any]]) -> None:
-        self.kept = kept
+    def __init__(self, kept: Callable[[], dict[str, Any]], trainer: ContextTrainer) -> None:
+        self.kept, self.trainer = kept, trainer
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         state.log_history[-1] |= self.kept()
+        if self.trainer.noted:
+            state.log_history[-1][NOTED] = self.trainer.noted
 
 
 def _in_fp32(look: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
@@ -377,7 +384,8 @@ def _finish(job: TrainJob, trainer: ContextTrainer, kept: dict[str, Any]) -> Non
     write_texts(fresh, job.tokenizer, job.card)
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
-    losses = [{k: row[v] for k, v in keys.items() if v in row} for row in trainer.state.log_history if "loss" in row]
+    history = [row for row in trainer.state.log_history if "loss" in row]
+    losses = [{k: row[v] for k, v in keys.items() if v in row} | row.get(NOTED, {}) for row in history]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
     times = {k: kept[k] for k in ("seconds", "waited")}

@@ -7,46 +7,63 @@ the layout. So accumulation is a matter of memory alone, the loss is a mean over
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from contextune.contexts import BoundPolicy, compose
+from contextune.core.errors import UserError
 from contextune.core.memory import exhausted, release
 from contextune.core.progress import say_once
-from contextune.core.sequence import DrawKey, Record, Rendered, Tokenizer, render
+from contextune.core.sequence import DrawKey, Record, Rendered, Sequence, Tokenizer, render
 
 from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout
+from .objectives import BoundObjective
 from .randomness import Randomness
 from .schedule import Plan
+from .scores import log_likelihoods, weighted
 
 
 class Updates(Dataset[list[Rendered]]):
     """Update t: its rendered sequences. Access has no state and draws from no global generator."""
 
     def __init__(
-        self, records: Seq[Record], context: BoundPolicy, tokenizer: Tokenizer, plan: Plan, max_length: int
-    ) -> None:
+        self, records: Seq[Record], context: BoundPolicy, tokenizer: Tokenizer, plan: Plan, max_length: int,
+        pairs: bool = False,
+    ) -> None:  # fmt: skip
         self.records, self.context, self.tokenizer = records, context, tokenizer
-        self.plan, self.max_length = plan, max_length
+        self.plan, self.max_length, self.pairs = plan, max_length, pairs
 
     def __len__(self) -> int:
         return self.plan.updates
 
     def __getitem__(self, step: int) -> list[Rendered]:
-        return [self.sequence(epoch, row) for epoch, row in self.plan.update(step)]
+        first = step * self.plan.batch
+        places = enumerate(self.plan.update(step), first)
+        return [self.sequence(epoch, row, place / self.plan.draws) for place, (epoch, row) in places]
 
-    def sequence(self, epoch: int, row: int) -> Rendered:
-        drawn = compose(self.records[row], self.context, DrawKey(self.plan.seed, epoch))
-        return render(drawn, self.tokenizer, self.max_length)
+    def sequence(self, epoch: int, row: int, done: float = 0.0) -> Rendered:
+        """`done`: the share of all draws that come before this one."""
+        return self.rendered(compose(self.records[row], self.context, DrawKey(self.plan.seed, epoch, done)))
+
+    def rendered(self, drawn: Sequence) -> Rendered:
+        """With what its answer is compared to, where the objective compares two, and what may take its place."""
+        made = render(drawn, self.tokenizer, self.max_length)
+        if self.pairs and drawn.rejected:
+            other = replace(drawn, segments=drawn.rejected)
+            made = replace(made, rejected=render(other, self.tokenizer, self.max_length))
+        return replace(made, alternatives=tuple(map(self.rendered, drawn.alternatives))) if drawn.alternatives else made
 
 
 def micro_batches(
@@ -74,9 +91,12 @@ class ContextTrainer(Trainer):
 
     def __init__(
         self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, may_recompute: bool = False,
-        **kwargs: Any,
+        objective: BoundObjective | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
+        self.objective = objective
+        self.noted: dict[str, Any] = {}
+        """What is told of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
         self.may_recompute = may_recompute
         self.reduced: dict[str, Any] = {}
@@ -98,7 +118,9 @@ class ContextTrainer(Trainer):
         begun = Randomness.now(self.args.device)
         while True:
             try:
-                return self._accumulate(model, inputs)
+                self.noted = {}
+                rows = self._chosen(model, inputs)
+                return self._accumulate(model, rows) if self.objective is None else self._compare(model, rows)
             except (RuntimeError, MemoryError) as e:
                 if not exhausted(e) or not self._alone():
                     raise
@@ -145,6 +167,12 @@ class ContextTrainer(Trainer):
         model.train()
         ranks = self.args.world_size
         batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
+        return self._backward(model, batches, ranks / targets)
+
+    def _backward(self, model: Any, batches: Seq[Batch], scale: float) -> torch.Tensor:
+        """Adds the gradients of all micro-batches; their losses, summed. Gradients are averaged over processes, the
+        loss is a sum over them, so `scale` holds their number."""
+        ranks = self.args.world_size
         total = torch.zeros((), device=self.args.device)
         for i, batch in enumerate(batches):
             last = i == len(batches) - 1
@@ -153,11 +181,70 @@ class ContextTrainer(Trainer):
             sync = nullcontext() if last or ranks == 1 else self.accelerator.no_sync(model)
             with sync, self.engine.around(model, batch):
                 with self.compute_loss_context_manager():
-                    # gradients are averaged over processes, the loss is a sum over them
-                    loss = self.engine.loss(model, batch, ranks / targets)
+                    loss = self.engine.loss(model, batch, scale)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def scores(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
+        """The summed log-likelihood of each row's targets (nats, fp32) as the model is now; leaves it as it was."""
+        bare = self.accelerator.unwrap_model(model)
+        with self.compute_loss_context_manager():
+            return log_likelihoods(bare, self.engine, rows, self.layout, self.tokens, self.pad, self.args.device)
+
+    def _chosen(self, model: Any, rows: Seq[Rendered]) -> list[Rendered]:
+        """Of a row with alternatives the one whose targets have the lowest loss, the first of equal ones."""
+        offered = [alternative for row in rows for alternative in row.alternatives]
+        if not offered:
+            return list(rows)
+        self._unsharded("choose: loss")
+        lengths = torch.tensor([row.trained for row in offered], device=self.args.device)
+        losses = self._agreed((-self.scores(model, offered) / lengths).tolist())
+        found, taken, at = [], Counter[int](), 0
+        for row in rows:
+            n = len(row.alternatives)
+            if n:
+                best = min(range(n), key=losses[at : at + n].__getitem__)
+                taken[best] += 1
+            found.append(row.alternatives[best] if n else row)
+            at += n
+        self.noted["chosen"] = {str(place): taken[place] for place in sorted(taken)}
+        return found
+
+    def _compare(self, model: Any, inputs: Seq[Rendered]) -> torch.Tensor:
+        """Accumulates the gradients of an objective of rows' log-likelihoods s_i(θ) = log P_θ(row i):
+
+            dL/dθ = Σ_i (∂L/∂s_i) ds_i/dθ
+
+        First the scores, without gradients; then each row's likelihood, weighted by ∂L/∂s_i. So the rows of a pair need
+        not be computed together, and every layout and number of tokens at once will do.
+        """
+        assert self.objective is not None
+        self._unsharded(f"the objective {self.objective.name}")
+        rows = self.objective.rows(inputs)
+        if not rows:
+            return torch.zeros((), device=self.args.device)
+        scores = torch.tensor(self._agreed(self.scores(model, rows).tolist()), requires_grad=True)
+        with self.objective.reference(self.accelerator.unwrap_model(model)):
+            reference = torch.tensor(self._agreed(self.scores(model, rows).tolist()))
+        loss, noted = self.objective.loss(rows, scores, reference)
+        (slopes,) = torch.autograd.grad(loss, scores)
+        self.noted |= noted
+        model.train()
+        ranks = self.args.world_size
+        batches = weighted(rows, -slopes, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
+        self._backward(model, batches, ranks)
+        return loss.detach().to(self.args.device)
+
+    def _agreed(self, values: list[float]) -> list[float]:
+        """Of several processes the first one's, since all must go on with the same rows."""
+        return list(broadcast_object_list([values])[0]) if self.args.world_size > 1 else values
+
+    def _unsharded(self, what: str) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError(
+                f"{what} needs the whole model in each process, not shards of it", "train it without FSDP or DeepSpeed"
+            )
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0

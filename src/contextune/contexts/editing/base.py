@@ -41,6 +41,14 @@ class Edit:
     what: Mapping[str, Any] = field(default_factory=dict)
 
 
+def answered(record: Record, other: Record) -> tuple[Segment, ...]:
+    """The segments of `record` with the answer of `other` in the answer's place; empty where that is the same."""
+    if record.target == other.target:
+        return ()
+    kept = tuple(s for s in record.segments if s.role == "context")
+    return (*kept, *(s for s in other.segments if s.role == "target"))
+
+
 class Editor(ABC):
     """Edits records of one sort."""
 

@@ -12,12 +12,12 @@ from typing import Any
 from contextune import models
 from contextune.augment.prompt_style import style_of
 from contextune.augment.stage import Augmented
-from contextune.contexts import bind_policy, binds_alone
+from contextune.contexts import BoundPolicy, bind_policy, binds_alone, compose
 from contextune.contexts.replay_without_context import replay_without_context
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.lazy import chained
-from contextune.core.sequence import Record
+from contextune.core.sequence import DrawKey, Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
 from contextune.train.grouping import grouped
@@ -62,6 +62,8 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
             data.warn(warning)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
+    if train.objective.pairs:
+        _refuse_unpaired(data, train.objective.name, records, context)
     return PreparedStage(stage, train, records, context, names, made, bound.shares())
 
 
@@ -70,6 +72,22 @@ def draws_from_options(data: Data, stage: Stage) -> bool:
     if stage.augment is not None or stage.context.filters():
         return False
     return binds_alone(stage.context, BindContext(data.tokenizer, folder=data.base, prompt_style=prompt_style(data)))
+
+
+def _refuse_unpaired(data: Data, objective: str, records: Seq[Record], context: BoundPolicy) -> None:
+    """UserError where fewer than half of the rows have a second answer in the first epoch; a warning where some lack
+    it."""
+    key = DrawKey(data.recipe.seeds[0], 0)
+    paired = sum(bool(compose(r, context, key).rejected) for r in records)
+    said = f"objective {objective}: {paired} of {len(records)} rows have an answer that is not to be given"
+    if 2 * paired < len(records):
+        raise UserError(
+            said,
+            "name its column (columns: {rejected: …}) in the source, or draw contexts that make one: counterfactual, "
+            "distractors",
+        )
+    if paired < len(records):
+        data.warn(f"{said}; the others teach nothing in the epochs in which they have none")
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

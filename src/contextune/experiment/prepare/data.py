@@ -78,7 +78,10 @@ class Data:
     def digest(self, source: str) -> str:
         """Hash of a source's records as they are cut."""
         if ("digest", source) not in self.kept:
-            plain = [(r.id, [s.text for s in r.segments], r.ends) for r in self.records[source].records]
+            plain = [
+                (r.id, [s.text for s in r.segments], r.ends, *([[s.text for s in r.rejected]] if r.rejected else []))
+                for r in self.records[source].records
+            ]
             self.kept["digest", source] = digest(plain)
         return str(self.kept["digest", source])
 

@@ -1,4 +1,4 @@
-"""Title and source before each text (metadata conditioning, Gao et al. 2025, arXiv 2501.01956)."""
+"""Title and source before each text."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from contextune.core.encoding import encode
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer
 
 
-@registry.policies("metadata")
-class Metadata(Policy):
+@registry.policies("heading")
+class Heading(Policy):
     """The row's title and source."""
 
     columns: tuple[str, ...] = Field(("title", "source"), description="columns, in this order")
@@ -27,7 +27,7 @@ class Metadata(Policy):
 
 @dataclass(frozen=True)
 class Bound(BoundPolicy):
-    policy: Metadata
+    policy: Heading
     tokenizer: Tokenizer
 
     def draw(self, record: Record, key: DrawKey) -> ContextDraw:

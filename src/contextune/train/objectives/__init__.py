@@ -1,0 +1,9 @@
+"""What training minimises: one file each, known by name."""
+
+from contextune.core.registry import import_modules
+
+from .base import BoundObjective, Likelihood, Objective
+
+import_modules(__name__, __path__)
+
+__all__ = ["BoundObjective", "Likelihood", "Objective"]

@@ -1,0 +1,61 @@
+"""What an objective is: options that a recipe writes, and a function of the log-likelihoods of an update's rows.
+
+    likelihood   −Σ_i s_i / (number of target tokens)        the default; computed without any of this
+    others       L(s_1 … s_n, r_1 … r_n)                     s_i = log P_θ(row i), r_i = log P_ref(row i)
+
+The reference is the model as the stage found it. Nothing outside a file of this folder knows an objective's name; the
+trainer scores the rows, asks for L, and follows its slopes (`trainer.ContextTrainer`). No torch at the top.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from contextune.core import registry
+from contextune.core.options import Named
+from contextune.core.sequence import Rendered
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BoundObjective(ABC):
+    """An objective with the reference that it needs."""
+
+    name: str
+
+    @abstractmethod
+    def rows(self, rows: Seq[Rendered]) -> list[Rendered]:
+        """Of an update's rows, those whose likelihoods the loss is made of; empty where there is nothing to learn."""
+
+    @abstractmethod
+    def loss(
+        self, rows: Seq[Rendered], scores: torch.Tensor, reference: torch.Tensor
+    ) -> tuple[torch.Tensor, Mapping[str, float]]:
+        """(mean loss, what is told of the update) from log-likelihoods (n,) in nats of what `rows` returned."""
+
+    @contextmanager
+    def reference(self, model: Any) -> Iterator[None]:
+        """Within: the model is the one of the stage's beginning."""
+        yield
+
+
+class Objective(Named):
+    """Options of an objective."""
+
+    key: ClassVar[str] = "objective"
+    pairs: ClassVar[bool] = False
+    """Whether it compares a row with one that has another answer (`Rendered.rejected`)."""
+
+    def bind(self, model: Any) -> BoundObjective | None:
+        """For the model of the stage's beginning; None: the likelihood, which the trainer computes by itself."""
+        return None
+
+
+@registry.objectives("likelihood")
+class Likelihood(Objective):
+    """The mean negative log-likelihood of the target tokens."""
