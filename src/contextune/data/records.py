@@ -198,9 +198,9 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
         yield from document.records
     elif document.messages:
         rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep")
-        if document.rejected:
-            other = chat.rows(document.rejected, tokenizer, document.origin, source.control_tokens == "keep")[-1]
-            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(other))
+        if document.rejected and not isinstance(document.rejected, str):
+            last = chat.rows(document.rejected, tokenizer, document.origin, source.control_tokens == "keep")[-1]
+            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(last))
             return
         for i, row in enumerate(rows, 1):
             yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)

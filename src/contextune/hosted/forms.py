@@ -153,7 +153,7 @@ def _messages(turns: list[Turn]) -> dict[str, Any]:
 def learned(row: Mapping[str, Any]) -> list[str] | int:
     """What a service trains on in a row: the texts of the model's turns; of tokens their number."""
     if "weights" in row:
-        return sum(row["weights"])
+        return int(sum(row["weights"]))
     if "contents" in row:
         return ["".join(p["text"] for p in c["parts"]) for c in row["contents"] if c["role"] == "model"]
     return [m["content"] for m in row["messages"] if m["role"] == "assistant"]

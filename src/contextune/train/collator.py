@@ -85,11 +85,11 @@ class _Collated(Batch):
         keep = (follows.flatten() != IGNORED).nonzero().squeeze(1)
         ids = given.pop("input_ids")
         more = {k: v for k, v in given.items() if k not in ("labels", "use_cache")}
-        return cls(ids, None, keep, follows.flatten()[keep], None, more)
+        return cls(ids, None, keep, follows.flatten()[keep], given=more)
 
     def to(self, device: torch.device) -> _Collated:
         ids, keep, targets = (t.to(device) for t in (self.input_ids, self.keep, self.targets))
-        return _Collated(ids, None, keep, targets, None, {k: v.to(device) for k, v in self.given.items()})
+        return _Collated(ids, None, keep, targets, given={k: v.to(device) for k, v in self.given.items()})
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PlainSerializer, model_validator
 
 from contextune.core import registry
-from contextune.core.options import LONGEST, MOST, Options, name_in, named
+from contextune.core.options import LONGEST, MOST, Options, name_in
 from contextune.models.options import Adapter
-from contextune.train.objectives.base import Likelihood, Objective
+from contextune.train.objectives.base import Likelihood, ObjectiveOption
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
@@ -28,7 +28,6 @@ OPTIMIZERS = {
 """Names in a recipe and those of transformers; None: its default, fused where torch has that."""
 NEEDED = "needed"
 """What stands in the place of `checkpointing: auto` where it was chosen; no recipe says it."""
-ObjectiveOption = named(registry.objectives, Objective.key)
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -385,7 +385,10 @@ def _finish(job: TrainJob, trainer: ContextTrainer, kept: dict[str, Any]) -> Non
     (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
     history = [row for row in trainer.state.log_history if "loss" in row]
-    losses = [{k: row[v] for k, v in keys.items() if v in row} | row.get(NOTED, {}) for row in history]
+    losses: list[dict[str, Any]] = [
+        {**{k: row[v] for k, v in keys.items() if v in row}, **row.get(NOTED, {})}  # type: ignore[dict-item]
+        for row in history
+    ]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
     times = {k: kept[k] for k in ("seconds", "waited")}

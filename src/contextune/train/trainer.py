@@ -94,7 +94,7 @@ class ContextTrainer(Trainer):
         objective: BoundObjective | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
-        self.objective = objective
+        self.objective: BoundObjective | None = objective
         self.noted: dict[str, Any] = {}
         """What is told of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad

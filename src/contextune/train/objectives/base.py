@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from contextune.core import registry
-from contextune.core.options import Named
+from contextune.core.options import Named, named
 from contextune.core.sequence import Rendered
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class Objective(Named):
     def bind(self, model: Any) -> BoundObjective | None:
         """For the model of the stage's beginning; None: the likelihood, which the trainer computes by itself."""
         return None
+
+
+ObjectiveOption = named(registry.objectives, Objective.key)
+"""An objective among the options of something: its name, or a mapping with the key `objective`."""
 
 
 @registry.objectives("likelihood")
