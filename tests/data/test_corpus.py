@@ -54,6 +54,17 @@ SOURCES = {
     "control tokens": (texts, {"control_tokens": "keep"}),
     "whole texts": (texts, {"chunk": "none", "overlong": "drop"}),
     "pairs": (pairs, {"kind": "pairs", "separator": " ", "held_out": 0.2}),
+    "preferences": (
+        lambda: [{**row, "worse": f"no {row['id']}"} for row in pairs()],
+        {"kind": "pairs", "columns": {"rejected": "worse"}},
+    ),
+    "preferred conversations": (
+        lambda: [
+            {"c": [*m, {"role": "assistant", "content": "yes"}], "r": [*m, {"role": "assistant", "content": "no"}]}
+            for m in ([{"role": "user", "content": f"Q {i}?"}] for i in range(30))
+        ],
+        {"kind": "messages", "columns": {"messages": "c", "rejected": "r"}},
+    ),
     "overlong pairs": (pairs, {"kind": "pairs", "overlong": "drop"}),
     "conversations": (chats, {"kind": "messages"}),
 }
@@ -73,7 +84,12 @@ def test_what_is_kept_is_what_is_read(name, write, tmp_path, chatty):
     assert list(kept.records.records) == list(made.records)
     assert (kept.records.overlong, kept.records.notes) == (made.overlong, made.notes)
     assert list(kept.lengths) == lengths(made.records, chatty)
-    assert kept.digest == files.digest([(r.id, [s.text for s in r.segments], r.ends) for r in made.records])
+    assert kept.digest == files.digest(
+        [
+            (r.id, [s.text for s in r.segments], r.ends, *([[s.text for s in r.rejected]] if r.rejected else []))
+            for r in made.records
+        ]
+    )
     assert kept.records.records[-1] == made.records[-1]
     assert kept.records.records[2:7:2] == list(made.records[2:7:2])
 

@@ -28,7 +28,7 @@ from . import twice
 from .documents import Document
 from .hashing import Digest, plain
 from .identity import deciding, identity
-from .records import Cut, Note, chunk_size, cut, marks_of, notes_of, refuse_long
+from .records import Cut, Note, chunk_size, cut, hashed, marks_of, notes_of, refuse_long
 from .splits import held_out
 from .stored import DOCUMENTS, RECORDS, StoredDocuments, StoredRecords, document_row, record_rows
 from .token_counts import Length, lengths
@@ -103,7 +103,7 @@ def _lengths(made: Cut, tokenizer: Tokenizer) -> list[Length]:
 
 def _plain(record: Any) -> str:
     """As `experiment.prepare.data.Data.digest` writes it."""
-    return json.dumps((record.id, [s.text for s in record.segments], record.ends), ensure_ascii=False)
+    return json.dumps(hashed(record), ensure_ascii=False)
 
 
 @dataclass

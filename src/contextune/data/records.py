@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contextune.core.encoding import Markup, count
 from contextune.core.errors import UserError
@@ -215,6 +215,12 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
         yield record
     else:
         yield whole(document, marks_of(source, "", tokenizer))
+
+
+def hashed(record: Record) -> tuple[Any, ...]:
+    """What of a record decides what is learned from it, as it is hashed."""
+    said = (record.id, [s.text for s in record.segments], record.ends)
+    return (*said, [s.text for s in record.rejected]) if record.rejected else said
 
 
 def _last_answer(row: tuple[Segment, ...]) -> tuple[Segment, ...]:

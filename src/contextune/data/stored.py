@@ -76,9 +76,15 @@ def record_rows(place: int, cut: Cut, lengths: Seq[Length]) -> Iterator[dict[str
         elif cut.whole:
             yield row | {"number": WHOLE}
         else:
-            segments = [(s.text, s.role, sorted(s.markup) if isinstance(s.markup, frozenset) else s.markup)
-                        for s in record.segments]  # fmt: skip
-            yield row | {"made": json.dumps([record.id, segments])}
+            yield row | {"made": json.dumps([record.id, _plain(record.segments), _plain(record.rejected)])}
+
+
+def _plain(segments: Seq[Segment]) -> list[Any]:
+    return [[s.text, s.role, sorted(s.markup) if isinstance(s.markup, frozenset) else s.markup] for s in segments]
+
+
+def _segments(plain: Seq[Any]) -> tuple[Segment, ...]:
+    return tuple(Segment(t, role, markup=frozenset(m) if isinstance(m, list) else m) for t, role, m in plain)
 
 
 def table(file: Path) -> Any:
@@ -102,7 +108,7 @@ class StoredDocuments(Lazy[Document]):
         if document is None:
             id, origin, text, prompt, completion, messages, fields, other = (c[place].as_py() for c in self.columns)
             said = tuple(json.loads(messages)) if messages else ()
-            rejected = json.loads(other) if other else ""
+            rejected = json.loads(other) if other else [] if said else ""
             document = Document(
                 id, origin, text, prompt, completion, said, json.loads(fields) if fields else {},
                 rejected=tuple(rejected) if isinstance(rejected, list) else rejected,
@@ -133,9 +139,9 @@ class StoredRecords(Lazy[Record]):
             return whole(source, self.marks)
         if end:
             return piece_of(source, number, begin, end, ends, self.marks)
-        id, segments = json.loads(self.made[place].as_py())
-        made = (Segment(t, role, markup=frozenset(m) if isinstance(m, list) else m) for t, role, m in segments)
-        return Record(id, tuple(made), source.id, ends, source.origin, source.fields)
+        id, segments, rejected = json.loads(self.made[place].as_py())
+        made, other = _segments(segments), _segments(rejected)
+        return Record(id, made, source.id, ends, source.origin, source.fields, rejected=other)
 
 
 class StoredLengths(Lazy[Length]):

@@ -25,7 +25,7 @@ from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
 from contextune.data.corpus import Corpus, beginning, is_kept, is_large, open_corpus
 from contextune.data.paths import HIDDEN
-from contextune.data.records import SMALLEST, Records, specials
+from contextune.data.records import SMALLEST, Records, hashed, specials
 from contextune.data.records import records as cut_records
 from contextune.data.token_counts import Length, lengths
 from contextune.evaluate.tasks.chat import Asking, asking
@@ -78,11 +78,7 @@ class Data:
     def digest(self, source: str) -> str:
         """Hash of a source's records as they are cut."""
         if ("digest", source) not in self.kept:
-            plain = [
-                (r.id, [s.text for s in r.segments], r.ends, *([[s.text for s in r.rejected]] if r.rejected else []))
-                for r in self.records[source].records
-            ]
-            self.kept["digest", source] = digest(plain)
+            self.kept["digest", source] = digest([hashed(r) for r in self.records[source].records])
         return str(self.kept["digest", source])
 
     def warn(self, text: str) -> None:
