@@ -15,7 +15,7 @@ from contextune.core.items import Item, Task
 from contextune.core.sequence import Record, Segment
 from contextune.evaluate.tasks.load import load_task
 from contextune.exam.make import Settings, make
-from contextune.experiment import preflight
+from contextune.experiment import overlaps
 from contextune.report.exam import exam_html
 
 
@@ -109,11 +109,11 @@ def test_documents_may_hold_what_is_asked_but_not_the_questions(towns, tmp_path)
     make((str(towns),), tmp_path / "exam", Settings(12), lambda text: None, tmp_path)
     tasks = load_task("exam", tmp_path)
     documents = [file.read_text("utf-8") for file in towns.glob("*.md")]
-    assert preflight.refuse_overlap(prepared(tasks, *documents)).ids == ()
+    assert overlaps.refuse_overlap(prepared(tasks, *documents)).ids == ()
     question = exam_task(tmp_path, "generalise_reworded").items[0]
     leaked = f"Notes. {question.prompt} and so on"
     with pytest.raises(UserError, match="1 test items occur in the training texts"):
-        preflight.refuse_overlap(prepared(tasks, *documents, leaked))
+        overlaps.refuse_overlap(prepared(tasks, *documents, leaked))
 
 
 def test_what_augmentation_makes_is_looked_through(towns, tmp_path):
@@ -124,7 +124,7 @@ def test_what_augmentation_makes_is_looked_through(towns, tmp_path):
             {"id": "m1", "prompt": "", "text": task.items[4].prompt, "kept": False}]  # fmt: skip
     stage = type("Stage", (), {"augmented": type("Augmented", (), {"rows": rows})})
     found.arms = {"a": (stage,)}
-    assert preflight.overlaps(found).ids == (f"exam.generalise_gap:{task.items[3].id}",)
+    assert overlaps.overlaps(found).ids == (f"exam.generalise_gap:{task.items[3].id}",)
 
 
 def test_alone_and_wording_of_a_task_file(tmp_path):

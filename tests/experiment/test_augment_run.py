@@ -19,7 +19,8 @@ from contextune.cli import main
 from contextune.core.errors import UserError
 from contextune.core.sequence import DrawKey
 from contextune.experiment.accounting import accounting
-from contextune.experiment.preflight import pending, refuse_overlap
+from contextune.experiment.overlaps import refuse_overlap
+from contextune.experiment.preflight import pending
 from contextune.experiment.prepare import prepare
 from contextune.experiment.run_dir import fingerprint_of, folder_of
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from contextune.data import building, corpus
-from contextune.experiment import accounting, preflight, preview, run_dir
+from contextune.experiment import accounting, overlaps, preview, run_dir
 from contextune.experiment.prepare import prepare
 from contextune.experiment.recipe import parse
 from contextune.train.trainer import Updates
@@ -60,7 +60,7 @@ def seen(prepared) -> dict:
         "updates": updates,
         "tasks": [(task.name, task.items) for task in prepared.tasks],
         "origins": {a: list(s.origins) for a, s in stages.items()},
-        "overlap": preflight._overlap(prepared, [("i", prepared.records["a"].records[4].text), ("j", "z " * 20)]),
+        "overlap": overlaps._overlap(prepared, [("i", prepared.records["a"].records[4].text), ("j", "z " * 20)]),
         "warnings": prepared.warnings,
     }
 
@@ -73,7 +73,7 @@ def test_it_is_the_same_run(recipe, tmp_path, monkeypatch):
     assert not prepared.large("b")
     assert seen(prepared) == small
     monkeypatch.setattr(building, "build", None)
-    monkeypatch.setattr(preflight, "overlap", None)
+    monkeypatch.setattr(overlaps, "overlap", None)
     monkeypatch.setattr(corpus, "LARGE", 1000)
     with pytest.raises(TypeError):
         made(recipe, tmp_path)  # b is not there yet

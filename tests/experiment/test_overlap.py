@@ -8,7 +8,7 @@ import pytest
 
 from contextune.core.items import Item, Task
 from contextune.core.sequence import Record, Segment
-from contextune.experiment.preflight import overlaps
+from contextune.experiment.overlaps import overlaps
 
 TEXT = "the opposite of hot is cold."
 
