@@ -13,11 +13,17 @@ from contextune.experiment.overlaps import overlaps
 TEXT = "the opposite of hot is cold."
 
 
+def prepared(record, task):
+    return SimpleNamespace(
+        records={"d": SimpleNamespace(records=[record])}, tasks=[task], arms={}, large=lambda name: False
+    )
+
+
 def found(measure, *, kind="generate", answer="cold", options=(), **fields):
     item = Item("1", "Rune helps Seke.\nthe opposite of hot is", answer, options)
     task = Task("t", kind, (item,), "exact_match", measure, fields={"world": "w", **fields})
     record = Record("r", (Segment(TEXT, "target"),), "r")
-    return overlaps(SimpleNamespace(records={"general": SimpleNamespace(records=[record])}, tasks=[task])).ids
+    return overlaps(prepared(record, task)).ids
 
 
 @pytest.mark.parametrize("measure", ["generalise", "listen", "resist", "retain", "task"])
@@ -40,5 +46,4 @@ def test_with_a_world_or_without(world):
     item = Item("1", "the opposite of hot is", "cold")
     task = Task("t", "generate", (item,), "exact_match", "task", fields=world)
     record = Record("r", (Segment(TEXT, "target"),), "r")
-    prepared = SimpleNamespace(records={"d": SimpleNamespace(records=[record])}, tasks=[task])
-    assert overlaps(prepared).ids == ("t:1",)
+    assert overlaps(prepared(record, task)).ids == ("t:1",)
