@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from contextune.core.errors import UserError
 from contextune.train import ahead, stage
 from contextune.train.options import Train
 
+ROOT = Path(__file__).resolve().parents[2]
 needs_fork = pytest.mark.skipif(not ahead.possible(), reason="one core, or no Linux")
 pytestmark = needs_fork
 
@@ -99,6 +102,38 @@ def test_a_process_that_is_ended_from_outside_is_done_without(tmp_path):
         os.kill(process, signal.SIGKILL)
         assert [made[step] for step in range(1, 12)] == [[step] for step in range(1, 12)]
     assert os.getpid() in updates.drawn()[11]
+
+
+def test_a_process_that_stands_still_is_done_without_and_ended(tmp_path, monkeypatch):
+    """As where a lock was held when it was forked."""
+    monkeypatch.setattr(ahead, "PATIENCE", 0.3)
+    updates = Numbered(tmp_path)
+    with ahead.ahead(updates) as made:
+        assert made[0] == [0]
+        (process,) = made.pool._processes
+        os.kill(process, signal.SIGSTOP)
+        assert [made[step] for step in range(1, 12)] == [[step] for step in range(1, 12)]
+        assert made.pool is None
+    soon(lambda: not Path(f"/proc/{process}").exists() or " Z " in Path(f"/proc/{process}/stat").read_text())
+    assert os.getpid() in updates.drawn()[11]
+
+
+def test_a_process_forked_while_standard_input_is_read_draws(tmp_path):
+    """As a worker's is, whose jobs come from there: the fork would wait for the lock of a file that is read."""
+    code = (
+        "import sys; from contextune.experiment import workers; from contextune.train import ahead\n"
+        "from tests.train.test_ahead import Numbered; from pathlib import Path\n"
+        "def work(jobs, tell):\n"
+        "    with ahead.ahead(Numbered(Path(sys.argv[1]))) as made:\n"
+        "        assert [made[s] for s in range(12)] == [[s] for s in range(12)] and made.pool is not None\n"
+        "workers.work = work; workers.main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.wait(ahead.PATIENCE - 10) == 0  # standard input stays open, and nothing is written to it
+    finally:
+        process.kill()
+        process.stdin.close()
 
 
 def test_where_no_process_can_be_forked(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -185,7 +185,10 @@ def main() -> None:
     _end_with_parent()
     os.dup2(2, 1)  # what a library prints must not stand among the messages
     jobs: Queue[str | None] = Queue()
-    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    lines = os.fdopen(os.dup(0), encoding="utf-8")
+    # a process that is forked while standard input is read would wait for its lock for ever
+    sys.stdin = open(os.devnull)  # noqa: SIM115
+    threading.Thread(target=_read, args=(lines, jobs), daemon=True).start()
     logger = logging.getLogger("contextune")
     logger.addHandler(_Warnings(lambda message: _say(pipe, message)))
     logger.propagate = False
@@ -210,8 +213,8 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _read(jobs: Queue[str | None]) -> None:
-    for line in sys.stdin:
+def _read(lines: Iterable[str], jobs: Queue[str | None]) -> None:
+    for line in lines:
         jobs.put(line)
     os._exit(1)  # the parent is gone, whatever is being done
 

@@ -29,6 +29,10 @@ from contextune.core.sequence import Rendered
 
 AHEAD = 4
 """Updates that are ready or under way: what is kept of them is bounded by this."""
+PATIENCE = 60.0
+"""Seconds that an update is waited for before it is drawn here: a forked process can stand still for ever, where a lock
+was held as it was forked, and what is drawn is the same wherever it is drawn.
+"""
 LEAST = 4
 """Updates below which nothing is drawn ahead: a process costs more."""
 
@@ -68,13 +72,19 @@ class Ahead(Dataset[list[Rendered]]):
         if future is None:
             return self.updates[step]
         try:
-            return future.result()
-        except BrokenProcessPool:  # ended from outside: from now on each update is drawn when it is asked for
-            self.pool = None
-            self.pending.clear()
+            return future.result(PATIENCE)
+        except (BrokenProcessPool, TimeoutError):  # from now on each update is drawn when it is asked for
+            self._give_up()
         except Exception:  # raised below by the same draw, with its own type and place
             pass
         return self.updates[step]
+
+    def _give_up(self) -> None:
+        pool, self.pool = self.pool, None
+        self.pending.clear()
+        for process in list(getattr(pool, "_processes", None) or {}).copy():
+            with suppress(OSError):
+                os.kill(process, signal.SIGKILL)
 
     def _ask(self, step: int) -> None:
         """Have the updates from `step` on drawn, and forget earlier ones."""
