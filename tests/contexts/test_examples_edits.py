@@ -143,6 +143,7 @@ def test_what_is_learned_is_counted(tokenizer):
         )  # fmt: skip
         prepared = SimpleNamespace(
             recipe=SimpleNamespace(seeds=(0,)), tokenizer=tokenizer, lengths=lambda name: known,
+            large=lambda name: False,
             records={"d": SimpleNamespace(records=records, dropped=0)}, documents={"d": SimpleNamespace(duplicates=0)},
             kept={},
         )  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from contextune.cli import app
+from contextune.cli import add_commands, app
 from contextune.data.repeats import repeats
 
 LONG = (
@@ -44,6 +44,7 @@ def test_the_first_of_each_stays(texts):
 
 
 def run(*arguments: str):
+    add_commands()
     return CliRunner().invoke(app, ["data", *arguments])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence as Seq
 
-from contextune.core.text import normal
+from contextune.core.text import units
 
 ALIKE = 0.8
 """Jaccard similarity of runs of RUN words from which a paragraph repeats another."""
@@ -27,13 +27,13 @@ def repeats(texts: Seq[str]) -> dict[int, int]:
     from datasketch import MinHash, MinHashLSH
 
     found, first, runs = dict[int, int](), dict[str, int](), dict[int, set[bytes]]()
-    index = MinHashLSH(threshold=ALIKE, num_perm=64)
+    index = MinHashLSH(threshold=ALIKE - 0.2, num_perm=64)  # candidates alone: few are missed
     for i, text in enumerate(texts):
-        flat = normal(text)
+        words = units(text)
+        flat = " ".join(words)
         if (same := first.setdefault(flat, i)) != i:
             found[i] = same
             continue
-        words = flat.split()
         if len(words) < SHORTEST:
             continue
         own = {" ".join(words[j : j + RUN]).encode() for j in range(len(words) - RUN + 1)}

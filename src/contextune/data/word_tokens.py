@@ -141,7 +141,8 @@ class _ByWords(TextTokens):
     def _before(self, at: int) -> int:
         """Tokens that begin before a character."""
         word = bisect_left(self.ends, at)
-        k = self.before[min(word + 1, len(self.parts))]
+        own = range(self.before[min(word, len(self.parts))], self.before[min(word + 1, len(self.parts))])
+        k = own.start + bisect_left(own, at, key=self._start)  # a word may have very many
         while k and self._start(k - 1) >= at:
             k -= 1
         return k

@@ -65,7 +65,8 @@ def score(
     """
     from contextune.evaluate.scoring.score import score as score_tasks  # imports torch
 
-    for name, value in {"tokens": tokens, **({} if limit is None else {"limit": limit})}.items():
+    given = {**({} if tokens == "auto" else {"tokens": tokens}), **({} if limit is None else {"limit": limit})}
+    for name, value in given.items():
         whole(value, f"score: {name}", 1)
     compare = parse_options(lambda: Compare(resamples=resamples), "score")
     specs = [tasks] if isinstance(tasks, str | Mapping) else tasks

@@ -91,12 +91,29 @@ def locked(out: Path) -> Iterator[None]:
         holder = _holder(file)
         if holder and platform.node() not in holder:  # a disk may keep locks of several hosts apart
             say_once(f"{out}: the last run here did not end by itself{holder}: see that it is not still running")
+        _locks.add(file.fileno())
         _write(file, f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
             sweep(out)
             yield
         finally:
+            _locks.discard(file.fileno())
             _write(file, "")
+
+
+_locks = set[int]()
+
+
+def _let_go() -> None:
+    """A forked process would hold the lock for a moment after this one was killed."""
+    for number in _locks:
+        with suppress(OSError):
+            os.close(number)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _open(lock: Path) -> IO[str]:
