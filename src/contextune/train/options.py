@@ -76,7 +76,9 @@ class Train(Options):
     )
     adapter: Adapter | None = None
     objective: ObjectiveOption = Field(
-        default_factory=Likelihood, description="what is minimised: likelihood, or a comparison of two answers (dpo)"
+        default_factory=Likelihood,
+        description="what is minimised: likelihood, a comparison of two answers (dpo), or the distance from what the "
+        "model says with the context (distill)",
     )
     save: int = Field(
         0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
