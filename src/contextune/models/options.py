@@ -8,6 +8,10 @@ from pydantic import Field
 
 from contextune.core.options import Options
 
+PARTS = ("embeddings", "head", "attention", "queries", "keys", "values", "outputs", "mlp", "norms", "biases")
+"""Parts of a model that can be left untrained (`freezing.parts_of`)."""
+ALL_BUT = "all-but-"
+
 
 class Model(Options):
     """Which model is fine-tuned."""

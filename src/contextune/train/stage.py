@@ -203,6 +203,7 @@ def open_model(job: TrainJob) -> Any:
         low = not quantized and adapter is not None and _stored_low(known(job.start), job.train)
         model = models.load_model(job.start, job.model, bf16=low, quantized=quantized)
         model = models.adapt(model, adapter) if adapter else model
+        models.freeze(model, job.train.freeze)
     if halves(job.train, model.num_parameters()) and hasattr(model, "peft_config") and not quantized:
         frozen.widen(model)
         frozen.halve(model)

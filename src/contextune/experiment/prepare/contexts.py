@@ -60,6 +60,8 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     else:
         for warning in models.check_adapter(train.adapter, data.kept.get("skeleton")):
             data.warn(warning)
+        if train.freeze and (bare := data.kept.get("skeleton")) is not None:
+            models.frozen_parts(bare, train.freeze)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
     if train.objective.pairs:
