@@ -100,8 +100,10 @@ class Train(Options):
                 f"train.weight_decay: {self.weight_decay:g} at lr {self.lr:g} takes away whole weights at each update; "
                 "their product must be below 1"
             )
-        if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind == "dora":
-            raise ValueError("train.weight_interpolation: dora's weights are products; use lora, qlora or no adapter")
+        if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind in ("dora", "osf"):
+            raise ValueError(
+                f"train.weight_interpolation: {self.adapter.kind}'s weights are products; use lora, qlora or no adapter"
+            )
         if self.freeze and self.adapter is not None:
             raise ValueError(
                 "train.freeze: with an adapter the adapter alone is trained; leave freeze out and name the layers that "

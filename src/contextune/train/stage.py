@@ -200,7 +200,8 @@ def open_model(job: TrainJob) -> Any:
         low = not quantized and _stored_low(base_of(Path(job.start)), job.train)
         model = models.load_adapted(job.start, trainable=True, quantized=quantized, model=job.model, bf16=low)
     else:
-        low = not quantized and adapter is not None and _stored_low(known(job.start), job.train)
+        decomposed = adapter is not None and adapter.kind == "osf"
+        low = not quantized and adapter is not None and not decomposed and _stored_low(known(job.start), job.train)
         model = models.load_model(job.start, job.model, bf16=low, quantized=quantized)
         model = models.adapt(model, adapter) if adapter else model
         models.freeze(model, job.train.freeze)
