@@ -24,15 +24,15 @@ def refuse_layers(adapter: Adapter, adapted: Mapping[str, tuple[int, ...]]) -> N
     strange = [t for t in asked if not any(n == t or n.endswith(f".{t}") for n in adapted)]
     if strange or not adapted:
         raise UserError(
-            f"train.adapter.kind: osf takes linear layers alone, which {', '.join(strange) or 'the layers of this model'} "
-            "are not",
+            "train.adapter.kind: osf takes linear layers alone, which "
+            f"{', '.join(strange) or 'the layers of this model'} are not",
             "use lora",
         )
     for name, shape in adapted.items():
         if int(min(shape) * adapter.preserved) < 1:
             raise UserError(
-                f"train.adapter.preserved is {adapter.preserved:g}, but {name} has {min(shape)} singular directions, of "
-                "which that is none",
+                f"train.adapter.preserved is {adapter.preserved:g}, but {name} has {min(shape)} singular directions, "
+                "of which that is none",
                 f"raise it to {1 / min(shape):.3g} or more, or leave the layer out of targets",
             )
 
