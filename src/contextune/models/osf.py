@@ -55,7 +55,7 @@ def adapt(model: Any, adapter: Adapter, modules: str | list[str]) -> Any:
 
 
 def is_osf(config: Any) -> bool:
-    return getattr(config.peft_type, "value", config.peft_type) == "OSF"
+    return bool(getattr(config.peft_type, "value", config.peft_type) == "OSF")
 
 
 def check_start(path: str, config: Any, adapter: Adapter) -> None:
