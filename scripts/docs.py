@@ -114,7 +114,8 @@ def file(name: str) -> str:
 MEANING = {  # of keys whose model says nothing more than their name
     "Adapter.alpha": "scale: the adapter's output is multiplied by alpha / rank",
     "Adapter.dropout": "on the adapter's input, while training",
-    "Adapter.kind": "lora; dora: magnitude and direction apart; qlora: lora on 4-bit weights",
+    "Adapter.kind": "lora; dora: magnitude and direction apart; qlora: lora on 4-bit weights; osf: the smaller "
+    "singular directions",
     "Adapter.rank": "of the two matrices that stand for a change of weights",
     "Compare.confidence": "of all intervals",
     "Compare.resamples": "of the bootstrap",

@@ -111,6 +111,8 @@ class Rendered:
     cut: int = 0
     rejected: Rendered | None = None
     alternatives: tuple[Rendered, ...] = ()
+    bare: Rendered | None = None
+    """The same without the context that was drawn, for objectives that compare the two."""
 
     def __len__(self) -> int:
         return len(self.ids)

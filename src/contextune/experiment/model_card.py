@@ -37,7 +37,8 @@ def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None
             f"- Stage {i + 1}: {sources}; before each text: `{context}`; {len(stage.records)} records, "
             f"{tokens} target tokens an epoch, {plan.updates} updates of {train.batch}, AdamW {train.lr:g}, "
             f"{train.schedule}, "
-            + (f"{train.adapter.kind} of rank {train.adapter.rank}" if train.adapter else "all parameters")
+            + (train.adapter.said if train.adapter else "all parameters")
+            + (f" but {', '.join(train.freeze)}, which stay as they were" if train.freeze else "")
         ]
     lines += ["", "## How it scored", "", *_scores(arm, results)]
     lines += [

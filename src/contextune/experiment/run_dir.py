@@ -63,6 +63,8 @@ def _decisive(train: Train) -> dict[str, Any]:
     found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
     if train.optimizer == "adamw":
         del found["optimizer"]
+    if not train.freeze:
+        del found["freeze"]
     found["objective"] = train.objective.full()
     if train.objective == Likelihood():
         del found["objective"]

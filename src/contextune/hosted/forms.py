@@ -61,6 +61,12 @@ def _stage(prepared: Prepared, arm: str) -> PreparedStage:
             f"arm {arm}: the objective {stage.train.objective.name} compares two answers, and a form holds one",
             "export an arm that learns one answer",
         )
+    if stage.train.objective.bare:
+        raise UserError(
+            f"arm {arm}: the objective {stage.train.objective.name} needs the model's own distributions, and a form "
+            "holds texts",
+            "export an arm whose objective is the likelihood",
+        )
     return stage
 
 

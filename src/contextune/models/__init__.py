@@ -3,6 +3,7 @@
 from .adapters import adapt, check_adapter, check_saved, check_start, load_adapted, load_model
 from .configs import fix_configs
 from .fit import check_positions, check_vocabulary
+from .freezing import freeze, frozen_parts
 from .load import SMALL, load_tokenizer, threads
 from .options import Adapter, Model
 from .resolve import check, fingerprint, has_weights, is_adapter, parameters, resolve
@@ -23,6 +24,8 @@ __all__ = [
     "count",
     "fingerprint",
     "fix_configs",
+    "freeze",
+    "frozen_parts",
     "has_weights",
     "is_adapter",
     "load_adapted",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextune.core import patterns
 from contextune.core.errors import UserError, first_line, nearest
 
+from . import osf
 from .load import load_full
 from .options import Adapter
 from .resolve import base_of, is_adapter, read_config
@@ -38,21 +40,29 @@ def check_adapter(adapter: Adapter | None, model: Any = None) -> list[str]:
     if model is None:
         return []
     layers, _ = _targets(model, adapter)
-    _refuse_rank(model, adapter, layers)
+    if adapter.kind == "osf":
+        osf.refuse_layers(adapter, _adapted(model, layers))
+    else:
+        _refuse_rank(adapter, _adapted(model, layers))
     return _left_out(model, adapter) if layers == "all-linear" else []
 
 
-def _refuse_rank(model: Any, adapter: Adapter, targets: str | list[str]) -> None:
-    """UserError for a rank beyond both sides of every layer that is adapted: memory for nothing."""
+def _adapted(model: Any, targets: str | list[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the linear layers that are adapted."""
     import torch
 
     head = model.get_output_embeddings()
-    sides = [
-        max(module.weight.shape)
+    return {
+        name: tuple(module.weight.shape)
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not head
         if isinstance(targets, str) or any(_fits(target, name) for target in targets)
-    ]
+    }
+
+
+def _refuse_rank(adapter: Adapter, adapted: Mapping[str, tuple[int, ...]]) -> None:
+    """UserError for a rank beyond both sides of every layer that is adapted: memory for nothing."""
+    sides = [max(shape) for shape in adapted.values()]
     if sides and adapter.rank > max(sides):
         raise UserError(
             f"train.adapter.rank is {adapter.rank:,}, the largest side of an adapted layer is {max(sides):,}",
@@ -160,6 +170,9 @@ def adapt(model: Any, adapter: Adapter) -> Any:
     modules, parameters = _targets(model, adapter)
     if adapter.kind == "qlora":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the recipe decides that
+    if adapter.kind == "osf":
+        osf.refuse_layers(adapter, _adapted(model, modules))
+        return osf.adapt(model, adapter, modules)
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -180,6 +193,8 @@ def check_start(path: str, adapter: Adapter | None) -> None:
     if adapter is None:
         return
     config = _config(path)
+    if osf.is_osf(config) and adapter.kind == "osf":
+        return osf.check_start(path, config, adapter)
     kind = "dora" if getattr(config, "use_dora", False) else str(getattr(config.peft_type, "value", config.peft_type))
     asked: dict[str, tuple[object, object]] = {
         "kind": (adapter.kind.replace("qlora", "lora"), kind.lower()),
@@ -213,7 +228,8 @@ def load_model(path: str, model: Model | None = None, bf16: bool = False, quanti
     Raises UserError where the weights are not those of the configuration, are not finite, or see later tokens.
     """
     if is_adapter(path):
-        return load_adapted(path, trainable=False, quantized=quantized, model=model).get_base_model()
+        adapted = load_adapted(path, trainable=False, quantized=quantized, model=model)
+        return osf.merged(adapted, bf16) if osf.is_osf(_config(path)) else adapted.get_base_model()
     return load_full(path, model, bf16, quantized)
 
 
@@ -223,7 +239,7 @@ def load_adapted(
     """An adapter folder on top of its base model, to train it further or to use it. Raises UserError."""
     config = _config(path)
     model = model and model.model_copy(update={"revision": None})  # which is the adapter's
-    base = load_full(base_of(Path(path)), model, bf16, quantized)
+    base = load_full(base_of(Path(path)), model, bf16 and not osf.is_osf(config), quantized)
     resize(base, path)
     return _attached(base, path, config, trainable)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PlainSerializer, model_validator
+from pydantic import Field, PlainSerializer, field_validator, model_validator
 
 from contextune.core import registry
+from contextune.core.errors import nearest
 from contextune.core.options import LONGEST, MOST, Options, name_in
-from contextune.models.options import Adapter
+from contextune.models.options import ALL_BUT, PARTS, Adapter
 from contextune.train.objectives.base import Likelihood, ObjectiveOption
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
@@ -75,8 +76,15 @@ class Train(Options):
         "on the result",
     )
     adapter: Adapter | None = None
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parts that are not trained: embeddings, head, attention, queries, keys, values, outputs (of "
+        "attention), mlp, norms, biases; all-but-PART: everything but that",
+    )
     objective: ObjectiveOption = Field(
-        default_factory=Likelihood, description="what is minimised: likelihood, or a comparison of two answers (dpo)"
+        default_factory=Likelihood,
+        description="what is minimised: likelihood, a comparison of two answers (dpo), or the distance from what the "
+        "model says with the context (distill)",
     )
     save: int = Field(
         0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
@@ -92,11 +100,26 @@ class Train(Options):
                 f"train.weight_decay: {self.weight_decay:g} at lr {self.lr:g} takes away whole weights at each update; "
                 "their product must be below 1"
             )
-        if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind == "dora":
-            raise ValueError("train.weight_interpolation: dora's weights are products; use lora, qlora or no adapter")
+        if self.weight_interpolation < 1 and self.adapter is not None and self.adapter.kind in ("dora", "osf"):
+            raise ValueError(
+                f"train.weight_interpolation: {self.adapter.kind}'s weights are products; use lora, qlora or no adapter"
+            )
+        if self.freeze and self.adapter is not None:
+            raise ValueError(
+                "train.freeze: with an adapter the adapter alone is trained; leave freeze out and name the layers that "
+                "are adapted in train.adapter.targets"
+            )
         if self.optimizer == "adafactor" and self.betas != Train.model_fields["betas"].default:
             raise ValueError("train.betas: adafactor has none; leave them out, or use optimizer: adamw")
         return self
+
+    @field_validator("freeze")
+    @classmethod
+    def _parts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.removeprefix(ALL_BUT) not in PARTS:
+                raise ValueError(f"{name} is no part of a model; {nearest(name.removeprefix(ALL_BUT), PARTS)}")
+        return names
 
     @property
     def recomputes(self) -> bool:

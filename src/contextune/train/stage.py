@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from contextune import models
 from contextune.contexts import BoundPolicy
@@ -55,6 +55,7 @@ from .fused_layers import fuse
 from .grouping import grouped
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
+from .objectives import BoundObjective
 from .saving import CARD, disk_errors, try_save, write_texts
 from .schedule import Plan
 from .trainer import ContextTrainer, Updates
@@ -104,8 +105,8 @@ class TrainJob:
     @property
     def updates(self) -> Updates:
         context = grouped(self.context, self.records, self.train.share)
-        pairs = self.train.objective.pairs
-        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length, pairs)
+        aim = self.train.objective
+        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length, aim.pairs, aim.bare)
 
 
 def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
@@ -134,6 +135,8 @@ def _run(
     with models.threads(job.train.threads, model.num_parameters()):
         trainer = build(job, model, progress, updates)
         _take_up(trainer, last)
+        if checkpoint is not None and trainer.objective is not None:
+            trainer.objective.load(checkpoint)
         before, began = float(last.get("seconds", 0.0)), time.monotonic()
         waited, updates.waited.seconds = float(last.get("waited", 0.0)), 0.0
 
@@ -197,9 +200,11 @@ def open_model(job: TrainJob) -> Any:
         low = not quantized and _stored_low(base_of(Path(job.start)), job.train)
         model = models.load_adapted(job.start, trainable=True, quantized=quantized, model=job.model, bf16=low)
     else:
-        low = not quantized and adapter is not None and _stored_low(known(job.start), job.train)
+        decomposed = adapter is not None and adapter.kind == "osf"
+        low = not quantized and adapter is not None and not decomposed and _stored_low(known(job.start), job.train)
         model = models.load_model(job.start, job.model, bf16=low, quantized=quantized)
         model = models.adapt(model, adapter) if adapter else model
+        models.freeze(model, job.train.freeze)
     if halves(job.train, model.num_parameters()) and hasattr(model, "peft_config") and not quantized:
         frozen.widen(model)
         frozen.halve(model)
@@ -278,6 +283,7 @@ def _trainer(
         args=arguments,
         train_dataset=updates or job.updates,
         callbacks=[
+            *([] if objective is None else [Keep(objective)]),  # before the checkpoint is sealed
             Checkpoints(
                 options.save,
                 distributed=arguments.world_size > 1,
@@ -326,6 +332,17 @@ def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return size >= models.SMALL and bool(native_bf16())
+
+
+class Keep(TrainerCallback):
+    """Writes into each checkpoint what the objective needs to be resumed."""
+
+    def __init__(self, objective: BoundObjective) -> None:
+        self.objective = objective
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.objective.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
 class _Clock(Watch):

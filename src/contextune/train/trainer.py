@@ -8,6 +8,7 @@ the layout. So accumulation is a matter of memory alone, the loss is a mean over
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from contextlib import nullcontext
 from dataclasses import replace
@@ -29,10 +30,15 @@ from contextune.core.sequence import DrawKey, Record, Rendered, Sequence, Tokeni
 from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout
-from .objectives import BoundObjective
+from .loss import labelled_logits
+from .objectives import BoundObjective, OfRows, OfTokens
 from .randomness import Randomness
 from .schedule import Plan
 from .scores import log_likelihoods, weighted
+from .teacher import LOGITS, Pass, answers, passes
+
+Loss = Callable[[Any, Batch, float], torch.Tensor]
+"""(model, micro-batch, scale) -> its loss, summed over targets, times the scale."""
 
 
 class Updates(Dataset[list[Rendered]]):
@@ -40,10 +46,10 @@ class Updates(Dataset[list[Rendered]]):
 
     def __init__(
         self, records: Seq[Record], context: BoundPolicy, tokenizer: Tokenizer, plan: Plan, max_length: int,
-        pairs: bool = False,
+        pairs: bool = False, bare: bool = False,
     ) -> None:  # fmt: skip
         self.records, self.context, self.tokenizer = records, context, tokenizer
-        self.plan, self.max_length, self.pairs = plan, max_length, pairs
+        self.plan, self.max_length, self.pairs, self.bare = plan, max_length, pairs, bare
 
     def __len__(self) -> int:
         return self.plan.updates
@@ -58,11 +64,14 @@ class Updates(Dataset[list[Rendered]]):
         return self.rendered(compose(self.records[row], self.context, DrawKey(self.plan.seed, epoch, done)))
 
     def rendered(self, drawn: Sequence) -> Rendered:
-        """With what its answer is compared to, where the objective compares two, and what may take its place."""
+        """With what it is compared to, where the objective compares two, and what may take its place."""
         made = render(drawn, self.tokenizer, self.max_length)
         if self.pairs and drawn.rejected:
             other = replace(drawn, segments=drawn.rejected)
             made = replace(made, rejected=render(other, self.tokenizer, self.max_length))
+        if self.bare and drawn.drawn:
+            alone = replace(drawn, segments=drawn.segments[drawn.drawn :], drawn=0, limit=None)
+            made = replace(made, bare=render(alone, self.tokenizer, self.max_length))
         return replace(made, alternatives=tuple(map(self.rendered, drawn.alternatives))) if drawn.alternatives else made
 
 
@@ -115,12 +124,14 @@ class ContextTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Accumulates the update's gradients; returns its mean loss (this process's part, times processes)."""
+        if self.objective is not None:
+            self.objective.begin(self.accelerator.unwrap_model(model))
         begun = Randomness.now(self.args.device)
         while True:
             try:
                 self.noted = {}
                 rows = self._chosen(model, inputs)
-                return self._accumulate(model, rows) if self.objective is None else self._compare(model, rows)
+                return self._update(model, rows)
             except (RuntimeError, MemoryError) as e:
                 if not exhausted(e) or not self._alone():
                     raise
@@ -128,6 +139,13 @@ class ContextTrainer(Trainer):
             if not self._reduce(model, inputs):
                 raise failed
             begun.restore()
+
+    def _update(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
+        if isinstance(self.objective, OfRows):
+            return self._compare(model, rows, self.objective)
+        if isinstance(self.objective, OfTokens):
+            return self._imitate(model, rows, self.objective)
+        return self._accumulate(model, rows)
 
     def _alone(self) -> bool:
         """Several processes would have to agree."""
@@ -169,19 +187,23 @@ class ContextTrainer(Trainer):
         batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
         return self._backward(model, batches, ranks / targets)
 
-    def _backward(self, model: Any, batches: Seq[Batch], scale: float) -> torch.Tensor:
+    def _backward(
+        self, model: Any, batches: Seq[Batch], scale: float, prepare: Callable[[int], Loss] | None = None
+    ) -> torch.Tensor:
         """Adds the gradients of all micro-batches; their losses, summed. Gradients are averaged over processes, the
-        loss is a sum over them, so `scale` holds their number."""
+        loss is a sum over them, so `scale` holds their number. `prepare(i)`: called before micro-batch i, for its loss.
+        """
         ranks = self.args.world_size
         total = torch.zeros((), device=self.args.device)
         for i, batch in enumerate(batches):
             last = i == len(batches) - 1
             self.accelerator.gradient_state._set_sync_gradients(last)  # DeepSpeed takes its step by this
             batch = batch.to(self.args.device)
+            loss_of = prepare(i) if prepare is not None else self.engine.loss
             sync = nullcontext() if last or ranks == 1 else self.accelerator.no_sync(model)
             with sync, self.engine.around(model, batch):
                 with self.compute_loss_context_manager():
-                    loss = self.engine.loss(model, batch, scale)
+                    loss = loss_of(model, batch, scale)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
@@ -211,7 +233,7 @@ class ContextTrainer(Trainer):
         self.noted["chosen"] = {str(place): taken[place] for place in sorted(taken)}
         return found
 
-    def _compare(self, model: Any, inputs: Seq[Rendered]) -> torch.Tensor:
+    def _compare(self, model: Any, inputs: Seq[Rendered], objective: OfRows) -> torch.Tensor:
         """Accumulates the gradients of an objective of rows' log-likelihoods s_i(θ) = log P_θ(row i):
 
             dL/dθ = Σ_i (∂L/∂s_i) ds_i/dθ
@@ -219,15 +241,14 @@ class ContextTrainer(Trainer):
         First the scores, without gradients; then each row's likelihood, weighted by ∂L/∂s_i. So the rows of a pair need
         not be computed together, and every layout and number of tokens at once will do.
         """
-        assert self.objective is not None
-        self._unsharded(f"the objective {self.objective.name}")
-        rows = self.objective.rows(inputs)
+        self._unsharded(f"the objective {objective.name}")
+        rows = objective.rows(inputs)
         if not rows:
             return torch.zeros((), device=self.args.device)
         scores = torch.tensor(self._agreed(self.scores(model, rows).tolist()), requires_grad=True)
-        with self.objective.reference(self.accelerator.unwrap_model(model)):
+        with objective.reference(self.accelerator.unwrap_model(model)):
             reference = torch.tensor(self._agreed(self.scores(model, rows).tolist()))
-        loss, noted = self.objective.loss(rows, scores, reference)
+        loss, noted = objective.loss(rows, scores, reference)
         (slopes,) = torch.autograd.grad(loss, scores)
         self.noted |= noted
         model.train()
@@ -235,6 +256,38 @@ class ContextTrainer(Trainer):
         batches = weighted(rows, -slopes, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
         self._backward(model, batches, ranks)
         return loss.detach().to(self.args.device)
+
+    def _imitate(self, model: Any, rows: Seq[Rendered], objective: OfTokens) -> torch.Tensor:
+        """Accumulates the gradients of a mean over the update's targets of D(reference with the context, model without
+        it), a micro-batch at a time: first the reference's logits, without gradients, then the model's."""
+        self._unsharded(f"the objective {objective.name}")
+        model.train()
+        bare, ranks = self.accelerator.unwrap_model(model), self.args.world_size
+        tokens = min(self.tokens, max(1, LOGITS // bare.config.get_text_config().vocab_size))
+        made, targets = passes(rows, self.args.process_index, ranks, self.layout, tokens, self.pad)
+        agreed = 0
+
+        def prepare(i: int) -> Loss:
+            with objective.reference(bare), self.compute_loss_context_manager():
+                teacher = self._answers(bare, made[i], tokens)
+
+            def loss(model: Any, batch: Batch, scale: float) -> torch.Tensor:
+                nonlocal agreed
+                student = labelled_logits(model, batch).float()
+                if teacher is None:  # no rows: a loss of zero, for processes that have more passes
+                    return student.sum()
+                agreed += int((student.argmax(-1) == teacher.argmax(-1)).sum())
+                return objective.loss(student, teacher).sum() * scale
+
+            return loss
+
+        total = self._backward(model, [p.batch for p in made], ranks / targets, prepare)
+        mine = sum(len(p.numbers) for p in made)
+        self.noted["agreed"] = round(agreed / max(1, mine), 6)
+        return total
+
+    def _answers(self, model: Any, asked: Pass, tokens: int) -> torch.Tensor | None:
+        return answers(model, self.engine, asked, self.layout, tokens, self.pad, self.args.device)
 
     def _agreed(self, values: list[float]) -> list[float]:
         """Of several processes the first one's, since all must go on with the same rows."""

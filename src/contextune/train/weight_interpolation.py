@@ -28,6 +28,11 @@ def refuse(train: Train) -> None:
             "stage began, whose weights are products",
             "interpolate full weights or a fresh lora or qlora adapter; set train.weight_interpolation: 1 here",
         )
+    if train.freeze:
+        raise UserError(
+            "train.freeze with an adapter that an earlier stage began: that alone is trained",
+            "leave train.freeze out here",
+        )
 
 
 def part_of_the_way(folder: Path, began: Mapping[str, torch.Tensor] | None, share: float) -> None:

@@ -253,7 +253,8 @@ def _opened(prepared: Prepared, stage: Stage, adapter: bool) -> tuple[Any, str]:
         about = "all parameters"
         if wanted is not None:
             torch.manual_seed(prepared.recipe.seeds[0])  # a fresh adapter's weights
-            model, about = models.adapt(model, wanted), f"{wanted.kind} parameters of rank {wanted.rank}"
+            model, about = models.adapt(model, wanted), f"{wanted.kind} parameters"
+            about += f" of rank {wanted.rank}" if wanted.kind != "osf" else ""
     if torch.cuda.is_available():
         model.to("cuda")
     return model, about

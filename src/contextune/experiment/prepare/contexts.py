@@ -60,10 +60,14 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
     else:
         for warning in models.check_adapter(train.adapter, data.kept.get("skeleton")):
             data.warn(warning)
+        if train.freeze and (bare := data.kept.get("skeleton")) is not None:
+            models.frozen_parts(bare, train.freeze)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
     if train.objective.pairs:
         _refuse_unpaired(data, train.objective.name, records, context)
+    if train.objective.bare:
+        _refuse_without_context(data, train.objective.name, stage.context.name, records, context)
     return PreparedStage(stage, train, records, context, names, made, bound.shares())
 
 
@@ -88,6 +92,19 @@ def _refuse_unpaired(data: Data, objective: str, records: Seq[Record], context: 
         )
     if paired < len(records):
         data.warn(f"{said}; the others teach nothing in the epochs in which they have none")
+
+
+def _refuse_without_context(
+    data: Data, objective: str, policy: str, records: Seq[Record], context: BoundPolicy
+) -> None:
+    """UserError where no row has a drawn context in the first epoch: the teacher would see no more than the student."""
+    key = DrawKey(data.recipe.seeds[0], 0)
+    if not any(compose(r, context, key).drawn for r in records):
+        raise UserError(
+            f"objective {objective}: its teacher sees the context and its student does not, but the context {policy} "
+            f"draws none for any of the {len(records)} rows",
+            "set the stage's context, e.g. {policy: retrieved, retrieve: documents}, or objective: likelihood",
+        )
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

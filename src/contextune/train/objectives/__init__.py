@@ -2,8 +2,8 @@
 
 from contextune.core.registry import import_modules
 
-from .base import BoundObjective, Likelihood, Objective
+from .base import BoundObjective, Likelihood, Objective, OfRows, OfTokens
 
 import_modules(__name__, __path__)
 
-__all__ = ["BoundObjective", "Likelihood", "Objective"]
+__all__ = ["BoundObjective", "Likelihood", "Objective", "OfRows", "OfTokens"]

@@ -1,18 +1,21 @@
 """What an objective is: options that a recipe writes, and a function of the log-likelihoods of an update's rows.
 
     likelihood   −Σ_i s_i / (number of target tokens)        the default; computed without any of this
-    others       L(s_1 … s_n, r_1 … r_n)                     s_i = log P_θ(row i), r_i = log P_ref(row i)
+    of rows      L(s_1 … s_n, r_1 … r_n)                     s_i = log P_θ(row i), r_i = log P_ref(row i)
+    of tokens    mean over targets t of D(p_t, q_t)          q_t = P_θ(· | text), p_t = P_ref(· | context, text)
 
-The reference is the model as the stage found it. Nothing outside a file of this folder knows an objective's name; the
-trainer scores the rows, asks for L, and follows its slopes (`trainer.ContextTrainer`). No torch at the top.
+The reference is the model as the stage found it, or what an objective makes of that. Nothing outside a file of this
+folder knows an objective's name; the trainer scores the rows, asks for L, and follows its slopes
+(`trainer.ContextTrainer`). No torch at the top.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from contextune.core import registry
@@ -28,6 +31,23 @@ class BoundObjective(ABC):
 
     name: str
 
+    def reference(self, model: Any) -> AbstractContextManager[None]:
+        """Within: the model is the reference."""
+        return nullcontext()
+
+    def begin(self, model: Any) -> None:  # noqa: B027  # most have nothing to do
+        """Called once before each update."""
+
+    def save(self, folder: Path) -> None:  # noqa: B027
+        """Writes into a checkpoint what cannot be had from the stage's beginning."""
+
+    def load(self, folder: Path) -> None:  # noqa: B027
+        """Reads what `save` wrote."""
+
+
+class OfRows(BoundObjective):
+    """A function of the log-likelihoods of rows."""
+
     @abstractmethod
     def rows(self, rows: Seq[Rendered]) -> list[Rendered]:
         """Of an update's rows, those whose likelihoods the loss is made of; empty where there is nothing to learn."""
@@ -38,10 +58,14 @@ class BoundObjective(ABC):
     ) -> tuple[torch.Tensor, Mapping[str, float]]:
         """(mean loss, what is told of the update) from log-likelihoods (n,) in nats of what `rows` returned."""
 
-    @contextmanager
-    def reference(self, model: Any) -> Iterator[None]:
-        """Within: the model is the one of the stage's beginning."""
-        yield
+
+class OfTokens(BoundObjective):
+    """A mean over target tokens of a function of two distributions of the token that follows."""
+
+    @abstractmethod
+    def loss(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """(n,) losses from the logits (n, vocabulary, fp32) of the model without the context and of the reference
+        with it."""
 
 
 class Objective(Named):
@@ -50,6 +74,8 @@ class Objective(Named):
     key: ClassVar[str] = "objective"
     pairs: ClassVar[bool] = False
     """Whether it compares a row with one that has another answer (`Rendered.rejected`)."""
+    bare: ClassVar[bool] = False
+    """Whether it compares a row with the same without its drawn context (`Rendered.bare`)."""
 
     def bind(self, model: Any) -> BoundObjective | None:
         """For the model of the stage's beginning; None: the likelihood, which the trainer computes by itself."""

@@ -15,9 +15,9 @@ adapter that is the adapter alone. Dropout is switched off, so that both models 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -25,7 +25,8 @@ from pydantic import Field
 from contextune.core import registry
 from contextune.core.sequence import Rendered
 
-from .base import BoundObjective, Objective
+from .base import Objective, OfRows
+from .reference import Reference
 
 if TYPE_CHECKING:
     import torch
@@ -39,17 +40,16 @@ class DPO(Objective):
     beta: float = Field(0.1, gt=0, le=1000, description="how dear it is to move away from the model of the beginning")
     loss: Literal["sigmoid", "hinge", "ipo"] = Field("sigmoid", description="of the difference of log-likelihoods")
 
-    def bind(self, model: Any) -> BoundObjective:
+    def bind(self, model: Any) -> OfRows:
         without_dropout(model)
         return BoundDPO(self, model)
 
 
-class BoundDPO(BoundObjective):
+class BoundDPO(OfRows):
     name = "dpo"
 
     def __init__(self, options: DPO, model: Any) -> None:
-        self.options = options
-        self.kept = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        self.options, self.first = options, Reference(model)
 
     def rows(self, rows: Seq[Rendered]) -> list[Rendered]:
         """The chosen ones, then the rejected ones, of the rows that have both."""
@@ -78,19 +78,9 @@ class BoundDPO(BoundObjective):
         }
         return losses.mean(), told
 
-    @contextmanager
-    def reference(self, model: Any) -> Iterator[None]:
+    def reference(self, model: Any) -> AbstractContextManager[None]:
         """The trained weights and those of the beginning change places, without being copied."""
-        self._swap(model)
-        try:
-            yield
-        finally:
-            self._swap(model)
-
-    def _swap(self, model: Any) -> None:
-        for name, p in model.named_parameters():
-            if name in self.kept:
-                p.data, self.kept[name] = self.kept[name], p.data
+        return self.first.in_place(model)
 
 
 def without_dropout(model: Any) -> None:
