@@ -28,7 +28,8 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
     """
     refuse_unused(source)
     files = paths.find(source, folder) if source.path is not None else paths.FoundFiles((), ())
-    made = islice(_world(source), source.limit) if source.world is not None else read(source, files.files)
+    maker = Maker(source) if source.world is None else None
+    made = islice(_world(source), source.limit) if maker is None else read(source, files.files, maker)
     found = list(made)
     _refuse_twice(found)
     train, held_out = splits.split(found, source.held_out, seed)
@@ -42,12 +43,13 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
         files=len(files.files),
         passed_over=files.ignored,
         fingerprint=hashing.digest(deciding(source, seed), *map(identity, found, contents)),
+        read_as=maker.said if maker else "",
     )
 
 
-def read(source: Source, files: tuple[paths.File, ...]) -> Iterator[Document]:
+def read(source: Source, files: tuple[paths.File, ...], maker: Maker) -> Iterator[Document]:
     """The documents of all files, as many as the source's limit; the faults of all bad files are told at once."""
-    maker, left, bad = Maker(source), source.limit, list[UserError]()
+    left, bad = source.limit, list[UserError]()
     for part in readers.parts(source, files):
         try:
             for document in map(maker, islice(part, left)):
@@ -109,6 +111,7 @@ def refuse_unused(source: Source) -> None:
         "format": file,
         "kind": not world,
         "columns": not world,
+        "read_as": not world and source.kind != "text",
         "template": not world and source.kind == "pairs",
         "separator": not world and source.kind == "pairs",
         "chunk": not world and source.kind == "text",

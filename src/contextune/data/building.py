@@ -131,8 +131,11 @@ def next_name(names: list[tuple[bytes, str]], origin: int, same: bytes) -> bytes
     return names[origin][0] if origin < len(names) else same
 
 
-def build(part: Path, job: Job, documents: Iterable[Document], seed: int, say: Say, size: int) -> None:
-    """Write a prepared corpus into the folder `part`; `size` is what its files hold, in bytes, for the progress.
+def build(
+    part: Path, job: Job, documents: Iterable[Document], seed: int, say: Say, size: int, read_as: Callable[[], str]
+) -> None:
+    """Write a prepared corpus into the folder `part`; `size` is what its files hold, in bytes, for the progress;
+    `read_as` says, when all are read, by which schema.
 
     Raises UserError as `load` and `records` do, and stored.Unkept.
     """
@@ -171,7 +174,8 @@ def build(part: Path, job: Job, documents: Iterable[Document], seed: int, say: S
     write_sealed(part / "corpus.json", {
         "read": len(found), "characters": characters, "fingerprint": digest.hex(), "overlong": overlong,
         "repeated": [f"{found[i].origin} (as {found[first].origin})" for i, first in seen.repeated],
-        "notes": notes_of(notes, job.source, job.tokenizer), "digest": _digest(part / "plain.tmp", kept),
+        "read_as": read_as(), "notes": notes_of(notes, job.source, job.tokenizer),
+        "digest": _digest(part / "plain.tmp", kept),
     })  # fmt: skip
     (part / "plain.tmp").unlink()
 

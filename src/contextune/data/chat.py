@@ -11,6 +11,7 @@ would give it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
@@ -41,25 +42,31 @@ class Turn:
 
 
 def rows(
-    messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, keep: bool = False
+    messages: Seq[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    origin: str,
+    keep: bool = False,
+    tools: Seq[Mapping[str, Any]] = (),
 ) -> list[tuple[Segment, ...]]:
     """Context and target segments by turns; each target is one assistant message with its end marker.
 
     One row, where the template only appends to what it wrote; else a row for each turn that is learned. White space
     that a template puts behind the end marker belongs to the next context. What follows the last assistant message
     has nothing to condition and is left out, as are turns of `weight: 0` behind which nothing is learned. Control
-    tokens that a message spells out are its characters, or control tokens where `keep` says so.
+    tokens that a message spells out are its characters, or control tokens where `keep` says so. Calls of `tools` are
+    trained on as the template writes them.
 
-    Raises UserError where there is no template, where it refuses the conversation, where it leaves an answer out,
-    or where no turn is learned.
+    Raises UserError where there is no template, where it refuses the conversation or leaves out an answer, a tool or a
+    call, or where no turn is learned.
     """
     _require(messages, tokenizer, origin)
-    turns = list(_turns(messages, tokenizer, origin))
+    turns = list(_turns(messages, tokenizer, origin, tools))
+    _require_tools(messages, turns, tools, origin)
     while turns and not turns[-1].learned:
         turns.pop()
     if not turns:
         raise UserError(f"{origin}: no assistant message is learned: each has weight 0", "remove the row")
-    texts = () if keep else tuple(str(m["content"]) for m in messages)
+    texts = () if keep else tuple(text for m in messages for text in (str(m["content"]), *_leaves(m.get("tool_calls"))))
     if _appends(turns):
         return [_markup(_one_row(turns), texts, tokenizer)]
     return [
@@ -69,28 +76,36 @@ def rows(
     ]
 
 
-def _turns(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> Iterator[Turn]:
+def _turns(
+    messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, tools: Seq[Mapping[str, Any]]
+) -> Iterator[Turn]:
     end = "" if turn_end(tokenizer) is not None else str(tokenizer.eos_token or "")
     for i, message in enumerate(messages):
         if message["role"] == "assistant":
-            prompt = _render(messages[:i], tokenizer, origin, prompt=True)
-            answer = _answer(prompt, messages[: i + 1], tokenizer, origin)
+            prompt = _render(messages[:i], tokenizer, origin, True, tools)
+            answer = _answer(prompt, messages[: i + 1], tokenizer, origin, tools)
             yield Turn(prompt, answer, message.get("weight", 1) != 0, end)
 
 
-def _answer(prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str) -> str:
+def _answer(
+    prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, tools: Seq[Mapping[str, Any]]
+) -> str:
     """What the model has to write behind `prompt` so that the turn is the last message."""
     content = str(messages[-1]["content"])
-    whole = _render(messages, tokenizer, origin, prompt=False)
-    marked = _render([*messages[:-1], {**messages[-1], "content": MARK}], tokenizer, origin, prompt=False)
+    whole = _render(messages, tokenizer, origin, False, tools)
+    if not content.strip() and whole.startswith(prompt):  # a call alone
+        called = whole[len(prompt) :]
+        mark = end_mark(_behind_calls(called, messages[-1]), tokenizer)
+        return called[: len(called) - len(mark.string) + mark.end()] if mark else called
+    marked = _render([*messages[:-1], {**messages[-1], "content": MARK}], tokenizer, origin, False, tools)
     head, found, tail = marked.rpartition(MARK)
     if not found or not whole.endswith(tail):
         raise UserError(
             f"{origin}: message {len(messages)}: the chat template does not write the answer {content[:30]!r}",
             "set a chat_template that writes the assistant's messages as they are",
         )
-    mark = end_mark(tail, tokenizer)
-    end = tail[: mark.end()] if mark else tail
+    mark = end_mark(_behind_calls(tail, messages[-1]), tokenizer)
+    end = tail[: len(tail) - len(mark.string) + mark.end()] if mark else tail
     if whole.startswith(prompt):
         return whole[len(prompt) : len(whole) - len(tail)] + end
     opened = OPENED.search(prompt)
@@ -100,6 +115,42 @@ def _answer(prompt: str, messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer,
     if content.lstrip().startswith(begun):
         return content.lstrip().removeprefix(begun).lstrip("\n") + end
     return (content if closed in content else f"\n{closed}\n\n{content}") + end
+
+
+def _behind_calls(text: str, message: Mapping[str, Any]) -> str:
+    """What a template writes behind the last call's arguments, whose own control tokens end no turn."""
+    for call in message.get("tool_calls", ()):
+        function = call["function"]
+        for part in (function["name"], *_leaves(function["arguments"])):
+            text = text.partition(part)[2] if part in text else text
+    return text
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, str) and value:
+        yield json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _require_tools(
+    messages: Seq[Mapping[str, Any]], turns: Seq[Turn], tools: Seq[Mapping[str, Any]], origin: str
+) -> None:
+    answers = [m for m in messages if m["role"] == "assistant"]
+    names = [
+        (c["function"]["name"], t.answer) for m, t in zip(answers, turns, strict=True) for c in m.get("tool_calls", ())
+    ]
+    names += [(tool["function"]["name"], turns[0].prompt) for tool in tools[:1] if turns]
+    for name, written in names:
+        if name not in written:
+            raise UserError(
+                f"{origin}: the chat template does not write the tool {name!r}",
+                "take a model whose chat template knows tools, or data without them",
+            )
 
 
 def _appends(turns: list[Turn]) -> bool:
@@ -141,9 +192,18 @@ def _require(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str
         raise UserError(f"{origin}: the conversation begins with the assistant", "put a system or user message first")
 
 
-def _render(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, origin: str, prompt: bool) -> str:
+def _render(
+    messages: Seq[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    origin: str,
+    prompt: bool,
+    tools: Seq[Mapping[str, Any]] = (),
+) -> str:
+    given: dict[str, Any] = {"tools": list(tools)} if tools else {}
     plain = [{k: v for k, v in m.items() if k != "weight"} for m in messages]
     try:
-        return write_chat(plain, tokenizer, "change the roles or take another model", add_generation_prompt=prompt)
+        return write_chat(
+            plain, tokenizer, "change the roles or take another model", add_generation_prompt=prompt, **given
+        )
     except UserError as e:
         raise UserError(f"{origin}: {e.message}", e.hint) from None

@@ -28,6 +28,7 @@ from contextune.core.errors import UserError, together
 from contextune.core.memory import gib
 
 from . import load, read, refuse_unused
+from .documents import Maker
 from .hashing import digest
 from .identity import Documents
 from .paths import FoundFiles, find
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from contextune.data.options import Source
 
-FORMAT = 1
+FORMAT = 2
 """Raised when something else is kept, or the same otherwise."""
 LARGE = 8 << 20
 """Bytes of a source's files, uncompressed ones, from which it is kept."""
@@ -85,7 +86,9 @@ def open_corpus(
 
     def make(part: Path) -> None:
         size = sum(_size(file.path) for file in found.files)
-        build(part, Job(source, tokenizer, budget), read(source, found.files), seed, say, size)
+        maker = Maker(source)
+        documents = read(source, found.files, maker)
+        build(part, Job(source, tokenizer, budget), documents, seed, say, size, lambda: maker.said)
 
     try:
         if not cache.is_whole(target):
@@ -181,6 +184,7 @@ def _open(target: Path, source: Source, found: FoundFiles, tokenizer: Tokenizer)
         Documents(
             chosen(documents, taught), chosen(documents, held) if len(held) else (), told["read"],
             tuple(told["repeated"]), told["characters"], len(found.files), found.ignored, told["fingerprint"],
+            told["read_as"],
         ),
         Records(chosen(records, kept), tuple(told["overlong"]), tuple(told["notes"])),
         chosen(StoredLengths(records), kept), told["digest"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from contextune.core.errors import UserError, nearest
@@ -12,8 +12,11 @@ from contextune.core.sequence import Record
 from contextune.core.templates import TextTemplate
 from contextune.core.text import key as normal
 
+from .conversations import normal as normal_message
+from .conversations import tools_of
 from .hashing import digest
 from .raw import LIMIT, Row
+from .schemas import Reading, as_messages, prompt_of, recognise, require
 
 if TYPE_CHECKING:
     from contextune.data.options import Source
@@ -99,14 +102,58 @@ class Maker:
         self.mapped = {"id": "id", **{name: name for name in known if name not in NAMED_ONLY}, **source.columns}
         self.explicit_id = "id" in source.columns
         self.template = TextTemplate(source.template) if source.kind == "pairs" else None
+        self.read_as, self.named = source.read_as, not source.columns.keys() <= {"id"}
+        if self.named and self.read_as not in ("auto", "plain"):
+            raise UserError("read_as: the source names its columns itself", "remove read_as, or columns")
+        self.reading: Reading | None = None
+        self.began = False
+        """Whether a row has decided how all are read."""
+
+    @property
+    def said(self) -> str:
+        """How rows are read, where that was recognised."""
+        return (
+            self.reading.said if self.reading is not None and self.reading.columns != {"messages": "messages"} else ""
+        )
 
     def __call__(self, row: Row) -> Document:
+        if not self.began:
+            self._recognise(row)
+        try:
+            return self._document(row)
+        except UserError as e:
+            raise self._mixed(e, row) from None
+
+    def _recognise(self, row: Row) -> None:
+        self.began = True
+        if self.named or self.read_as == "plain":
+            return
+        self.reading = require(row.values, self.kind, self.read_as, row.origin)
+        if self.reading is not None:
+            self.mapped |= self.reading.columns
+
+    def _mixed(self, error: UserError, row: Row) -> UserError:
+        """What is said of a row that is not as the first one was."""
+        if self.reading is None:
+            return error
+        own = recognise(row.values, self.kind, self.read_as)
+        also = "" if own == self.reading else f"; this row looks like {own.said}" if own else "; this row is another"
+        return UserError(
+            f"{error.message} (read as {self.reading.said}, by the first row{also})",
+            f"{error.hint}; another schema is named by read_as, columns by columns",
+        )
+
+    def _document(self, row: Row) -> Document:
         ours = set(self.mapped.values())
         id, fields = self._id(row), {k: v for k, v in row.values.items() if k not in ours}
+        if self.reading is not None and self.reading.prompt:
+            row = self._composed(row, self.reading)
+        if self.kind == "messages" and "tools" in fields:
+            fields["tools"] = tools_of(fields["tools"], row.origin)
         if self.kind == "text":
             return Document(id, row.origin, text=self._text(row, "text"), fields=fields)
         if self.kind == "messages":
-            messages = tuple(_messages(self._value(row, "messages"), row))
+            messages = self._conversation(row, "messages")
             return Document(id, row.origin, messages=messages, fields=fields, rejected=self._rejected(row, messages))
         completion = self._text(row, "completion")
         rejected = self._text(row, "rejected") if "rejected" in self.mapped else ""
@@ -119,11 +166,39 @@ class Maker:
             id, row.origin, prompt=self._prompt(row), completion=completion, fields=fields, rejected=rejected
         )
 
+    def _composed(self, row: Row, reading: Reading) -> Row:
+        """The row with the prompt that its schema puts together."""
+        for name in reading.prompt:
+            if name not in row.values:
+                self._value(replace(row, values={k: v for k, v in row.values.items() if k != name}), "prompt", name)
+        if self.kind != "pairs":
+            return row
+        if row.values.get("history"):
+            raise UserError(f"{row.origin}: column 'history': earlier turns are no pair", "set kind: messages")
+        return replace(row, values={**row.values, "prompt": prompt_of(row.values, reading.prompt)})
+
+    def _conversation(self, row: Row, name: str) -> tuple[Mapping[str, Any], ...]:
+        reading = self.reading
+        if reading is not None and reading.conversation:
+            answer = self.mapped["completion" if name == "messages" and "completion" in reading.columns else name]
+            if answer not in row.values:
+                self._value(row, name, answer)
+            value = as_messages(row.values, reading, answer)
+        else:
+            value = self._value(row, name)
+        speakers = self.named or (reading is not None and reading.schema == "sharegpt")
+        found = tuple(_messages(value, row, speakers))
+        system = row.values.get("system")
+        alone = reading is not None and not reading.conversation and found[0]["role"] != "system"
+        if alone and isinstance(system, str) and system.strip():
+            return {"role": "system", "content": clean(system, f"{row.origin}: column 'system'")}, *found
+        return found
+
     def _rejected(self, row: Row, chosen: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
         """A conversation that differs from the chosen one in its last message alone, the assistant's."""
         if "rejected" not in self.mapped:
             return ()
-        found = tuple(_messages(self._value(row, "rejected"), row))
+        found = self._conversation(row, "rejected")
         ends = found[-1]["role"] == chosen[-1]["role"] == "assistant"
         if not ends or found[:-1] != chosen[:-1] or found[-1] == chosen[-1]:
             raise UserError(
@@ -133,8 +208,8 @@ class Maker:
             )
         return found
 
-    def _value(self, row: Row, name: str) -> Any:
-        column = self.mapped[name]
+    def _value(self, row: Row, name: str, column: str = "") -> Any:
+        column = column or self.mapped[name]
         if column not in row.values:
             found = ", ".join(map(str, row.values)) or "(none)"
             also = "" if column == name else f" (the '{name}')"
@@ -236,15 +311,16 @@ def describe(value: object) -> str:
     return "an object" if isinstance(value, Mapping) else f"a value of type {type(value).__name__}"
 
 
-def _messages(value: object, row: Row) -> Iterator[Mapping[str, Any]]:
+def _messages(value: object, row: Row, speakers: bool = False) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, list | tuple) or not value:
         found = "an empty list" if value == [] else describe(value)
         raise UserError(f"{row.origin}: expected a list of messages, found {found}", "[{role: user, content: …}, …]")
     roles = []
     for i, message in enumerate(value, 1):
-        checked = _message(message, f"{row.origin}: message {i}")
-        roles.append(checked["role"])
-        yield checked
+        for part in normal_message(message, f"{row.origin}: message {i}", speakers):
+            checked = _message(part, f"{row.origin}: message {i}")
+            roles.append(checked["role"])
+            yield checked
     if "assistant" not in roles:
         raise UserError(
             f"{row.origin}: no assistant message among {len(roles)} ({', '.join(roles)})",
@@ -270,7 +346,7 @@ def _message(message: object, where: str) -> Mapping[str, Any]:
             f"{where}: expected a weight of 0 (read only) or 1 (learned), found {describe(weight)}",
             "leave weight out, or write 0 or 1",
         )
-    if role == "assistant" or not isinstance(content, str):
+    if (role == "assistant" and not message.get("tool_calls")) or not isinstance(content, str):
         content = text(content, f"{where} ({role})")
     # Parquet fills absent keys of a struct with null; templates test for presence
     return {k: v for k, v in message.items() if v is not None} | {"content": clean(content, where)}

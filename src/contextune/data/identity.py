@@ -29,6 +29,8 @@ class Documents:
     """Files that were not, with the reason where it is not the suffix."""
     fingerprint: str
     """Changes with any content, its order, and every option that decides what is learned from it."""
+    read_as: str = ""
+    """The schema by which the rows were read, with its columns, where they are not ours."""
 
     @property
     def duplicates(self) -> int:

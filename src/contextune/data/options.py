@@ -27,6 +27,9 @@ class Source(Options):
         description="our name: your column, e.g. {text: body, id: doi} or {prompt: question, completion: answer}; "
         "rejected: the answer, or the conversation, that is not to be given (train.objective: dpo)",
     )
+    read_as: Literal["auto", "plain", "alpaca", "sharegpt", "openai", "anthropic", "preference", "question"] = Field(
+        "auto", description="schema of the rows; auto: recognised by the first row's columns; plain: our columns"
+    )
     template: str = Field(
         "{{ prompt }}\n", description="pairs only: jinja2 text of the context, from the row's columns"
     )

@@ -197,9 +197,11 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
     if document.records:
         yield from document.records
     elif document.messages:
-        rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep")
+        tools = document.fields.get("tools") or ()
+        rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep", tools)
         if document.rejected and not isinstance(document.rejected, str):
-            last = chat.rows(document.rejected, tokenizer, document.origin, source.control_tokens == "keep")[-1]
+            keep = source.control_tokens == "keep"
+            last = chat.rows(document.rejected, tokenizer, document.origin, keep, tools)[-1]
             yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(last))
             return
         for i, row in enumerate(rows, 1):

@@ -302,6 +302,8 @@ SHOWN = 8
 
 def _told(name: str, found: Documents, say: Say) -> Iterator[str]:
     """What of a source is not read or is there twice is said; warnings are for what was hardly meant."""
+    if found.read_as:
+        say(f"data.{name}: read as {found.read_as}")
     passed = found.passed_over
     if passed:
         text = f"data.{name}: {found.files} of {found.files + len(passed)} files read; passed over: {_some(passed)}"
