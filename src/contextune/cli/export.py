@@ -54,7 +54,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Take an arm elsewhere: its weights from a finished run, or its rows as a hosted service takes them."""
         if to not in ROWS + WEIGHTS:
-            raise UserError(f"--to: unknown form {to!r:.40}", f"of a run: {', '.join(WEIGHTS)}; of a recipe: {', '.join(ROWS)}")
+            known = f"of a run: {', '.join(WEIGHTS)}; of a recipe: {', '.join(ROWS)}"
+            raise UserError(f"--to: unknown form {to!r:.40}", known)
         if to in WEIGHTS:
             if source.is_file():
                 raise UserError(f"{source}: a file; --to {to} takes the weights of a finished run", "give runs/NAME")
