@@ -1,6 +1,6 @@
 """An Ollama Modelfile: the chat template as a Go template, where one says the same.
 
-https://github.com/ollama/ollama/blob/main/docs/modelfile.md
+https://docs.ollama.com/modelfile
 A chat template is a program and is not translated: it is asked for conversations whose texts are marks, what it writes
 between the marks becomes the Go template, and this is then compared with it on further conversations.
 """
