@@ -141,7 +141,7 @@ def _weights(
         found["pushed"] = exports.push(out, push)
     if as_json:
         return print_json(found)
-    print(f"{out}: {arm} in {dtype}; its logits differ from the run's by at most {found['difference']:.1e}")
+    print(f"{out}: {arm} in {dtype}; logits within {found['difference']:.1e} of the run's, on a probe of random tokens")
     for line in (*found["notes"], *found["next"], *([found["pushed"]] if push else [])):
         print(line)
     return None
