@@ -19,7 +19,7 @@ from contextune.core import registry
 from contextune.core.errors import UserError
 from contextune.core.machine import refusal
 
-from . import adapt, augment, chat, data, exam, hosted, inspect, models, recipes, run, signals, streams
+from . import adapt, augment, chat, data, exam, export, hosted, inspect, models, recipes, run, signals, streams
 
 app = typer.Typer(
     name="contextune",
@@ -57,7 +57,7 @@ def common(
 @cache
 def add_commands() -> None:
     """Add the commands of the package, then those that plug-ins register (`registry.commands`); once."""
-    for group in (recipes, inspect, run, models, augment, data, exam, chat, adapt, hosted):
+    for group in (recipes, inspect, run, models, augment, data, exam, chat, adapt, export, hosted):
         group.add_to(app)
     for add_to in registry.commands.values():
         add_to(app)

@@ -1,4 +1,4 @@
-"""export, hosted: an arm's rows for a hosted service, and a job there."""
+"""hosted: an arm's rows for a hosted service (export.py), and a job there."""
 
 from __future__ import annotations
 
@@ -23,27 +23,6 @@ SIZES = (1, 2, 4, 8, 16)
 
 
 def add_to(app: typer.Typer) -> None:
-    @app.command(epilog="contextune export cft.yaml --arm cft --to vertex --out cft.jsonl")
-    def export(
-        file: RecipeFile,
-        arm: Arm,
-        to: Annotated[str, typer.Option("--to", help="vertex, messages (OpenAI and others) or tinker.")],
-        out: Annotated[Path, typer.Option(parser=a_path, help="File to write.", show_default=False)],
-        overrides: Overrides = None,
-        draws: Draws = 1,
-        instruction: Instruction = "",
-        as_json: Json = False,
-    ) -> None:
-        """Write an arm's rows as a hosted service takes them, and say which tokens it trains on."""
-        from contextune.core import ownership
-
-        prepared = _prepared(file, overrides, arm, as_json)
-        ownership.may_write(out)
-        text, found = _rows(prepared, arm, to, draws, instruction)
-        ownership.write(out, text)
-        found = {"file": str(out), "form": to, **found}
-        print_json(found) if as_json else print(_said(found))
-
     hosted = typer.Typer(help="Tune a Gemini model on Vertex AI: submit a job once, follow it, score its model.")
     app.add_typer(hosted, name="hosted")
 

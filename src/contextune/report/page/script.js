@@ -33,5 +33,22 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => { button.textContent = "copy"; }, 1500);
   });
 }
-// A printed page has nothing folded away.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(d => { d.open = true; }));
+// Items by task, and by the arms that are right and wrong.
+for (const list of document.querySelectorAll("details.items")) {
+  const tools = list.querySelector(".bar-of-tools"), chosen = [...tools.querySelectorAll("select")];
+  const filter = () => {
+    const [task, right, wrong] = chosen.map(s => s.value);
+    let shown = 0;
+    for (const item of list.querySelectorAll(".answered")) {
+      const has = (arms, arm) => !arm || arms.trim().split(" ").includes(arm);
+      item.hidden = (task && item.dataset.task !== task) || !has(item.dataset.right, right) || !has(item.dataset.wrong, wrong);
+      shown += !item.hidden;
+    }
+    tools.querySelector(".count").textContent = `${shown} shown`;
+  };
+  tools.hidden = false;
+  chosen.forEach(s => s.addEventListener("change", filter));
+  filter();
+}
+// A printed page has nothing folded away but the single items.
+addEventListener("beforeprint", () => document.querySelectorAll("details:not(.items)").forEach(d => { d.open = true; }));

@@ -1,0 +1,1 @@
+"""A finished arm for use elsewhere: merged weights, an Ollama Modelfile, GGUF, a server."""
