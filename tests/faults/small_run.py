@@ -19,7 +19,7 @@ from tests.conftest import words
 
 ROOT = Path(__file__).parents[2]
 OF_A_RUN = ("run.json", ".lock", "report.html", "whole.json")
-TIMES = ("seconds", "began", "notes", "seal")
+TIMES = ("seconds", "waited", "began", "notes", "seal")
 """Files that hold times, or checksums of times, and keys of others."""
 
 

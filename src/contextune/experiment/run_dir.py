@@ -63,6 +63,8 @@ def _decisive(train: Train) -> dict[str, Any]:
     found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
     if train.optimizer == "adamw":
         del found["optimizer"]
+    if train.adapter and train.adapter.kind != "osf":
+        del found["adapter"]["preserved"]
     if not train.freeze:
         del found["freeze"]
     found["objective"] = train.objective.full()
