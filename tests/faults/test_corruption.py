@@ -160,7 +160,16 @@ def _timeless(value: Any, name: str) -> Any:
     if isinstance(value, list):
         return [_timeless(v, "") for v in value]
     if isinstance(value, dict):
-        gone = ("seconds", "waited", "began", "ended", "notes" if name == "identity.json" else "", SEAL, "copies", "environment")
+        gone = (
+            "seconds",
+            "waited",
+            "began",
+            "ended",
+            "notes" if name == "identity.json" else "",
+            SEAL,
+            "copies",
+            "environment",
+        )
         value = {k: _timeless(v, "") for k, v in value.items() if k not in gone}
         if name == "run.json":
             value = {k: v for k, v in value.items() if k in ("status", "model", "parameters", "warnings")}
