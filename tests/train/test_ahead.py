@@ -90,7 +90,7 @@ def test_errors_are_raised_here(tmp_path):
 def test_what_is_waited_is_counted(tmp_path):
     with ahead.ahead(Numbered(tmp_path, slow=0.05, size=4)) as made:
         assert [made[step] for step in range(4)] == [[0], [1], [2], [3]]
-        assert made.waited.seconds > 0.1
+        assert made.waited > 0.1
 
 
 def test_a_process_that_is_ended_from_outside_is_done_without(tmp_path):
@@ -141,7 +141,7 @@ def test_where_no_process_can_be_forked(tmp_path, monkeypatch):
     updates = Numbered(tmp_path)
     with ahead.ahead(updates) as made:
         assert [made[step] for step in range(12)] == [[step] for step in range(12)]
-        assert made.waited.seconds > 0
+        assert made.waited > 0
     assert all(processes == {os.getpid()} for processes in updates.drawn().values())
 
 

@@ -40,17 +40,13 @@ _updates: Any = None
 """In the other process: what it draws from, as it was when the process was forked."""
 
 
-class Waited:
-    """Seconds that steps have waited for their updates."""
-
-    seconds = 0.0
-
-
 class Ahead(Dataset[list[Rendered]]):
-    """`updates` one after another, drawn by a process ahead of whoever asks; without one, when they are asked for."""
+    """`updates` in order, drawn in advance by the process of `pool`; each when it is asked for where there is none."""
 
     def __init__(self, updates: Dataset[list[Rendered]], pool: ProcessPoolExecutor | None, begin: int = 0) -> None:
-        self.updates, self.pool, self.waited = updates, pool, Waited()
+        self.updates, self.pool = updates, pool
+        self.waited = 0.0
+        """Seconds that steps have waited for their updates."""
         self.length = len(updates)  # type: ignore[arg-type]
         self.pending: dict[int, Future[list[Rendered]]] = {}
         self._ask(begin)
@@ -63,7 +59,7 @@ class Ahead(Dataset[list[Rendered]]):
         try:
             return self._taken(step)
         finally:
-            self.waited.seconds += time.monotonic() - began
+            self.waited += time.monotonic() - began
 
     def _taken(self, step: int) -> list[Rendered]:
         if self.pool is not None:
@@ -82,7 +78,7 @@ class Ahead(Dataset[list[Rendered]]):
     def _give_up(self) -> None:
         pool, self.pool = self.pool, None
         self.pending.clear()
-        for process in list(getattr(pool, "_processes", None) or {}).copy():
+        for process in list(getattr(pool, "_processes", None) or {}):  # from Python 3.14 on: kill_workers()
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
 
@@ -109,11 +105,7 @@ def ahead(updates: Dataset[list[Rendered]], begin: int = 0) -> Iterator[Ahead]:
 
 def possible() -> bool:
     """Whether a forked process can draw beside this one: on Linux, with a core of its own, outside such a process."""
-    return sys.platform == "linux" and _cores() > 1 and _updates is None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1 and _updates is None
 
 
 @contextmanager

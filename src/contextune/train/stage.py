@@ -138,10 +138,10 @@ def _run(
         if checkpoint is not None and trainer.objective is not None:
             trainer.objective.load(checkpoint)
         before, began = float(last.get("seconds", 0.0)), time.monotonic()
-        waited, updates.waited.seconds = float(last.get("waited", 0.0)), 0.0
+        waited = float(last.get("waited", 0.0))
 
         def kept() -> dict[str, Any]:
-            seconds = {"seconds": before + time.monotonic() - began, "waited": waited + updates.waited.seconds}
+            seconds = {"seconds": before + time.monotonic() - began, "waited": waited + updates.waited}
             return {k: round(v, 3) for k, v in seconds.items()} | trainer.reduced
 
         trainer.add_callback(_Clock(kept, trainer))
