@@ -67,6 +67,16 @@ def test_logits_that_stand_whole_are_counted(folder):
     assert footprint(folder).token > 2 * 4 * 1000
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize(("folder", "more"), [("llama", 2**28 * 8), ("soft cap", 0)], indirect=["folder"])
+def test_a_gpu_that_is_not_here_takes_larger_blocks_of_logits(folder, more):
+    """2 GiB, as on a GPU that is here; none where the logits are made whole."""
+    train = Train(precision="bf16")
+    there, here = (memory._counted(folder, None, None, train.precision, False, 256, gpu) for gpu in (True, False))
+    assert there.low - here.low == more
+    assert (there.weights, there.token) == (here.weights, here.token)
+
+
 @pytest.mark.parametrize("folder", ["llama"], indirect=True)
 @pytest.mark.parametrize("rank", [4, 16])
 def test_adapters_by_rank(folder, rank):

@@ -127,7 +127,8 @@ def _counted(
         weights = sum(p.numel() * p.element_size() for p in model.parameters())
         trained = tuple(tuple(p.shape) for p in model.parameters() if p.requires_grad)
         low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest, halved)
-        low += workspace(config.get_text_config().vocab_size) if parts and torch.cuda.is_available() else 0
+        on_gpu = gpu or torch.cuda.is_available()
+        low += workspace(config.get_text_config().vocab_size) if parts and on_gpu else 0
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = models.parameters(config.to_dict())
@@ -163,6 +164,7 @@ def _by_depth(
             made.activation_checkpointing_enable()
         with FakeTensorMode():
             _to_fake(made, "cuda" if torch.cuda.is_available() else "cpu")
+            # on fake tensors the loss takes a CPU's blocks, on every device
             block = LOGITS // max(1, int(config.get_text_config().vocab_size)) if parts else 0
             return _attended(made, partial(_peak, made, bf16, parts), longest, block)
 
