@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextune.generation import Failure, Request, Store, ask
-from contextune.generation.local import LocalEngine, _shareable, identify, prompt_ids
+from contextune.generation.local import LocalEngine, identify, prompt_ids
 from contextune.generation.shared_prefix import shared
+from contextune.models.decoding import keeps_all
 from tests.conftest import words
 
 Cut = partial(Request, cut=True)
@@ -251,9 +252,9 @@ def test_positions_are_bounded_with_a_common_beginning(model, plain, monkeypatch
 
 def test_a_sliding_window_shares_nothing(model):
     other = copy.deepcopy(model)
-    assert _shareable(other)
+    assert keeps_all(other)
     other.config.sliding_window, other.config.layer_types = 8, ["sliding_attention"] * 2
-    assert not _shareable(other)
+    assert not keeps_all(other)
 
 
 class TestBeginnings:

@@ -17,15 +17,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import (
-    DynamicCache,
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
-from transformers.cache_utils import DynamicLayer
+from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from contextune import models
 from contextune.core import registry
@@ -34,12 +26,14 @@ from contextune.core.encoding import decode, encode
 from contextune.core.errors import UserError, first_line
 from contextune.core.items import Turns
 from contextune.core.progress import say_once
-from contextune.core.special_tokens import begins, text_ends
+from contextune.core.special_tokens import begins
 from contextune.models import paged
 from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.column_major import by_columns
-from contextune.models.decoding import WAYS, Decoding, continues, decoding_of, inputs, read_prefix
+from contextune.models.decoding import WAYS, Decoding, continues, decoding_of, inputs, keeps_all, read_prefix
 from contextune.models.dropping import dropping
+from contextune.models.ends import ends_of, writing
+from contextune.models.likelihood import evaluating
 
 from .protocol import Answer, Cost, Failure, Request, without_system
 from .replies import answer
@@ -96,9 +90,11 @@ class LocalEngine:
                 yield place, Failure(reason)
             else:
                 queue.append((place, ids))
+        written = set()
         for place, found in self._in_pages(queue, requests):
-            queue = [one for one in queue if one[0] != place]
+            written.add(place)
             yield place, found
+        queue = [(place, ids) for place, ids in queue if place not in written]
         plan = [(size, group, list(self._batches(group, requests))) for size, group in self._groups(queue, requests)]
         steps = sum(max(requests[place].max_tokens for place, _ in batch) for _, _, made in plan for batch in made)
         with by_columns(self.model, steps):
@@ -113,7 +109,7 @@ class LocalEngine:
     ) -> Iterator[tuple[int, Answer | Failure]]:
         """Greedy answers by continuous batching where the model allows it; those are missing that it failed at."""
         greedy = [(place, ids) for place, ids in queue if requests[place].temperature == 0]
-        with self._asked() as pad:
+        with self.writing() as pad:
             if not greedy or not paged.allowed(self.model, pad):
                 return
         for low in range(0, len(greedy), SLICE):
@@ -124,12 +120,12 @@ class LocalEngine:
                 return
 
     def _paged(self, prompts: list[list[int]], requests: list[Request]) -> list[tuple[int, Answer | Failure]]:
-        final, began = _final(self.model, self.tokenizer), time.monotonic()
+        final, began = ends_of(self.model, self.tokenizer), time.monotonic()
         ends = _Ends(requests, self.tokenizer, 0, final)
         stopped = (lambda i, ids: ends.stopped(requests[i], ids)) if any(r.stop for r in requests) else None
         most, found = [r.max_tokens for r in requests], list[tuple[int, list[int]]]()
         try:
-            with self._asked() as pad:
+            with self.writing() as pad:
                 found.extend(paged.write(self.model, prompts, most, final, pad, stopped))
         except (RuntimeError, MemoryError) as e:
             say_once(f"{first_line(e)}; the rest is written in batches")
@@ -140,7 +136,9 @@ class LocalEngine:
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
     ) -> Iterator[tuple[int, list[tuple[int, list[int]]]]]:
         """(tokens that a group has in common, the group)."""
-        if not queue or not self.share or not _shareable(self.model):
+        if not queue:
+            return
+        if not self.share or not keeps_all(self.model):
             yield 0, queue
             return
         passes = max(requests[place].max_tokens for place, _ in queue)
@@ -160,11 +158,11 @@ class LocalEngine:
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
     ) -> Iterator[list[tuple[int, list[int]]]]:
         batch: list[tuple[int, list[int]]] = []
-        most = 0
+        most, together = 0, self.way().batch
         for place, ids in sorted(queue, key=lambda item: -len(item[1])):  # what is too large for the memory comes first
             most = max(most, requests[place].max_tokens)
             full = (len(batch) + 1) * (len(batch[0][1]) + most) > self.room.tokens if batch else False
-            if full or (batch and not self._way().batch):
+            if full or (batch and not together):
                 yield batch
                 batch, most = [], requests[place].max_tokens
             batch.append((place, ids))
@@ -173,23 +171,22 @@ class LocalEngine:
 
     def _read(self, ids: list[int]) -> DynamicCache:
         """Keys and values of what a group has in common, for one row."""
-        with self._asked():
+        with self.writing():
             return read_prefix(self.model, ids)
 
-    def _way(self) -> Decoding:
-        with self._asked() as pad:
+    def way(self) -> Decoding:
+        """Whether prompts may be written after in batches and from a cache, by a trial of the model."""
+        with self.writing() as pad:
             return decoding_of(self.model, pad)
 
     def _continues(self) -> bool:
-        with self._asked() as pad:
+        with self.writing() as pad:
             return continues(self.model, pad)
 
     @contextmanager
-    def _asked(self) -> Iterator[int]:
-        """Within: the model writes as it is asked, whatever its own sampling defaults are. Gives the padding id."""
-        final = _final(self.model, self.tokenizer)
-        pad = next(i for i in (self.tokenizer.pad_token_id, *final, 0) if i is not None)
-        with _as_asked(self.model, pad, final):
+    def writing(self) -> Iterator[int]:
+        """Within: evaluation mode, no gradients, and none of the model's sampling defaults. Gives the padding id."""
+        with evaluating(self.model), writing(self.model, self.tokenizer) as pad:
             yield pad
 
     def _answers(
@@ -205,10 +202,10 @@ class LocalEngine:
         self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
     ) -> list[Answer | Failure]:
         """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
-        began, width, way = time.monotonic(), max(map(len, prompts)), self._way()
-        ends = _Ends(requests, self.tokenizer, width, _final(self.model, self.tokenizer))
-        gumbel = _Gumbel(requests)
-        with self._asked() as pad:
+        began, width, way = time.monotonic(), max(map(len, prompts)), self.way()
+        ends = _Ends(requests, self.tokenizer, width, ends_of(self.model, self.tokenizer))
+        gumbel = Gumbel(requests)
+        with self.writing() as pad:
             out = self.model.generate(  # type: ignore[operator]
                 **inputs(prompts, pad, past, size, self.model.device),
                 max_new_tokens=max(r.max_tokens for r in requests),
@@ -226,7 +223,7 @@ def _area(batch: list[tuple[int, list[int]]]) -> int:
     return len(batch) * max(len(ids) for _, ids in batch)
 
 
-class _Gumbel(LogitsProcessor):
+class Gumbel(LogitsProcessor):
     """Rows with a temperature get logits / T + g, whose argmax is a draw from softmax(logits / T).
 
     g = -log e with e exponential: drawn on the CPU, so that every device has the same stream, and in
@@ -309,41 +306,11 @@ def _conversation(turns: Turns, begin: str, tokenizer: Tokenizer) -> tuple[list[
     return chat_pair(turns, begin, tokenizer) if begin else (chat_ids(turns, tokenizer), [])
 
 
-def _shareable(model: Any) -> bool:
-    """Whether all layers keep all keys and values: in a sliding window, padding after the common part would count."""
-    layers = DynamicCache(config=model.config).layers
-    return all(type(layer) is DynamicLayer for layer in layers)
-
-
 def _stream(request: Request) -> torch.Generator:
     """A stream of the request's own: equal seeds do not couple different prompts."""
     name = f"{request.seed}\x1f{request.prompt}".encode("utf-8", "surrogatepass")
     seed = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
     return torch.Generator().manual_seed(seed >> 1)
-
-
-@contextmanager
-def _as_asked(model: Any, pad: int, final: list[int]) -> Iterator[None]:
-    """Evaluation mode without gradients; generation configs that say nothing but these ends and this padding."""
-    owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]  # an adapter copies it
-    before, training = [owner.generation_config for owner in owners], model.training
-    for owner in owners:
-        owner.generation_config = GenerationConfig(eos_token_id=final or None, pad_token_id=pad, do_sample=False)
-    model.eval()
-    try:
-        with torch.no_grad():  # not inference mode: the model may be trained later
-            yield
-    finally:
-        for owner, config in zip(owners, before, strict=True):
-            owner.generation_config = config
-        model.train(training)
-
-
-def _final(model: PreTrainedModel, tokenizer: Tokenizer) -> list[int]:
-    """Ids that end a text: those that the model names, and the tokenizer's."""
-    own = model.generation_config.eos_token_id
-    ids = [*(own if isinstance(own, list) else [own]), *text_ends(tokenizer)]
-    return [i for i in dict.fromkeys(ids) if i is not None]
 
 
 def identify(model: PreTrainedModel, tokenizer: Tokenizer) -> str:

@@ -13,8 +13,9 @@ from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteria
 from contextune.core.asking import window
 from contextune.core.encoding import decode
 from contextune.core.errors import UserError
+from contextune.models.ends import ends_of
 
-from .local import LocalEngine, _final, _Gumbel, request_ids
+from .local import Gumbel, LocalEngine, request_ids
 from .protocol import Request
 from .replies import ended
 
@@ -40,15 +41,15 @@ def stream(engine: LocalEngine, request: Request) -> Generator[str]:
 
     def write() -> None:
         try:
-            with engine._asked() as pad:
+            with engine.writing() as pad:
                 row = torch.tensor([ids], device=engine.model.device)
                 engine.model.generate(  # type: ignore[operator]
                     input_ids=row,
                     attention_mask=torch.ones_like(row),
                     max_new_tokens=most,
-                    use_cache=engine._way().cache,
+                    use_cache=engine.way().cache,
                     pad_token_id=pad,
-                    logits_processor=LogitsProcessorList([_Gumbel([request])]),
+                    logits_processor=LogitsProcessorList([Gumbel([request])]),
                     stopping_criteria=StoppingCriteriaList([told]),
                 )
             told.finish()
@@ -75,7 +76,7 @@ class _Told(StoppingCriteria):
         self, engine: LocalEngine, request: Request, width: int, begun: list[int], heard: SimpleQueue[Any]
     ) -> None:
         self.engine, self.request, self.width, self.begun, self.heard = engine, request, width, begun, heard
-        self.final = _final(engine.model, engine.tokenizer)
+        self.final = ends_of(engine.model, engine.tokenizer)
         self.ended, self.said, self.text = Event(), 0, ""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from contextune.core.progress import say_once
 
@@ -64,6 +65,11 @@ def continues(model: Any, pad: int) -> bool:
     if "shares" not in known:
         known["shares"] = decoding_of(model, pad) == WAYS[0] and _holds(model, pad, WAYS[0], SHARED)
     return bool(known["shares"])
+
+
+def keeps_all(model: Any) -> bool:
+    """Whether all layers keep all keys and values: in a sliding window, padding after a beginning would count."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def read_prefix(model: Any, ids: Seq[int]) -> DynamicCache:

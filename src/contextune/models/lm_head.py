@@ -14,12 +14,16 @@ from typing import Any
 import torch
 
 
-def head_of(model: Any) -> torch.nn.Module:
-    """The output embeddings, through adapters and wrappers."""
+def unwrapped(model: Any) -> Any:
+    """The model itself, through wrappers and adapters."""
     while hasattr(model, "module"):  # DistributedDataParallel
         model = model.module
-    if hasattr(model, "get_base_model"):  # peft
-        model = model.get_base_model()
+    return model.get_base_model() if hasattr(model, "get_base_model") else model  # peft
+
+
+def head_of(model: Any) -> torch.nn.Module:
+    """The output embeddings, through adapters and wrappers."""
+    model = unwrapped(model)
     head = model.get_output_embeddings()
     assert isinstance(head, torch.nn.Module), f"{type(model).__name__} has no output embeddings"
     return head

@@ -13,10 +13,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import DynamicCache, GenerationConfig
-from transformers.cache_utils import DynamicLayer
+from transformers import GenerationConfig
 
-from .decoding import NEW, plain_logits, trial_prompts
+from .decoding import NEW, keeps_all, plain_logits, trial_prompts
+from .lm_head import unwrapped
 
 DEVICES = ("cuda",)
 """Where it is taken; a CPU gains nothing by it."""
@@ -33,18 +33,12 @@ _tried: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 def allowed(model: Any, pad: int) -> bool:
     """Whether a model writes in pages what it writes without; tried once a model, in evaluation mode."""
-    model = plain(model)
+    model = unwrapped(model)
     if model.device.type not in DEVICES or not hasattr(model, "continuous_batching_context_manager"):
         return False
     if model not in _tried:
-        layers = DynamicCache(config=model.config).layers
-        _tried[model] = all(type(layer) is DynamicLayer for layer in layers) and _holds(model, pad)
+        _tried[model] = keeps_all(model) and _holds(model, pad)
     return _tried[model]
-
-
-def plain(model: Any) -> Any:
-    """The model under an adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @torch.no_grad()
@@ -76,7 +70,7 @@ def write(
 
     `stopped(index, tokens so far)` ends a text. Raises RuntimeError where the writing thread fails.
     """
-    model = plain(model)
+    model = unwrapped(model)
     config = GenerationConfig(
         do_sample=False, eos_token_id=list(ends) or -1, pad_token_id=pad, max_new_tokens=max(most)
     )

@@ -17,7 +17,7 @@ import torch
 from contextune.core.errors import first_line
 from contextune.core.sequence import IGNORED, Rendered
 from contextune.models.frozen import upcast
-from contextune.models.lm_head import head_of
+from contextune.models.lm_head import head_of, unwrapped
 from contextune.models.reach import switch, window
 
 from .attention import attending
@@ -273,11 +273,7 @@ def _head_is_all(model: Any) -> bool:
 
 def _last_feed_forward(model: Any) -> torch.nn.Module:
     """`mlp` of the last block, as all decoders of transformers name it. Raises LookupError where there is none."""
-    while hasattr(model, "module"):  # DistributedDataParallel
-        model = model.module
-    if hasattr(model, "get_base_model"):  # peft
-        model = model.get_base_model()
-    lists = [m for m in model.get_decoder().modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
+    lists = [m for m in unwrapped(model).get_decoder().modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
     found = getattr(max(lists, key=len)[-1], "mlp", None) if lists else None
     if not isinstance(found, torch.nn.Module):
         raise LookupError("mlp")

@@ -15,10 +15,11 @@ import torch
 
 from contextune.core.errors import first_line
 from contextune.core.progress import say_once
+from contextune.models.lm_head import unwrapped
 
 from . import liger
 from .fast_path import differs, of_short_texts
-from .standing_in import module_of, unwrapped
+from .standing_in import module_of
 
 
 def fuse(model: Any, device: torch.device) -> Mapping[str, Any]:

@@ -8,12 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-
-def unwrapped(model: Any) -> Any:
-    """The model itself, through wrappers and adapters."""
-    while hasattr(model, "module"):  # DistributedDataParallel
-        model = model.module
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # peft
+from contextune.models.lm_head import unwrapped
 
 
 def module_of(model: Any) -> ModuleType:

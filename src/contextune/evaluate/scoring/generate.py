@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from contextune.core.asking import asked_ids, prefix_token, window
 from contextune.core.encoding import decode
@@ -16,11 +15,11 @@ from contextune.core.errors import UserError, first_line
 from contextune.core.items import Turns
 from contextune.core.progress import say_once
 from contextune.core.sequence import Tokenizer
-from contextune.core.special_tokens import text_ends
 from contextune.models import paged
 from contextune.models.at_once import AtOnce, Room, tokens_of
 from contextune.models.decoding import WAYS, Decoding, decoding_of, inputs
 from contextune.models.dropping import dropping
+from contextune.models.ends import ends_of, writing
 from contextune.models.likelihood import TOKENS, evaluating
 
 
@@ -42,7 +41,7 @@ def generate(
     ids, _ = fitted(model, tokenizer, prompts, max_tokens)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     texts, done = [""] * len(ids), 0
-    with evaluating(model), _plain(model, tokenizer) as pad:
+    with evaluating(model), writing(model, tokenizer) as pad:
         if paged.allowed(model, pad):
             for i, text in _in_pages(model, tokenizer, ids, pad, max_tokens, stop):
                 texts[i], done = text, done + 1
@@ -101,7 +100,7 @@ def _in_pages(
         said = decode(written[-reach:], tokenizer)
         return any(s in said for s in stop)
 
-    ends = _ends(model, tokenizer)
+    ends = ends_of(model, tokenizer)
     try:
         for i, written in paged.write(model, ids, [max_tokens] * len(ids), ends, pad, stopped if stop else None):
             yield i, _until(decode(written, tokenizer), stop)
@@ -151,26 +150,3 @@ class _AtText(StoppingCriteria):
 
     def keep(self, left: Seq[int]) -> None:
         self.done = [self.done[row] for row in left]
-
-
-def _ends(model: Any, tokenizer: Tokenizer) -> list[int]:
-    """Ids that end a text: the model's and the tokenizer's."""
-    named = paged.plain(model).generation_config.eos_token_id
-    own = [] if named is None else [named] if isinstance(named, int) else list(named)
-    return list(dict.fromkeys([*own, *text_ends(tokenizer)]))
-
-
-@contextmanager
-def _plain(model: Any, tokenizer: Tokenizer) -> Iterator[int]:
-    """Within: greedy, with EOS and padding and no other setting of the model's. Gives the padding id."""
-    owners = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
-    before = [owner.generation_config for owner in owners]
-    ends = _ends(model, tokenizer)
-    pad = next(t for t in (tokenizer.pad_token_id, *ends, 0) if t is not None)
-    for owner in owners:
-        owner.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends or None, pad_token_id=pad)
-    try:
-        yield pad
-    finally:
-        for owner, config in zip(owners, before, strict=True):
-            owner.generation_config = config
