@@ -6,7 +6,7 @@
     packed   several sequences a row, positions     a a a b b c    position_ids alone; transformers derives the
              restart at each                        0 1 2 0 1 0    isolation from them, for many architectures
     shared   one row, no padding; what sequences    a a a b c c    spans tell the attention who sees what
-             have in common stands there once       0 1 2 3 3 4    (see prefix.py, attention.py)
+             have in common stands there once       0 1 2 3 3 4    (see spans.py, attention.py)
 
 Never an attention mask *and* position ids: transformers then drops the isolation silently.
 The batch carries `keep`, flat indices of the positions that predict a labelled token, and `targets`,
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -60,6 +60,21 @@ class Batch:
     def inputs(self) -> dict[str, Any]:
         given = {"input_ids": self.input_ids, "position_ids": self.position_ids, "spans": self.spans}
         return {k: v for k, v in given.items() if v is not None}
+
+    def blank(self) -> Batch:
+        """Its first token, of which nothing is predicted: a loss of zero."""
+        weights = None if self.weights is None else self.weights[:0]
+        return Batch(self.input_ids[:1, :1], None, self.keep[:0], self.targets[:0], None, weights)
+
+
+T = TypeVar("T")
+
+
+def share_of(shares: Seq[list[T]], rank: int, blank: Callable[[T], T]) -> list[T]:
+    """A process's part, filled up with blank ones to the number of the longest: sharded backends need equal passes."""
+    mine = shares[rank]
+    missing = max(map(len, shares)) - len(mine)
+    return [*mine, *([blank(mine[0])] * missing if missing else ())]
 
 
 Deal = Callable[[Seq[Rendered], int], list[list[Rendered]]]

@@ -9,8 +9,10 @@ labelled, not on the labels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from contextune.core.sequence import IGNORED, Rendered
 from contextune.models.likelihood import evaluating
 
 from .fast_path import FastPath
-from .layouts import Batch, Layout
+from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
 
 ROWS = 1024
@@ -29,10 +31,12 @@ ROWS = 1024
 
 def numbered(rows: Seq[Rendered]) -> list[Rendered]:
     """The rows with their numbers in the place of their labels."""
-    return [
-        replace(row, labels=tuple(i if label != IGNORED else IGNORED for label in row.labels))
-        for i, row in enumerate(rows)
-    ]
+    return [relabelled(row, repeat(i)) for i, row in enumerate(rows)]
+
+
+def relabelled(row: Rendered, numbers: Iterator[int]) -> Rendered:
+    """The row with the next of `numbers` in the place of each label."""
+    return replace(row, labels=tuple(label if label == IGNORED else next(numbers) for label in row.labels))
 
 
 def log_likelihoods(
@@ -66,6 +70,4 @@ def weighted(
         ]
         for share, numbers in shares
     ]
-    mine, none = made[rank], torch.empty(0, dtype=torch.long)
-    empty = [Batch(mine[0].input_ids[:1, :1], None, none, none, None, torch.empty(0))]
-    return mine + empty * (max(map(len, made)) - len(mine))
+    return share_of(made, rank, Batch.blank)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -19,8 +20,9 @@ from contextune.core.sequence import IGNORED, Rendered
 from contextune.models.likelihood import evaluating
 
 from .fast_path import FastPath
-from .layouts import Batch, Layout
+from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
+from .scores import relabelled
 
 LOGITS = 2**27
 """Logits of the student that stand at once at most (fp32: 512 MiB), but for a row that has more by itself."""
@@ -34,6 +36,9 @@ class Pass:
     numbers: torch.Tensor
     rows: list[Rendered]
     numbered: list[Rendered]
+
+    def blank(self) -> Pass:
+        return Pass(self.batch.blank(), self.numbers[:0], [], [])
 
 
 def aligned(row: Rendered) -> tuple[Rendered, Rendered]:
@@ -54,14 +59,8 @@ def _last(row: Rendered, most: int) -> Rendered:
 
 def numbered(rows: Seq[Rendered]) -> list[Rendered]:
     """The rows with the number of each target, counted over all of them, in the place of its label."""
-    found, n = [], 0
-    for row in rows:
-        labels = []
-        for label in row.labels:
-            labels.append(n if label != IGNORED else IGNORED)
-            n += label != IGNORED
-        found.append(replace(row, labels=tuple(labels)))
-    return found
+    numbers = count()
+    return [relabelled(row, numbers) for row in rows]
 
 
 def passes(rows: Seq[Rendered], rank: int, ranks: int, layout: Layout, tokens: int, pad: int) -> tuple[list[Pass], int]:
@@ -80,9 +79,7 @@ def passes(rows: Seq[Rendered], rank: int, ranks: int, layout: Layout, tokens: i
 
     shares = zip(layout.deal(students, ranks), layout.deal(numbers, ranks), strict=True)
     all_of_them = [made(*share) for share in shares]
-    mine, none = all_of_them[rank], torch.empty(0, dtype=torch.long)
-    empty = Pass(Batch(mine[0].batch.input_ids[:1, :1], None, none, none), none, [], [])
-    return mine + [empty] * (max(map(len, all_of_them)) - len(mine)), len(row_of)
+    return share_of(all_of_them, rank, Pass.blank), len(row_of)
 
 
 def answers(

@@ -29,7 +29,7 @@ from contextune.core.sequence import DrawKey, Record, Rendered, Sequence, Tokeni
 
 from .ahead import Ahead
 from .fast_path import FastPath
-from .layouts import Batch, Layout
+from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
 from .objectives import BoundObjective, OfRows, OfTokens
 from .randomness import Randomness
@@ -78,17 +78,9 @@ class Updates(Dataset[list[Rendered]]):
 def micro_batches(
     rows: Seq[Rendered], rank: int, ranks: int, layout: Layout, tokens: int, pad: int
 ) -> tuple[list[Batch], int]:
-    """This process's micro-batches and the labelled tokens of the whole update.
-
-    All processes get the same number of micro-batches, since sharded backends need equal passes.
-    """
+    """This process's micro-batches, as many as any other's, and the labelled tokens of the whole update."""
     shares = [layout(share, tokens, pad) for share in layout.deal(rows, ranks)]
-    passes = max(map(len, shares))
-    mine = shares[rank]
-    if len(mine) < passes:
-        empty = torch.empty(0, dtype=torch.long)
-        mine = mine + [Batch(mine[0].input_ids[:1, :1], None, empty, empty)] * (passes - len(mine))
-    return mine, sum(row.trained for row in rows)
+    return share_of(shares, rank, Batch.blank), sum(row.trained for row in rows)
 
 
 class ContextTrainer(Trainer):
