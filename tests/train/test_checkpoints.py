@@ -9,8 +9,8 @@ import pytest
 
 from contextune.core.files import WHOLE, checksums, files_in, seal
 from contextune.core.progress import say_once
-from contextune.train import stage
 from contextune.train.checkpoints import last_good, last_whole, looks
+from contextune.train.finished import repair, seal_stage
 
 
 def checkpoint(folder: Path, step: int) -> Path:
@@ -104,27 +104,27 @@ def finished(folder: Path) -> Path:
         (folder / "model" / name).write_text(f"{name} of the model")
     (folder / "losses.json").write_text('[{"step": 1, "loss": 2.5}]')
     (folder / "stage.json").write_text('{"seconds": 1, "updates": 1}')
-    stage._seal(folder, folder / "model", "i")
+    seal_stage(folder, folder / "model", "i")
     return folder
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_finished_stage_is_looked_through(tmp_path, said, way):
-    stage.repair(finished(tmp_path / "whole"), "i")
+    repair(finished(tmp_path / "whole"), "i")
     for name in ("losses.json", "stage.json"):
         folder = finished(tmp_path / name)
         before = (folder / name).read_text()
         way(folder / name)
-        stage.repair(folder, "i")
+        repair(folder, "i")
         assert (folder / name).read_text() == before
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         folder = finished(tmp_path / name)
         way(folder / "model" / name)
-        stage.repair(folder, "i")
+        repair(folder, "i")
         assert not (folder / "model").exists()
     folder = finished(tmp_path / "card")
     way(folder / "model" / "README.md")
-    stage.repair(folder, "i")
+    repair(folder, "i")
     assert (folder / "model").exists(), "the card is written again in any case"
     assert sum("written anew from a copy" in line for line in said()) == 2
     assert sum("the stage is trained again" in line for line in said()) == 3
@@ -134,12 +134,12 @@ def test_a_finished_stage_is_looked_through(tmp_path, said, way):
 def test_without_its_checksums_it_is_taken_and_that_is_said(tmp_path, said, way):
     folder = finished(tmp_path / "a")
     way(folder / WHOLE)
-    stage.repair(folder, "i")
+    repair(folder, "i")
     assert "taken as it is, unchecked" in said()[0]
-    stage.repair(folder, "i")
+    repair(folder, "i")
     assert len(said()) == 1
     flipped(folder / "model" / "model.safetensors")
-    stage.repair(folder, "i")
+    repair(folder, "i")
     assert not (folder / "model").exists()
 
 

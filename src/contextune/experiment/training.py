@@ -35,7 +35,7 @@ NOTABLE = 0.05
 
 def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
     """Every arm at every seed; what is finished is passed over, what was begun is resumed."""
-    from contextune.train.stage import repair  # imports torch
+    from contextune.train.finished import repair  # imports torch
 
     pairs = [(arm, seed) for seed in prepared.recipe.seeds for arm in prepared.arms]  # one of each arm first
     jobs = [(arm, seed, index, ready) for arm, seed in pairs for index, ready in enumerate(prepared.arms[arm])]

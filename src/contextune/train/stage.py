@@ -1,19 +1,15 @@
 """One stage of one arm at one seed: from a model folder and records to a new model folder.
 
-Resumable at any moment: checkpoints are whole or absent, the finished model appears by a rename. The stage's
-`whole.json` holds checksums of all that is finished, and copies of what is small.
+Resumable at any moment: checkpoints are whole or absent, the finished model appears by a rename (finished.py).
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import shutil
 import time
 from collections.abc import Callable
-from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,91 +18,27 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from contextune import models
-from contextune.contexts import BoundPolicy
 from contextune.core.environment import native_bf16
 from contextune.core.errors import UserError
-from contextune.core.files import (
-    WHOLE,
-    Damaged,
-    checksums,
-    faults,
-    files_in,
-    seal,
-    sealed,
-    sync,
-    sync_tree,
-    write_text,
-)  # fmt: skip
-from contextune.core.ownership import listed
 from contextune.core.progress import say_once
-from contextune.core.sequence import Record, Tokenizer
 from contextune.data.records import ends
 from contextune.models import frozen
 from contextune.models.ends import add_ends
-from contextune.models.options import Model
 from contextune.models.resolve import base_of, known
 from contextune.train.options import AT_ONCE, AT_ONCE_GPU, OPTIMIZERS, Train
 
 from .ahead import Ahead, ahead
-from .callback import SCORES
-from .checkpoints import Checkpoints, Every, Watch, keep, last_good, last_whole, looks, say
+from .checkpoints import Checkpoints, Every, Watch, last_good, last_whole
 from .fast_path import FastPath
+from .finished import NOTED, PART, finish
 from .fused_layers import fuse
-from .grouping import grouped
+from .job import TrainJob as TrainJob
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
-from .saving import CARD, disk_errors, try_save, write_texts
-from .schedule import Plan
-from .trainer import ContextTrainer, Updates
-from .weight_interpolation import part_of_the_way, refuse
-
-NOTED = "noted"
-"""Of an update, what its objective and its choices tell beside the loss."""
-PART = "model.part"
-"""The finished model while it is written."""
-
-
-@dataclass(frozen=True)
-class TrainJob:
-    """What one stage trains, on what, from where to where."""
-
-    records: Seq[Record]
-    context: BoundPolicy
-    tokenizer: Tokenizer
-    train: Train
-    seed: int
-    start: str
-    """The model folder or hub id it starts from."""
-    folder: Path
-    model: Model | None = None
-    card: str = ""
-    every: int = 0
-    """Updates between two calls of `look(step, model)`, which must leave the model and all generators as they were."""
-    look: Callable[[int, Any], None] | None = None
-    last: bool = False
-    """No stage follows."""
-    identity: str = ""
-    """What tells this stage from any other; stands beside the checksums."""
-
-    @property
-    def extendable(self) -> bool:
-        """Whether it may be trained longer later on: the checkpoint after its last whole update is then kept."""
-        return self.last and self.train.schedule == "constant"
-
-    @property
-    def done(self) -> bool:
-        return (self.folder / "model").is_dir()
-
-    @property
-    def plan(self) -> Plan:
-        return Plan.of(len(self.records), self.train.batch, self.seed, self.train.epochs, self.train.steps)
-
-    @property
-    def updates(self) -> Updates:
-        context = grouped(self.context, self.records, self.train.share)
-        aim = self.train.objective
-        return Updates(self.records, context, self.tokenizer, self.plan, self.train.max_length, aim.pairs, aim.bare)
+from .saving import disk_errors, try_save
+from .trainer import ContextTrainer
+from .weight_interpolation import refuse
 
 
 def run(job: TrainJob, progress: Callable[[int, int, float], None] = lambda done, total, loss: None) -> Path:
@@ -137,57 +69,19 @@ def _run(
         _take_up(trainer, last)
         if checkpoint is not None and trainer.objective is not None:
             trainer.objective.load(checkpoint)
-        before, began = float(last.get("seconds", 0.0)), time.monotonic()
-        waited = float(last.get("waited", 0.0))
-
-        def kept() -> dict[str, Any]:
-            seconds = {"seconds": before + time.monotonic() - began, "waited": waited + updates.waited}
-            return {k: round(v, 3) for k, v in seconds.items()} | trainer.reduced
-
-        trainer.add_callback(_Clock(kept, trainer))
+        clock = _Clock(trainer, updates, last)
+        trainer.add_callback(clock)
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-                _finish(job, trainer, kept())
+                finish(job, trainer, clock.times)
         except OSError:  # what was half-written would only take room
             shutil.rmtree(job.folder / PART, ignore_errors=True)
             last_whole(job.folder)
             raise
     return target
-
-
-def repair(folder: Path, identity: str = "") -> None:
-    """Look whether a finished stage is what was written: small files are written anew from their copies; where others
-    are damaged the model is removed, so that it is trained again. Both are said.
-    """
-    if not (folder / "model").is_dir():
-        return
-    try:
-        made = sealed(folder)
-    except Damaged:
-        made = None
-    if made is None:
-        say(f"{folder}: {WHOLE} is damaged or gone, so the finished model is taken as it is, unchecked")
-        _seal(folder, folder / "model", identity)
-        return
-    wrong = faults(folder, made["sums"])
-    again = [name for name in wrong if name in made["copies"]]
-    for name in again:
-        write_text(folder / name, made["copies"][name])
-    if again:
-        say(f"{folder}: damaged or gone, written anew from a copy: {', '.join(again)}")
-    if lost := [name for name in wrong if name not in again]:
-        known = {CARD, *(name.removeprefix("model/") for name in made["sums"])}
-        if strange := [name for name in files_in(folder / "model") if name not in known]:
-            raise UserError(
-                f"{folder}: damaged or gone: {', '.join(lost)}; training the stage again would remove what no run has "
-                f"written: {listed(strange)}",
-                f"move that out of {folder / 'model'} first",
-            )
-        say(f"{folder}: damaged or gone: {', '.join(lost)}; the stage is trained again")
-        shutil.rmtree(folder / "model", ignore_errors=True)
 
 
 def open_model(job: TrainJob) -> Any:
@@ -345,16 +239,22 @@ class Keep(TrainerCallback):
             self.objective.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-class _Clock(Watch):
+class _Clock(TrainerCallback):
     """Keeps, in the trainer's state, how long a stage has trained over all its resumes, how long it has waited for its
     updates, and what memory has forced.
     """
 
-    def __init__(self, kept: Callable[[], dict[str, Any]], trainer: ContextTrainer) -> None:
-        self.kept, self.trainer = kept, trainer
+    def __init__(self, trainer: ContextTrainer, updates: Ahead, last: dict[str, Any]) -> None:
+        self.trainer, self.updates, self.last, self.began = trainer, updates, last, time.monotonic()
+
+    @property
+    def times(self) -> dict[str, float]:
+        """{"seconds", "waited"} up to now."""
+        now = {"seconds": time.monotonic() - self.began, "waited": self.updates.waited}
+        return {name: round(float(self.last.get(name, 0.0)) + value, 3) for name, value in now.items()}
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        state.log_history[-1] |= self.kept()
+        state.log_history[-1] |= self.times | self.trainer.reduced
         if self.trainer.noted:
             state.log_history[-1][NOTED] = self.trainer.noted
 
@@ -384,45 +284,3 @@ def _take_up(trainer: ContextTrainer, last: dict[str, Any]) -> None:
     if last.get("recomputes"):
         trainer.args.activation_checkpointing = True
         trainer.may_recompute, trainer.reduced["recomputes"] = False, True
-
-
-def _finish(job: TrainJob, trainer: ContextTrainer, kept: dict[str, Any]) -> None:
-    """Write the model beside its place, then move it there; then the checkpoints go."""
-    fresh = job.folder / PART
-    model: Any = trainer.model
-    model.config.use_cache = True
-    trainer.save_model(str(fresh))
-    if not trainer.is_world_process_zero():
-        trainer.accelerator.wait_for_everyone()
-        return
-    if job.train.weight_interpolation < 1:
-        began = None if job.train.adapter else models.load_model(job.start, job.model).state_dict()
-        part_of_the_way(fresh, began, job.train.weight_interpolation)
-    write_texts(fresh, job.tokenizer, job.card)
-    (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
-    keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
-    history = [row for row in trainer.state.log_history if "loss" in row]
-    losses: list[dict[str, Any]] = [
-        {**{k: row[v] for k, v in keys.items() if v in row}, **row.get(NOTED, {})}  # type: ignore[dict-item]
-        for row in history
-    ]
-    assert all(math.isfinite(row["loss"]) for row in losses)
-    write_text(job.folder / "losses.json", json.dumps(losses))
-    times = {k: kept[k] for k in ("seconds", "waited")}
-    stage = {**times, "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
-    write_text(job.folder / "stage.json", json.dumps(stage))
-    sync_tree(fresh)
-    _seal(job.folder, fresh, job.identity)
-    os.replace(fresh, job.folder / "model")
-    sync(job.folder)
-    keep(job.folder, 1 if job.extendable else 0)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _seal(folder: Path, model: Path, identity: str) -> None:
-    """Checksums of a finished stage, but for its model card, which is written again with the results."""
-    names = files_in(model)
-    sums = {f"model/{name}": value for name, value in checksums(model, names).items() if name != CARD}
-    small = ["losses.json", "stage.json", *(str(f.relative_to(folder)) for f in sorted(folder.glob(f"*/{SCORES}")))]
-    copies = {name: (folder / name).read_text(encoding="utf-8") for name in small if (folder / name).exists()}
-    seal(folder, sums | checksums(folder, [*copies, *looks(folder)]), identity=identity, copies=copies)
