@@ -18,7 +18,7 @@ from contextune.core.files import write_sealed
 from contextune.core.memory import gib
 from contextune.core.progress import read_or_say
 from contextune.models.options import Adapter
-from contextune.train.options import AT_ONCE, AT_ONCE_GPU, NEEDED
+from contextune.train.options import NEEDED, most_at_once
 
 from . import fingerprint
 from .accounting import longest
@@ -99,13 +99,6 @@ def with_tokens(prepared: Prepared, chosen: Mapping[str, Chosen]) -> Prepared:
         for arm, stages in prepared.arms.items()
     }
     return replace(prepared, arms=arms)
-
-
-def most_at_once(gpu: bool = False) -> int:
-    """Tokens at once that `auto` takes where memory allows it; `gpu`: one that is not here."""
-    import torch
-
-    return AT_ONCE_GPU if gpu or torch.cuda.is_available() else AT_ONCE
 
 
 def _choose(

@@ -22,6 +22,7 @@ from contextune.core.ownership import set_aside
 from contextune.core.progress import Reporter, keeping, plain_console
 from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
+from contextune.train.options import most_at_once
 
 from . import augment_files, memory, retrieval_file
 from .accounting import accounting
@@ -113,7 +114,7 @@ def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepa
     if rank() == 0:
         memory.write(prepared, chosen)
     for name, found in chosen.items():
-        if found.tokens < memory.most_at_once() and prepared.recipe.train.tokens == "auto":
+        if found.tokens < most_at_once() and prepared.recipe.train.tokens == "auto":
             reporter.say(f"{name}: {found.tokens:,} tokens at once, as the free memory allows")
         if found.recomputes and prepared.recipe.train.checkpointing == "auto":
             reporter.say(f"{name}: activations are recomputed, as the free memory holds no row without")

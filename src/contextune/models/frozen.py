@@ -21,10 +21,9 @@ def halve(model: Any) -> int:
 
     A weight that an embedding shares stays in fp32, as looking it up is no product.
     """
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     found = 0
-    for module in model.modules():
-        if type(module) not in (torch.nn.Linear, Conv1D) or module.weight.requires_grad or id(module.weight) in tables:
+    for module in _layers(model):
+        if module.weight.requires_grad:
             continue
         for name, weight in module.named_parameters(recurse=False):
             if weight.is_floating_point() and not weight.requires_grad:
@@ -35,16 +34,16 @@ def halve(model: Any) -> int:
 
 def widen(model: Any) -> None:
     """Bring everything that is not in fp32 to it, but for the weights that `halve` would take."""
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
-    kept = {
-        id(p)
-        for m in model.modules()
-        if type(m) in (torch.nn.Linear, Conv1D) and id(m.weight) not in tables
-        for p in m.parameters(recurse=False)
-    }
+    kept = {id(p) for layer in _layers(model) for p in layer.parameters(recurse=False)}
     for parameter in model.parameters():
         if id(parameter) not in kept and parameter.is_floating_point():
             parameter.data = parameter.data.float()
+
+
+def _layers(model: Any) -> list[Any]:
+    """Linear layers whose weight no embedding shares."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    return [m for m in model.modules() if type(m) in (torch.nn.Linear, Conv1D) and id(m.weight) not in tables]
 
 
 def is_halved(model: Any) -> bool:

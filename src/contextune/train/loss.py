@@ -35,7 +35,7 @@ def nll(model: Any, batch: Batch, parts: bool = False, scale: float = 1.0) -> to
     """Negative log-likelihood of a batch's targets (nats, fp32), each times its weight where the batch has weights,
     summed, times `scale` (one over the update's targets).
 
-    `parts`: the logits are made, used and forgotten a few rows at a time. Only where `Engine.of` found that a
+    `parts`: the logits are made, used and forgotten a few rows at a time. Only where `FastPath.of` found that a
     model's logits are its head's output, a linear map, and nothing else.
     """
     if not parts:
@@ -65,12 +65,10 @@ def _at_the_head(head: torch.nn.Module, batch: Batch, scale: float) -> Iterator[
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         weight, bias = cast(torch.Tensor, head.weight), cast("torch.Tensor | None", head.bias)
-        plain = batch.weights is None  # the fused kernel weighs all rows alike
-        fused = (
-            liger.linear_cross_entropy(hidden, weight, bias, batch.targets, rows_at_once(len(weight), hidden))
-            if plain
-            else None
-        )
+        fused = None
+        if batch.weights is None:  # the fused kernel weighs all rows alike
+            rows = rows_at_once(len(weight), hidden)
+            fused = liger.linear_cross_entropy(hidden, weight, bias, batch.targets, rows)
         if fused is not None:
             found.append(fused * scale)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterable
 
 from contextune.core.errors import UserError
@@ -33,9 +34,9 @@ def state_bytes(optimizer: str, shapes: Iterable[tuple[int, ...]]) -> int:
     """
     total = 0
     for shape in shapes:
-        size = _product(shape)
+        size = math.prod(shape)
         if optimizer == "adafactor":
-            total += 4 * (_product(shape[:-1]) + _product((*shape[:-2], shape[-1])) if len(shape) > 1 else size)
+            total += 4 * (math.prod(shape[:-1]) + math.prod((*shape[:-2], shape[-1])) if len(shape) > 1 else size)
         elif optimizer == "adamw" or size < SMALLEST:
             total += 8 * size
         else:
@@ -45,11 +46,4 @@ def state_bytes(optimizer: str, shapes: Iterable[tuple[int, ...]]) -> int:
 
 def step_bytes(optimizer: str, shapes: Iterable[tuple[int, ...]]) -> int:
     """Bytes that a step takes beside gradients and states: adafactor's update of one tensor and its square."""
-    return 2 * 4 * max((_product(s) for s in shapes), default=0) if optimizer == "adafactor" else 0
-
-
-def _product(shape: Iterable[int]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total
+    return 2 * 4 * max((math.prod(s) for s in shapes), default=0) if optimizer == "adafactor" else 0

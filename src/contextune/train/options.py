@@ -20,6 +20,15 @@ AT_ONCE = 8192
 """Tokens computed at once on a CPU where memory allows it: more is hardly faster."""
 AT_ONCE_GPU = 131_072
 """The same on a GPU, whose products gain from every row: memory decides below that."""
+
+
+def most_at_once(gpu: bool = False) -> int:
+    """Tokens at once that `auto` takes where memory allows it; `gpu`: one that is not here."""
+    import torch
+
+    return AT_ONCE_GPU if gpu or torch.cuda.is_available() else AT_ONCE
+
+
 OPTIMIZERS = {
     "adamw": None,
     "adamw8bit": "adamw_bnb_8bit",

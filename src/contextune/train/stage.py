@@ -25,7 +25,7 @@ from contextune.data.records import ends
 from contextune.models import frozen
 from contextune.models.ends import add_ends
 from contextune.models.resolve import base_of, known
-from contextune.train.options import AT_ONCE, AT_ONCE_GPU, OPTIMIZERS, Train
+from contextune.train.options import OPTIMIZERS, Train, most_at_once
 
 from .ahead import Ahead, ahead
 from .checkpoints import Checkpoints, Every, Watch, last_good, last_whole
@@ -205,13 +205,8 @@ def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:
 
 def _at_once(options: Train, processes: int) -> int:
     """Tokens at once: of several processes the first one's, since all must make the same passes."""
-    tokens = at_once() if options.tokens == "auto" else options.tokens
+    tokens = most_at_once() if options.tokens == "auto" else options.tokens
     return int(broadcast_object_list([tokens])[0]) if processes > 1 else tokens
-
-
-def at_once() -> int:
-    """Tokens at once where nothing is known of memory."""
-    return AT_ONCE_GPU if torch.cuda.is_available() else AT_ONCE
 
 
 def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:

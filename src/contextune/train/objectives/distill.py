@@ -17,6 +17,7 @@ draws, y the text, x what else precedes y in both, and for each of the update's 
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -88,7 +89,7 @@ def divergence(name: str, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         return _kl(p, q)
     if name == "reverse_kl":
         return _kl(q, p)
-    middle = p.logaddexp(q) - 0.6931471805599453  # log 2
+    middle = p.logaddexp(q) - math.log(2)
     return (_kl(p, middle) + _kl(q, middle)) / 2
 
 
