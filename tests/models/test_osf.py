@@ -16,6 +16,7 @@ from contextune.models.options import Adapter
 from contextune.train import stage
 from contextune.train.options import Train
 from contextune_lab.bench.tiny_models import tiny as tiny_model
+from tests.train.kills import killed, same_weights
 
 OSF = Adapter(kind="osf", preserved=0.5, targets=("q_proj", "down_proj"))
 IDS = torch.tensor([[1, 20, 21, 22, 23]])
@@ -77,19 +78,9 @@ def test_gradients_leave_the_largest_directions_alone(tiny):
 def test_resumed_is_bit_equal(tokenizer, tiny, tmp_path):
     options = {"save": 2}
     stage.run(job(tokenizer, tiny, tmp_path / "whole", **options))
-
-    class Killed(Exception):
-        pass
-
-    def progress(done: int, total: int, loss: float) -> None:
-        if done == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options), progress)
+    killed(job(tokenizer, tiny, tmp_path / "resumed", **options), 3)
     stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options))
-    one, other = (load_file(tmp_path / n / "model" / "adapter_model.safetensors") for n in ("whole", "resumed"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert same_weights(tmp_path / "whole", tmp_path / "resumed")
 
 
 def test_a_second_stage_goes_on(tokenizer, tiny, tmp_path):

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from contextune import models
 from contextune.contexts import NoContext
@@ -20,6 +19,8 @@ from contextune.train.layouts import OWN
 from contextune.train.objectives.distill import BoundDistill, Distill, divergence
 from contextune.train.options import Train
 from contextune.train.teacher import aligned, answers, passes
+
+from .kills import killed, same_weights
 
 BARE = [Rendered((1, 20, 21, 2), (-100, 20, 21, 2)), Rendered((1, 8, 30, 2), (-100, -100, 30, 2))]
 SEEN = [
@@ -170,22 +171,11 @@ def test_resumed_is_bit_equal(tokenizer, tiny, tmp_path, adapter, ema):
     """The teacher after a resume is the one that the checkpoint was made with."""
     options = {"adapter": adapter, "save": 2, "epochs": 2, "objective": {"objective": "distill", "ema": ema, "topk": 8}}
     stage.run(job(tokenizer, tiny, tmp_path / "whole", **options))
-
-    class Killed(Exception):
-        pass
-
-    def progress(done: int, total: int, loss: float) -> None:
-        if done == 5:
-            raise Killed
-
-    with pytest.raises(Killed):
-        stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options), progress)
+    killed(job(tokenizer, tiny, tmp_path / "resumed", **options), 5)
     kept = list((tmp_path / "resumed").glob("checkpoint-*/reference.safetensors"))
     assert bool(kept) == bool(ema)
     stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options))
-    (one,) = [load_file(f) for f in (tmp_path / "whole" / "model").glob("*.safetensors")]
-    (other,) = [load_file(f) for f in (tmp_path / "resumed" / "model").glob("*.safetensors")]
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert same_weights(tmp_path / "whole", tmp_path / "resumed")
     assert [r["loss"] for r in curve(tmp_path / "whole")] == [r["loss"] for r in curve(tmp_path / "resumed")]
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 
 from contextune import models
 from contextune.contexts import NoContext
@@ -21,6 +20,8 @@ from contextune.train.layouts import OWN
 from contextune.train.objectives.dpo import DPO, BoundDPO
 from contextune.train.options import Train
 from contextune.train.scores import log_likelihoods, numbered, weighted
+
+from .kills import killed, same_weights
 
 CHOSEN = [Rendered((1, 8, 9, 20, 21, 2), (-100, -100, -100, 20, 21, 2)), Rendered((1, 8, 30, 2), (-100, -100, 30, 2))]
 REJECTED = [Rendered((1, 8, 9, 40, 2), (-100, -100, -100, 40, 2)), Rendered((1, 8, 31, 32, 2), (-100, -100, 31, 32, 2))]
@@ -139,21 +140,10 @@ def test_resumed_is_bit_equal(tokenizer, tiny, tmp_path, adapter):
     """The reference after a resume is the model of the stage's beginning, not of the checkpoint."""
     options = {"adapter": adapter, "save": 2, "epochs": 2}
     stage.run(job(tokenizer, tiny, tmp_path / "whole", **options))
-
-    class Killed(Exception):
-        pass
-
-    def progress(done: int, total: int, loss: float) -> None:
-        if done == 5:
-            raise Killed
-
-    with pytest.raises(Killed):
-        stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options), progress)
+    killed(job(tokenizer, tiny, tmp_path / "resumed", **options), 5)
     assert list((tmp_path / "resumed").glob("checkpoint-*"))
     stage.run(job(tokenizer, tiny, tmp_path / "resumed", **options))
-    (one,) = [load_file(f) for f in (tmp_path / "whole" / "model").glob("*.safetensors")]
-    (other,) = [load_file(f) for f in (tmp_path / "resumed" / "model").glob("*.safetensors")]
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert same_weights(tmp_path / "whole", tmp_path / "resumed")
     assert [r["loss"] for r in curve(tmp_path / "whole")] == [r["loss"] for r in curve(tmp_path / "resumed")]
 
 

@@ -7,12 +7,13 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from contextune.contexts import NoContext
 from contextune.core.errors import UserError
 from contextune.train import optimizer, stage
 from contextune.train.options import Train
+
+from .kills import killed, same_weights
 
 HERE = ["adamw", "adafactor"]
 if importlib.util.find_spec("bitsandbytes"):
@@ -25,26 +26,15 @@ def job(records, tokenizer, start, folder, **options):
     return stage.TrainJob(records, NoContext(), tokenizer, Train(**given), 3, str(start), folder)
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", HERE)
 def test_trains_and_resumes_bit_for_bit(records, tokenizer, tiny, tmp_path, name):
     made = {f: job(records, tokenizer, tiny, tmp_path / f, optimizer=name) for f in ("whole", "parts")}
-
-    def kill(done, total, loss):
-        if done == 3:
-            raise Killed
-
     stage.run(made["whole"])
-    with pytest.raises(Killed):
-        stage.run(made["parts"], kill)
+    killed(made["parts"], 3)
     stage.run(made["parts"])
     curve = [row["loss"] for row in json.loads((tmp_path / "whole" / "losses.json").read_text())]
     assert curve[-1] < curve[0]
-    ours, theirs = (load_file(tmp_path / f / "model" / "model.safetensors") for f in ("whole", "parts"))
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -13,6 +13,8 @@ from contextune.models.options import Adapter
 from contextune.train import fast_path, stage, trainer
 from contextune.train.options import Train
 
+from .kills import killed
+
 OPTIONS = {"steps": 4, "batch": 8, "lr": 1e-2, "max_length": 64, "threads": 1, "layout": "padded", "save": 2}
 
 
@@ -139,19 +141,10 @@ def test_recomputing_is_the_last_resort_where_the_recipe_leaves_it_open(
 
 def test_a_resumed_run_goes_on_with_what_memory_forced(records, tokenizer, tiny, tmp_path, small, monkeypatch):
     """Killed after the third update, from the checkpoint of the second; the device would now hold more."""
-
-    class Killed(Exception):
-        pass
-
-    def kill(done, total, loss):
-        if done == 3:
-            raise Killed
-
     made = job(records, tokenizer, tiny, tmp_path / "bounded", tokens=248)
     with monkeypatch.context() as patched:
         Bounded(patched, 124, "before")
-        with pytest.raises(Killed):
-            stage.run(made, kill)
+        killed(made, 3)
     stage.run(made)
     assert losses(tmp_path / "bounded") == losses(small)
     ours, theirs = weights(tmp_path / "bounded"), weights(small)
