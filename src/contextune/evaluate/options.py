@@ -38,7 +38,7 @@ class Evaluate(Options):
     tokens: AtOnce = Field(
         "auto",
         description="tokens computed at once at most; auto: what free memory holds, up to 4096 on a CPU and "
-        "131,072 on a GPU; halved where memory runs out all the same",
+        "131,072 on a GPU; halved where memory still runs out",
     )
     without_context: bool = Field(
         True, description="ask tasks that have contexts again without them: what a model scores that does not read them"

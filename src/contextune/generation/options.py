@@ -51,7 +51,7 @@ class Writer(Options):
     tokens: AtOnce = Field(
         "auto",
         description="local only: tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU "
-        "and 131,072 on a GPU; halved where memory runs out all the same; no effect on the texts",
+        "and 131,072 on a GPU; halved where memory still runs out; no effect on the texts",
     )
 
     @model_validator(mode="after")

@@ -30,8 +30,8 @@ from contextune.core.sequence import Rendered
 AHEAD = 4
 """Updates that are ready or under way: what is kept of them is bounded by this."""
 PATIENCE = 60.0
-"""Seconds that an update is waited for before it is drawn here: a forked process can stand still for ever, where a lock
-was held as it was forked, and what is drawn is the same wherever it is drawn.
+"""Seconds to wait for an update before it is drawn here, with the same result: a forked process hangs where a lock was
+held at the fork.
 """
 LEAST = 4
 """Updates below which nothing is drawn ahead: a process costs more."""

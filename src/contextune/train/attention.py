@@ -24,7 +24,7 @@ from .spans import Span
 
 NAME = "contextune_spans"
 KERNELS: dict[str, Callable[..., torch.Tensor | None]] = {"cuda": by_kind}
-"""Kinds of devices on which one kernel serves a whole row of spans, where it gives anything."""
+"""By kind of device: computes a whole row of spans, or returns None where it has no kernel for that row."""
 NARROW = 16
 """Width of a head below which no kernel is compiled."""
 

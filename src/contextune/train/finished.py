@@ -37,7 +37,7 @@ from .trainer import ContextTrainer
 from .weight_interpolation import part_of_the_way
 
 NOTED = "noted"
-"""Of an update, what its objective and its choices tell beside the loss."""
+"""Of an update, what its objective and the choice of alternatives report beside the loss."""
 PART = "model.part"
 """The finished model while it is written."""
 

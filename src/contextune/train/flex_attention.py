@@ -6,8 +6,8 @@
 
 A token sees what precedes it in its span and is shared or of its own tail. Blocks of the row in which none sees
 another are never computed. It is compiled anew for other numbers of heads, types and scales, up to torch's limit (8 in
-a process). Beyond it torch goes on uncompiled, and holds the scores of the whole row several times over: 15 to 37 bytes
-a head and pair of tokens, 9 GB for four heads and a row of 8,192 tokens. Here that is refused.
+a process). Beyond it torch runs it uncompiled, which holds the scores of the whole row several times over: 15 to 37
+bytes a head and pair of tokens, 9 GB for four heads and a row of 8,192 tokens. Here that is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .spans import Span
 
 @cache
 def compiled() -> Any:
-    """Whole or not at all: without `fullgraph` torch goes on uncompiled where it would compile too often."""
+    """Whole or not at all: without `fullgraph` torch runs it uncompiled where it would compile too often."""
     return torch.compile(flex_attention, fullgraph=True)
 
 

@@ -38,7 +38,7 @@ class TrainJob:
     last: bool = False
     """No stage follows."""
     identity: str = ""
-    """What tells this stage from any other; stands beside the checksums."""
+    """What tells this stage from any other; kept beside the checksums."""
 
     @property
     def extendable(self) -> bool:

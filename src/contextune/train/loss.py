@@ -157,7 +157,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 
 _Block = tuple[torch.Tensor, torch.Tensor | None, float]
-"""Summed loss of some rows; the gradient at their logits, in the type of products; what it is still to be times by."""
+"""Summed loss of some rows; the gradient at their logits, in the type of products; a factor still to be applied."""
 
 
 def _in_place(

@@ -72,7 +72,7 @@ class Train(Options):
     tokens: Annotated[int, Field(gt=0, le=LONGEST)] | Literal["auto"] = Field(
         "auto",
         description="tokens computed at once at most; auto: what free memory holds, up to 8192 on a CPU and 131,072 on "
-        "a GPU; halved where memory runs out all the same; no effect on the result",
+        "a GPU; halved where memory still runs out; no effect on the result",
     )
     layout: LayoutName = Field("auto", description="no effect on the result")
     share: int = Field(

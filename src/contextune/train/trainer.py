@@ -97,7 +97,7 @@ class ContextTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.objective: BoundObjective | None = objective
         self.noted: dict[str, Any] = {}
-        """What is told of the last update beside its loss; kept with it in losses.json."""
+        """What is reported of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
         self.may_recompute = may_recompute
         self.reduced: dict[str, Any] = {}
@@ -282,7 +282,7 @@ class ContextTrainer(Trainer):
         return answers(model, self.engine, asked, self.layout, tokens, self.pad, self.args.device)
 
     def _agreed(self, values: list[float]) -> list[float]:
-        """Of several processes the first one's, since all must go on with the same rows."""
+        """Of several processes the first one's, since all must train on the same rows."""
         return list(broadcast_object_list([values])[0]) if self.args.world_size > 1 else values
 
     def _unsharded(self, what: str) -> None:

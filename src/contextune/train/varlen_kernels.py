@@ -1,6 +1,6 @@
 """Kernels for attention of variable lengths that a machine has, and which of them computes rightly here.
 
-Their interfaces move from release to release, so none is believed: a kernel is tried once for each shape of head and
+Their interfaces move from release to release, so none is trusted: a kernel is tried once for each shape of head and
 type of number on a few tokens, forward and backward, and taken where it gives what torch's plain attention gives.
 """
 

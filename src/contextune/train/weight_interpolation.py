@@ -21,7 +21,7 @@ ADDED = ".lora_B."
 
 
 def refuse(train: Train) -> None:
-    """Raises UserError where a stage that continues with an adapter is to interpolate."""
+    """Raises UserError where a stage that continues with an adapter is to interpolate, or to freeze parts."""
     if train.weight_interpolation < 1:
         raise UserError(
             f"train.weight_interpolation: {train.weight_interpolation:g} with an adapter that an earlier "

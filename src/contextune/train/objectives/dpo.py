@@ -37,7 +37,7 @@ class DPO(Objective):
     """Direct preference optimisation over pairs of answers."""
 
     pairs: ClassVar[bool] = True
-    beta: float = Field(0.1, gt=0, le=1000, description="how dear it is to move away from the model of the beginning")
+    beta: float = Field(0.1, gt=0, le=1000, description="weight of staying near the model that the stage began with")
     loss: Literal["sigmoid", "hinge", "ipo"] = Field("sigmoid", description="of the difference of log-likelihoods")
 
     def bind(self, model: Any) -> OfRows:
