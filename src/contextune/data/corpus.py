@@ -26,6 +26,7 @@ import numpy as np
 from contextune.core import cache, clock, files
 from contextune.core.errors import UserError, together
 from contextune.core.memory import gib
+from contextune.core.progress import PAUSE
 
 from . import load, read, refuse_unused
 from .documents import Maker
@@ -47,7 +48,6 @@ LARGE = 8 << 20
 """Bytes of a source's files, uncompressed ones, from which it is kept."""
 MOST = 64 << 30
 """Bytes of all that are kept together, at most."""
-PAUSE = 15
 Say = Callable[[str], None]
 
 
