@@ -54,6 +54,17 @@ def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         pool.shutdown(cancel_futures=True)
 
 
+def end_with(parent: int) -> None:
+    """Have this process end with the one that started it, also where that is killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _work(item: Any) -> Any:
     assert _function is not None
     return _function(item)
@@ -64,10 +75,4 @@ def _begin(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     gc.freeze()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)
