@@ -31,7 +31,7 @@ def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     UserError where the system ends one, and what the function raises.
     """
     global _function
-    workers = os.cpu_count() or 1
+    workers = cores()
     if workers == 1 or "fork" not in get_all_start_methods():
         yield from map(function, items)
         return
@@ -52,6 +52,11 @@ def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     finally:
         _function = outer
         pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with(parent: int) -> None:

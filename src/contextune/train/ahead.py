@@ -25,6 +25,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from contextune.core.parallel import cores
 from contextune.core.sequence import Rendered
 
 AHEAD = 4
@@ -109,11 +110,7 @@ def ahead(updates: Dataset[list[Rendered]], begin: int = 0) -> Iterator[Ahead]:
 
 def possible() -> bool:
     """Whether a forked process can draw beside this one: on Linux, with a core of its own, outside such a process."""
-    return sys.platform == "linux" and _cores() > 1 and _updates is None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return sys.platform == "linux" and cores() > 1 and _updates is None
 
 
 @contextmanager
