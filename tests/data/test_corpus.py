@@ -14,7 +14,7 @@ import pytest
 from contextune.core import cache, files
 from contextune.core.errors import UserError
 from contextune.data import corpus, load
-from contextune.data.corpus import beginning, is_kept, open_corpus
+from contextune.data.corpus import beginning, open_corpus
 from contextune.data.records import records as cut
 from contextune.data.token_counts import lengths
 
@@ -217,7 +217,7 @@ def test_what_a_killed_one_has_left_is_not_used_and_removed(write, tmp_path, bpe
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert list(folder.glob(".*.part"))
-    assert not is_kept(source, tmp_path, bpe, 30)
+    assert not any(map(cache.is_whole, folder.iterdir()))
     documents = load(source, tmp_path)
     kept = open_corpus(source, tmp_path, bpe, 30)
     assert kept.documents.fingerprint == documents.fingerprint
