@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -222,6 +223,24 @@ def test_what_a_killed_one_has_left_is_not_used_and_removed(write, tmp_path, bpe
     kept = open_corpus(source, tmp_path, bpe, 30)
     assert kept.documents.fingerprint == documents.fingerprint
     assert not list(folder.glob(".*.part"))
+
+
+def test_a_disk_without_locks_will_do(write, tmp_path, bpe, monkeypatch):
+    def no_locks(file, how) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    said: list[str] = []
+    assert open_corpus(write(texts()), tmp_path, bpe, 30, said.append) is not None
+    assert "locks do not work on this disk (Function not implemented)" in said[0]
+
+
+def test_a_cache_that_cannot_be_written_is_named(write, tmp_path, bpe, monkeypatch):
+    source = write(texts())
+    monkeypatch.setenv("CONTEXTUNE_CACHE", str(tmp_path / "a.jsonl"))
+    with pytest.raises(UserError, match=r"a\.jsonl.*: the place is taken") as e:
+        open_corpus(source, tmp_path, bpe, 30)
+    assert "CONTEXTUNE_CACHE" in e.value.hint
 
 
 def test_what_was_not_used_for_longest_is_removed(write, tmp_path, bpe, monkeypatch):

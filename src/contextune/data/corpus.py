@@ -25,6 +25,7 @@ import numpy as np
 
 from contextune.core import cache, clock, files
 from contextune.core.errors import UserError, together
+from contextune.core.machine import refusals
 from contextune.core.memory import gib
 from contextune.core.progress import PAUSE
 
@@ -201,21 +202,25 @@ def _open(target: Path, source: Source, found: FoundFiles, tokenizer: Tokenizer)
 
 @contextmanager
 def _alone(target: Path, say: Say) -> Iterator[None]:
-    """Within: no other process prepares the same corpus. The lock goes with the process."""
+    """Within: no other process prepares the same corpus. The lock goes with the process. Raises UserError."""
     lock = target.with_name(f"{target.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
     began = said = time.monotonic()
-    with open(lock, "a", encoding="utf-8", opener=files.no_link) as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if said == began or time.monotonic() - said > PAUSE:
-                    said = time.monotonic()
-                    say(f"another process reads and cuts the same corpus; waiting for it ({said - began:.0f} s)")
-                time.sleep(0.2)
-        yield
+    with refusals(target, cache.ELSEWHERE):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with open(lock, "a", encoding="utf-8", opener=files.no_link) as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if said == began or time.monotonic() - said > PAUSE:
+                        said = time.monotonic()
+                        say(f"another process reads and cuts the same corpus; waiting for it ({said - began:.0f} s)")
+                    time.sleep(0.2)
+                except OSError as e:  # make_once keeps several apart, but each does the work
+                    say(f"{lock.parent}: locks do not work on this disk ({e.strerror}): others are not waited for")
+                    break
+            yield
 
 
 def _prune(target: Path, say: Say) -> None:
