@@ -17,6 +17,7 @@ from contextune.core.errors import UserError
 from contextune.data import corpus, load
 from contextune.data.corpus import beginning, open_corpus
 from contextune.data.records import records as cut
+from contextune.data.splits import place_of
 from contextune.data.token_counts import lengths
 
 from .conftest import SENTENCES
@@ -268,6 +269,14 @@ def test_the_beginning_is_that_of_the_whole(write, tmp_path, bpe):
         assert list(first.documents.held_out) == list(whole.documents.held_out)[: len(first.documents.held_out)]
     assert beginning(write(rows[:5]), tmp_path, bpe, 30, 1000) is None, "there are not so many"
     assert beginning(write(rows, held_out=1e-6), tmp_path, bpe, 30, 20) is None, "who is held out is not known yet"
+
+
+def test_who_is_trained_on_must_be_known_too(write, tmp_path, bpe):
+    places = [place_of(f"a.jsonl:{n}", 2) for n in range(1, 301)]
+    assert max(places[:64]) < 0.99 < max(places[64:]), "of the first alone, another would be left to train on"
+    source = write(texts(300), held_out=0.99)
+    whole, first = open_corpus(source, tmp_path, bpe, 30, seed=2), beginning(source, tmp_path, bpe, 30, 1, 2)
+    assert list(first.records.records) == whole.records.records[: len(first.records.records)]
 
 
 def test_json_of_records_is_what_is_hashed():

@@ -140,8 +140,8 @@ def beginning(
 
 def _divided(documents: Documents, share: float, seed: int) -> bool:
     """Whether the first documents are on the sides where they would be if more followed."""
-    held = {place_of(d.id, seed) < share for d in documents.held_out}
-    return True in held and len(documents.documents) > 0
+    out, kept = ([place_of(d.id, seed) < share for d in side] for side in (documents.held_out, documents.documents))
+    return any(out) and not all(kept)
 
 
 def _size(file: Path) -> int:
