@@ -16,7 +16,7 @@ from .conversations import normal as normal_message
 from .conversations import tools_of
 from .hashing import digest
 from .raw import LIMIT, Row
-from .schemas import Reading, as_messages, prompt_of, recognise, require
+from .schemas import LISTS, Reading, as_messages, prompt_of, recognise, require
 
 if TYPE_CHECKING:
     from contextune.data.options import Source
@@ -34,7 +34,7 @@ USUAL = {
     "text": ("content", "body", "article", "document", "passage", "raw_content", "page_content", "abstract", "story"),
     "prompt": ("instruction", "question", "query", "input", "problem", "source", "user", "text"),
     "completion": ("output", "response", "answer", "target", "solution", "label", "chosen", "assistant", "summary"),
-    "messages": ("conversations", "conversation", "dialogue", "dialog", "chat", "turns", "messages"),
+    "messages": (*LISTS[1:], LISTS[0]),
     "id": ("_id", "uid", "uuid", "key", "doi", "url", "index", "idx"),
 }
 """What others call our columns, the most telling names first."""

@@ -197,12 +197,11 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
     if document.records:
         yield from document.records
     elif document.messages:
-        tools = document.fields.get("tools") or ()
-        rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep", tools)
+        keep, tools = source.control_tokens == "keep", document.fields.get("tools") or ()
+        rows = chat.rows(document.messages, tokenizer, document.origin, keep, tools)
         if document.rejected and not isinstance(document.rejected, str):
-            keep = source.control_tokens == "keep"
-            last = chat.rows(document.rejected, tokenizer, document.origin, keep, tools)[-1]
-            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(last))
+            other = chat.rows(document.rejected, tokenizer, document.origin, keep, tools)
+            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(other[-1]))
             return
         for i, row in enumerate(rows, 1):
             yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)
@@ -212,8 +211,8 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
         context = (Segment(document.prompt, "context", markup=marks),) if document.prompt else ()
         record = _record(document, (*context, target))
         if document.rejected:
-            other = Segment(f"{source.separator}{document.rejected}", "target", markup=marks)
-            record = replace(record, rejected=(*context, other))
+            worse = Segment(f"{source.separator}{document.rejected}", "target", markup=marks)
+            record = replace(record, rejected=(*context, worse))
         yield record
     else:
         yield whole(document, marks_of(source, "", tokenizer))
