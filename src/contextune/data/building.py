@@ -117,16 +117,12 @@ class _Seen:
     def add(self, id: str, same: bytes) -> None:
         place = len(self.names)
         origin = self.sames.setdefault(same, place)
-        self.names.append((next_name(self.names, origin, same), id))
         if origin != place:
+            same = self.names[origin][0]  # one object for all that are the same
             self.repeated.append((place, origin))
+        self.names.append((same, id))
         if (first := self.ids.setdefault(id, place)) != place and self.twice is None:
             self.twice = place, first
-
-
-def next_name(names: list[tuple[bytes, str]], origin: int, same: bytes) -> bytes:
-    """The one object that stands for a normal form."""
-    return names[origin][0] if origin < len(names) else same
 
 
 def build(

@@ -167,10 +167,9 @@ class Maker:
         )
 
     def _composed(self, row: Row, reading: Reading) -> Row:
-        """The row with the prompt that its schema puts together."""
+        """The row with the prompt that its schema puts together. Raises UserError where a column is missing."""
         for name in reading.prompt:
-            if name not in row.values:
-                self._value(replace(row, values={k: v for k, v in row.values.items() if k != name}), "prompt", name)
+            self._value(row, "prompt", name)
         if self.kind != "pairs":
             return row
         if row.values.get("history"):
@@ -181,8 +180,7 @@ class Maker:
         reading = self.reading
         if reading is not None and reading.conversation:
             answer = self.mapped["completion" if name == "messages" and "completion" in reading.columns else name]
-            if answer not in row.values:
-                self._value(row, name, answer)
+            self._value(row, name, answer)
             value = as_messages(row.values, reading, answer)
         else:
             value = self._value(row, name)

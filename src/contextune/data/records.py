@@ -87,7 +87,7 @@ class Note:
     """The control tokens that it spells out."""
     rows: int = 0
     """Rows that its conversation became."""
-    context: int = 0
+    context: int | None = None
     """Tokens of their contexts, where they are several."""
 
 
@@ -97,7 +97,7 @@ class Cut:
 
     records: tuple[Record, ...]
     sizes: tuple[int, ...]
-    """Tokens of the targets of each, wherever they stand."""
+    """Tokens of the targets of each, as `core.encoding.count` has them."""
     note: Note
     spans: tuple[tuple[int, int], ...] = ()
     """Where each begins and ends in the document's text, where it was cut from it."""
@@ -145,7 +145,7 @@ def _note(document: Document, made: Seq[Record], source: Source, tokenizer: Toke
     spelled = () if document.records else tuple(spellings(tokenizer).findall("\n".join(document.parts)))
     rows = [r for r in made if "#turn" in r.id] if source.kind == "messages" else []
     context = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
-    return Note(spelled, len(made), context if rows else -1)
+    return Note(spelled, len(made), context if rows else None)
 
 
 def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -162,11 +162,12 @@ def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[st
     if source.kind == "messages":
         if turn_end(tokenizer) is None and tokenizer.chat_template:
             notes.append(f"the chat template ends no turn: {tokenizer.eos_token} is put behind each answer and learned")
-        if any(n.context >= 0 for n in found):
+        contexts = [n.context for n in found if n.context is not None]
+        if contexts:
             notes.append(
                 f"the chat template writes earlier turns differently once later ones are there: "
                 f"{sum(n.rows for n in found)} rows are learned from {len(found)} conversations, each answer behind "
-                f"its own prompt ({sum(max(0, n.context) for n in found):,} context tokens)"
+                f"its own prompt ({sum(contexts):,} context tokens)"
             )
     return tuple(notes)
 
