@@ -84,7 +84,7 @@ class Note:
     """What is to be said of one document beside others."""
 
     spelled: tuple[str, ...] = ()
-    """The control tokens that it spells out."""
+    """The control tokens that it spells out, where that is to be said."""
     rows: int = 0
     """Rows that its conversation became."""
     context: int | None = None
@@ -142,7 +142,8 @@ def whole(document: Document, marks: Markup) -> Record:
 
 
 def _note(document: Document, made: Seq[Record], source: Source, tokenizer: Tokenizer) -> Note:
-    spelled = () if document.records else tuple(spellings(tokenizer).findall("\n".join(document.parts)))
+    told = source.control_tokens == "text" and not document.records
+    spelled = tuple(spellings(tokenizer).findall("\n".join(document.parts))) if told else ()
     rows = [r for r in made if "#turn" in r.id] if source.kind == "messages" else []
     context = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
     return Note(spelled, len(made), context if rows else None)
@@ -152,7 +153,7 @@ def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[st
     """What is to be said of all documents together."""
     notes = []
     spelled = [n.spelled for n in found if n.spelled]
-    if source.control_tokens == "text" and spelled:
+    if spelled:
         names = list(dict.fromkeys(name for names in spelled for name in names))
         notes.append(
             f"{sum(map(len, spelled))} control tokens spelled out in {len(spelled)} of {len(found)} "
