@@ -14,7 +14,7 @@ import pytest
 
 from contextune.core import cache, files
 from contextune.core.errors import UserError
-from contextune.data import corpus, load
+from contextune.data import building, corpus, load
 from contextune.data.corpus import beginning, open_corpus
 from contextune.data.records import records as cut
 from contextune.data.splits import place_of
@@ -22,13 +22,11 @@ from contextune.data.token_counts import lengths
 
 from .conftest import SENTENCES
 
-CHATML = "kind", "messages"
-
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("CONTEXTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("contextune.data.building.BATCH", 500)
+    monkeypatch.setattr(building, "BATCH", 500)
 
 
 def texts(n: int = 40) -> list[dict]:
@@ -117,8 +115,6 @@ def test_what_is_refused_is_refused_in_the_same_words(rows, options, says, write
 
 
 def built(monkeypatch) -> list[int]:
-    from contextune.data import building
-
     times: list[int] = []
     build = building.build
     monkeypatch.setattr(building, "build", lambda *args: (times.append(1), build(*args)))
@@ -183,9 +179,7 @@ def _open(source, folder, tokenizer, queue) -> None:
 
 def test_several_processes_share_one_preparation(write, tmp_path, bpe, monkeypatch):
     source, context = write(texts(400)), multiprocessing.get_context("fork")
-    monkeypatch.setattr(
-        "contextune.data.building.prepare", slow(__import__("contextune.data.building").data.building.prepare)
-    )
+    monkeypatch.setattr(building, "prepare", slow(building.prepare))
     queue = context.Queue()
     processes = [context.Process(target=_open, args=(source, tmp_path, bpe, queue)) for _ in range(3)]
     for process in processes:
@@ -208,9 +202,7 @@ def slow(function):
 
 def test_what_a_killed_one_has_left_is_not_used_and_removed(write, tmp_path, bpe, monkeypatch):
     source, context = write(texts(400)), multiprocessing.get_context("fork")
-    monkeypatch.setattr(
-        "contextune.data.building.prepare", slow(__import__("contextune.data.building").data.building.prepare)
-    )
+    monkeypatch.setattr(building, "prepare", slow(building.prepare))
     process = context.Process(target=_open, args=(source, tmp_path, bpe, context.Queue()))
     process.start()
     folder, end = tmp_path / "cache" / "corpora", time.monotonic() + 30
