@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -13,20 +14,19 @@ import pytest
 
 from contextune.core import cache, files
 from contextune.core.errors import UserError
-from contextune.data import corpus, load
-from contextune.data.corpus import beginning, is_kept, open_corpus
+from contextune.data import building, corpus, load
+from contextune.data.corpus import beginning, open_corpus
 from contextune.data.records import records as cut
+from contextune.data.splits import place_of
 from contextune.data.token_counts import lengths
 
 from .conftest import SENTENCES
-
-CHATML = "kind", "messages"
 
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("CONTEXTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("contextune.data.building.BATCH", 500)
+    monkeypatch.setattr(building, "BATCH", 500)
 
 
 def texts(n: int = 40) -> list[dict]:
@@ -115,8 +115,6 @@ def test_what_is_refused_is_refused_in_the_same_words(rows, options, says, write
 
 
 def built(monkeypatch) -> list[int]:
-    from contextune.data import building
-
     times: list[int] = []
     build = building.build
     monkeypatch.setattr(building, "build", lambda *args: (times.append(1), build(*args)))
@@ -181,9 +179,7 @@ def _open(source, folder, tokenizer, queue) -> None:
 
 def test_several_processes_share_one_preparation(write, tmp_path, bpe, monkeypatch):
     source, context = write(texts(400)), multiprocessing.get_context("fork")
-    monkeypatch.setattr(
-        "contextune.data.building.prepare", slow(__import__("contextune.data.building").data.building.prepare)
-    )
+    monkeypatch.setattr(building, "prepare", slow(building.prepare))
     queue = context.Queue()
     processes = [context.Process(target=_open, args=(source, tmp_path, bpe, queue)) for _ in range(3)]
     for process in processes:
@@ -206,9 +202,7 @@ def slow(function):
 
 def test_what_a_killed_one_has_left_is_not_used_and_removed(write, tmp_path, bpe, monkeypatch):
     source, context = write(texts(400)), multiprocessing.get_context("fork")
-    monkeypatch.setattr(
-        "contextune.data.building.prepare", slow(__import__("contextune.data.building").data.building.prepare)
-    )
+    monkeypatch.setattr(building, "prepare", slow(building.prepare))
     process = context.Process(target=_open, args=(source, tmp_path, bpe, context.Queue()))
     process.start()
     folder, end = tmp_path / "cache" / "corpora", time.monotonic() + 30
@@ -217,11 +211,29 @@ def test_what_a_killed_one_has_left_is_not_used_and_removed(write, tmp_path, bpe
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert list(folder.glob(".*.part"))
-    assert not is_kept(source, tmp_path, bpe, 30)
+    assert not any(map(cache.is_whole, folder.iterdir()))
     documents = load(source, tmp_path)
     kept = open_corpus(source, tmp_path, bpe, 30)
     assert kept.documents.fingerprint == documents.fingerprint
     assert not list(folder.glob(".*.part"))
+
+
+def test_a_disk_without_locks_will_do(write, tmp_path, bpe, monkeypatch):
+    def no_locks(file, how) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    said: list[str] = []
+    assert open_corpus(write(texts()), tmp_path, bpe, 30, said.append) is not None
+    assert "locks do not work on this disk (Function not implemented)" in said[0]
+
+
+def test_a_cache_that_cannot_be_written_is_named(write, tmp_path, bpe, monkeypatch):
+    source = write(texts())
+    monkeypatch.setenv("CONTEXTUNE_CACHE", str(tmp_path / "a.jsonl"))
+    with pytest.raises(UserError, match=r"a\.jsonl.*: the place is taken") as e:
+        open_corpus(source, tmp_path, bpe, 30)
+    assert "CONTEXTUNE_CACHE" in e.value.hint
 
 
 def test_what_was_not_used_for_longest_is_removed(write, tmp_path, bpe, monkeypatch):
@@ -249,6 +261,14 @@ def test_the_beginning_is_that_of_the_whole(write, tmp_path, bpe):
         assert list(first.documents.held_out) == list(whole.documents.held_out)[: len(first.documents.held_out)]
     assert beginning(write(rows[:5]), tmp_path, bpe, 30, 1000) is None, "there are not so many"
     assert beginning(write(rows, held_out=1e-6), tmp_path, bpe, 30, 20) is None, "who is held out is not known yet"
+
+
+def test_who_is_trained_on_must_be_known_too(write, tmp_path, bpe):
+    places = [place_of(f"a.jsonl:{n}", 2) for n in range(1, 301)]
+    assert max(places[:64]) < 0.99 < max(places[64:]), "of the first alone, another would be left to train on"
+    source = write(texts(300), held_out=0.99)
+    whole, first = open_corpus(source, tmp_path, bpe, 30, seed=2), beginning(source, tmp_path, bpe, 30, 1, 2)
+    assert list(first.records.records) == whole.records.records[: len(first.records.records)]
 
 
 def test_json_of_records_is_what_is_hashed():

@@ -53,7 +53,7 @@ def test_conversations_learn_their_last_answer(tmp_path, tokenizer):
 @pytest.mark.parametrize(("change", "said"), [
     ({"bad": "w2"}, "the completion and the rejected answer are the same"),
     ({"bad": None}, "column 'bad': expected text"),
-    ({"bad": "w1 " * 30}, "its target has 31 tokens where 20 fit|target"),
+    ({"bad": "w1 " * 30}, "its target has 30 tokens where 20 fit"),
 ])  # fmt: skip
 def test_bad_rows(tmp_path, tokenizer, change, said):
     with pytest.raises(UserError, match=said):

@@ -154,7 +154,7 @@ BAD = {
     "mixed pairs": (PAIRS, [ALPACA, {"question": "a", "answer": "b"}],
         "a.jsonl:2: no column '.*read as Alpaca .*this row looks like questions and answers"),
     "mixed messages": (MESSAGES, [SHAREGPT, {"conversations": [{"role": "user", "content": "a"}]}],
-        "a.jsonl:2: no assistant message|a.jsonl:2.*read as ShareGPT"),
+        "a.jsonl:2: no assistant message.*read as ShareGPT"),
     "speaker": (MESSAGES, [{"conversations": [{"from": "humn", "value": "a"}, GPT]}],
         "a.jsonl:1: message 1: unknown speaker 'humn'"),
     "empty answer": (MESSAGES, [{"conversations": [USER, GPT, USER, {"from": "gpt", "value": ""}]}],

@@ -16,6 +16,7 @@ from . import files
 from .machine import refusals
 
 VARIABLE = "CONTEXTUNE_CACHE"
+ELSEWHERE = f"or name another folder in the environment variable {VARIABLE}"
 
 
 def folder() -> Path:
@@ -58,7 +59,7 @@ def make_once(target: Path, make: Callable[[Path], None], thorough: bool = False
     """
     if is_whole(target, thorough):
         return target
-    with refusals(target, f"or name another folder in the environment variable {VARIABLE}"):
+    with refusals(target, ELSEWHERE):
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target)
         part = Path(mkdtemp(prefix=f".{target.name}.", suffix=f".{os.getpid()}.part", dir=target.parent))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any, TypeVar
 
@@ -31,7 +34,7 @@ def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     UserError where the system ends one, and what the function raises.
     """
     global _function
-    workers = os.cpu_count() or 1
+    workers = cores()
     if workers == 1 or "fork" not in get_all_start_methods():
         yield from map(function, items)
         return
@@ -54,6 +57,30 @@ def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         pool.shutdown(cancel_futures=True)
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with(parent: int) -> None:
+    """Have this process end with the one that started it, also where that is killed; on Linux the system sees to it,
+    be this process busy or stopped.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it ended before that
+            os._exit(1)
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _work(item: Any) -> Any:
     assert _function is not None
     return _function(item)
@@ -64,10 +91,4 @@ def _begin(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     gc.freeze()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)

@@ -17,12 +17,29 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from .files import Damaged, read_sealed
 
+PAUSE = 15.0
+"""Seconds between two lines of progress."""
+
 
 def human(seconds: float) -> str:
     """3725 -> 1 h 02 min."""
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def every(pause: float = PAUSE) -> Callable[[], bool]:
+    """A function that is true once in `pause` seconds, the first time so long from now."""
+    last = time.monotonic()
+
+    def is_due() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        due = now - last > pause
+        last = now if due else last
+        return due
+
+    return is_due
 
 
 def plain_console(stderr: bool = False, **more: Any) -> Console:
@@ -64,7 +81,7 @@ class Reporter:
 
     console: Console
     quiet: bool = False
-    pause: float = 15.0
+    pause: float = PAUSE
 
     @classmethod
     def silent(cls) -> Reporter:

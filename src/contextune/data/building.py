@@ -23,6 +23,7 @@ from contextune.core.encoding import joins
 from contextune.core.errors import UserError
 from contextune.core.files import write_sealed
 from contextune.core.parallel import mapped
+from contextune.core.progress import every
 
 from . import twice
 from .documents import Document
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 BATCH = 1 << 21
 """Characters that one process cuts at a time."""
-PAUSE = 15
-"""Seconds between two lines of progress."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -119,20 +117,22 @@ class _Seen:
     def add(self, id: str, same: bytes) -> None:
         place = len(self.names)
         origin = self.sames.setdefault(same, place)
-        self.names.append((next_name(self.names, origin, same), id))
         if origin != place:
+            same = self.names[origin][0]  # one object for all that are the same
             self.repeated.append((place, origin))
+        self.names.append((same, id))
         if (first := self.ids.setdefault(id, place)) != place and self.twice is None:
             self.twice = place, first
 
 
-def next_name(names: list[tuple[bytes, str]], origin: int, same: bytes) -> bytes:
-    """The one object that stands for a normal form."""
-    return names[origin][0] if origin < len(names) else same
-
-
 def build(
-    part: Path, job: Job, documents: Iterable[Document], seed: int, say: Say, size: int, read_as: Callable[[], str]
+    part: Path,
+    job: Job,
+    documents: Iterable[Document],
+    seed: int,
+    say: Callable[[str], None],
+    size: int,
+    read_as: Callable[[], str],
 ) -> None:
     """Write a prepared corpus into the folder `part`; `size` is what its files hold, in bytes, for the progress;
     `read_as` says, when all are read, by which schema.
@@ -223,14 +223,12 @@ def _batches(documents: Iterable[Document]) -> Iterator[tuple[list[Document], in
         yield batch, first
 
 
-def _progress(say: Say, size: int) -> Callable[[int], None]:
-    began = last = time.monotonic()
+def _progress(say: Callable[[str], None], size: int) -> Callable[[int], None]:
+    began, is_due = time.monotonic(), every()
 
     def tell(characters: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > PAUSE:
-            last = time.monotonic()
-            rate = characters / (last - began) / 1e6
+        if is_due():
+            rate = characters / (time.monotonic() - began) / 1e6
             say(f"reading and cutting: {characters / 1e6:,.0f} MB of {size / 1e6:,.0f}, {rate:.1f} MB/s")
 
     return tell

@@ -94,9 +94,7 @@ def _answer(
     content = str(messages[-1]["content"])
     whole = _render(messages, tokenizer, origin, False, tools)
     if not content.strip() and whole.startswith(prompt):  # a call alone
-        called = whole[len(prompt) :]
-        mark = end_mark(_behind_calls(called, messages[-1]), tokenizer)
-        return called[: len(called) - len(mark.string) + mark.end()] if mark else called
+        return _to_end(whole[len(prompt) :], messages[-1], tokenizer)
     marked = _render([*messages[:-1], {**messages[-1], "content": MARK}], tokenizer, origin, False, tools)
     head, found, tail = marked.rpartition(MARK)
     if not found or not whole.endswith(tail):
@@ -104,8 +102,7 @@ def _answer(
             f"{origin}: message {len(messages)}: the chat template does not write the answer {content[:30]!r}",
             "set a chat_template that writes the assistant's messages as they are",
         )
-    mark = end_mark(_behind_calls(tail, messages[-1]), tokenizer)
-    end = tail[: len(tail) - len(mark.string) + mark.end()] if mark else tail
+    end = _to_end(tail, messages[-1], tokenizer)
     if whole.startswith(prompt):
         return whole[len(prompt) : len(whole) - len(tail)] + end
     opened = OPENED.search(prompt)
@@ -115,6 +112,13 @@ def _answer(
     if content.lstrip().startswith(begun):
         return content.lstrip().removeprefix(begun).lstrip("\n") + end
     return (content if closed in content else f"\n{closed}\n\n{content}") + end
+
+
+def _to_end(text: str, message: Mapping[str, Any], tokenizer: Tokenizer) -> str:
+    """What a template writes up to the mark that ends the turn; all of it where there is none."""
+    rest = _behind_calls(text, message)
+    mark = end_mark(rest, tokenizer)
+    return text[: len(text) - len(rest) + mark.end()] if mark else text
 
 
 def _behind_calls(text: str, message: Mapping[str, Any]) -> str:
@@ -127,6 +131,7 @@ def _behind_calls(text: str, message: Mapping[str, Any]) -> str:
 
 
 def _leaves(value: Any) -> Iterator[str]:
+    """The texts in a value, as JSON spells them."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from _leaves(inner)

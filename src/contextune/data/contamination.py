@@ -152,20 +152,20 @@ class _Sieve:
         draws = np.random.default_rng(0)
         self.codes = draws.integers(0, 1 << 64, len(self.words) + 1, np.uint64)
         self.base = np.uint64(0x9E3779B97F4A7C15)
-        self.hashes = {n: np.unique(self._rolled(self.codes[np.array(r)].T)[0]) for n, r in rows.items()}
+        self.hashes = {n: np.unique(self._rolled(self.codes[np.array(r)].T)) for n, r in rows.items()}
         self.sieve = np.zeros(1 << 22, np.bool_)
         for hashes in self.hashes.values():
             self.sieve[hashes >> np.uint64(42)] = True
 
     def _rolled(self, codes: Any) -> Any:
-        """Hashes of the columns of `codes`, as rows of one."""
+        """The hash of each column of `codes`."""
         power = np.uint64(1)
         total: Any = np.zeros(codes.shape[1], np.uint64)
         with np.errstate(over="ignore"):
             for row in codes:
                 total += row * power
                 power = power * self.base
-        return total[None]
+        return total
 
     def suspects(self, texts: Seq[str]) -> list[int]:
         """Places of texts to be looked at word by word; all those of scripts that have no words are among them."""

@@ -68,12 +68,18 @@ def _sharegpt(message: dict[str, Any], where: str) -> dict[str, Any]:
 def _call(call: Any, where: str) -> dict[str, Any]:
     """A call with its arguments as an object: templates write that as JSON."""
     call = _json(call, f"{where}: tool_calls")
-    function = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+    function = _function(call)
+    if function is None:
         raise UserError(f"{where}: a tool call without a name", "{function: {name: …, arguments: {…}}}")
     arguments = _json(function.get("arguments") or {}, f"{where}: the arguments of {function['name']}")
     id = {"id": call["id"]} if call.get("id") is not None and function is not call else {}
     return {**id, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _function(value: Any) -> Mapping[str, Any] | None:
+    """The function of a call or a tool, which may be wrapped; None where it has no name."""
+    function = value.get("function", value) if isinstance(value, Mapping) else None
+    return function if isinstance(function, Mapping) and isinstance(function.get("name"), str) else None
 
 
 def _blocks(message: dict[str, Any], blocks: Any, where: str) -> Iterator[dict[str, Any]]:
@@ -113,8 +119,8 @@ def tools_of(value: Any, where: str) -> list[Any]:
     found = _json(value, f"{where}: column 'tools'") if value else []
     tools = []
     for tool in _a_list(found, f"{where}: column 'tools'"):
-        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        function = _function(tool)
+        if function is None:
             raise UserError(
                 f"{where}: column 'tools': a tool without a name", "[{type: function, function: {name: …}}]"
             )

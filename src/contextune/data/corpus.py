@@ -25,7 +25,9 @@ import numpy as np
 
 from contextune.core import cache, clock, files
 from contextune.core.errors import UserError, together
+from contextune.core.machine import refusals
 from contextune.core.memory import gib
+from contextune.core.progress import PAUSE
 
 from . import load, read, refuse_unused
 from .documents import Maker
@@ -47,7 +49,6 @@ LARGE = 8 << 20
 """Bytes of a source's files, uncompressed ones, from which it is kept."""
 MOST = 64 << 30
 """Bytes of all that are kept together, at most."""
-PAUSE = 15
 Say = Callable[[str], None]
 
 
@@ -61,6 +62,8 @@ class Corpus:
     """Length of each record."""
     digest: str
     """Hash of the records."""
+    partial: bool = False
+    """Whether these are the first ones only, and have no hash."""
 
 
 def is_large(source: Source, folder: Path) -> bool:
@@ -71,11 +74,18 @@ def is_large(source: Source, folder: Path) -> bool:
 
 
 def open_corpus(
-    source: Source, folder: Path, tokenizer: Tokenizer, budget: int, say: Say = lambda text: None, seed: int = 0
+    source: Source,
+    folder: Path,
+    tokenizer: Tokenizer,
+    budget: int,
+    say: Say = lambda text: None,
+    seed: int = 0,
+    first: int | None = None,
 ) -> Corpus | None:
     """A prepared corpus, made where there is none; what it holds is what `load`, `records` and `lengths` give.
 
-    None where it cannot be kept as it is (a column of dates, say). Raises UserError.
+    With `first` so many records are enough of one that is not prepared yet (`beginning`). None where it cannot be kept
+    as it is (a column of dates, say). Raises UserError.
     """
     from .building import Job, build
     from .stored import Unkept
@@ -92,6 +102,8 @@ def open_corpus(
 
     try:
         if not cache.is_whole(target):
+            if first is not None and (part := beginning(source, folder, tokenizer, budget, first, seed)):
+                return part
             with _alone(target, say):
                 if not cache.is_whole(target):  # another process may have made it meanwhile
                     cache.make_once(target, make)
@@ -104,12 +116,9 @@ def open_corpus(
         return None
 
 
-def is_kept(source: Source, folder: Path, tokenizer: Tokenizer, budget: int, seed: int = 0) -> bool:
-    """Whether a corpus is prepared already. Raises UserError."""
-    return cache.is_whole(_place(source, find(source, folder), tokenizer, budget, seed))
-
-
-def beginning(source: Source, folder: Path, tokenizer: Tokenizer, budget: int, rows: int) -> Corpus | None:
+def beginning(
+    source: Source, folder: Path, tokenizer: Tokenizer, budget: int, rows: int, seed: int = 0
+) -> Corpus | None:
     """A source's first documents, of so many records at least, as they are of the whole; None where that is not known
     before the whole is read."""
     from .token_counts import lengths
@@ -118,21 +127,21 @@ def beginning(source: Source, folder: Path, tokenizer: Tokenizer, budget: int, r
         if limit > 100 * rows + 10_000 or (source.limit is not None and source.limit <= limit):
             return None
         try:
-            documents = load(source.model_copy(update={"limit": limit}), folder)
+            documents = load(source.model_copy(update={"limit": limit}), folder, seed)
             made = cut_records(documents.documents, source, tokenizer, budget)
         except UserError:
             return None
-        if len(made.records) >= rows and (not source.held_out or _divided(documents, source.held_out)):
-            return Corpus(documents, made, lengths(made.records, tokenizer), "")
+        if len(made.records) >= rows and (not source.held_out or _divided(documents, source.held_out, seed)):
+            return Corpus(documents, made, lengths(made.records, tokenizer), "", partial=True)
         if documents.read < limit:
             return None
     return None
 
 
-def _divided(documents: Documents, share: float, seed: int = 0) -> bool:
+def _divided(documents: Documents, share: float, seed: int) -> bool:
     """Whether the first documents are on the sides where they would be if more followed."""
-    held = {place_of(d.id, seed) < share for d in documents.held_out}
-    return True in held and len(documents.documents) > 0
+    out, kept = ([place_of(d.id, seed) < share for d in side] for side in (documents.held_out, documents.documents))
+    return any(out) and not all(kept)
 
 
 def _size(file: Path) -> int:
@@ -193,21 +202,25 @@ def _open(target: Path, source: Source, found: FoundFiles, tokenizer: Tokenizer)
 
 @contextmanager
 def _alone(target: Path, say: Say) -> Iterator[None]:
-    """Within: no other process prepares the same corpus. The lock goes with the process."""
+    """Within: no other process prepares the same corpus. The lock goes with the process. Raises UserError."""
     lock = target.with_name(f"{target.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
     began = said = time.monotonic()
-    with open(lock, "a", encoding="utf-8", opener=files.no_link) as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if said == began or time.monotonic() - said > PAUSE:
-                    said = time.monotonic()
-                    say(f"another process reads and cuts the same corpus; waiting for it ({said - began:.0f} s)")
-                time.sleep(0.2)
-        yield
+    with refusals(target, cache.ELSEWHERE):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with open(lock, "a", encoding="utf-8", opener=files.no_link) as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if said == began or time.monotonic() - said > PAUSE:
+                        said = time.monotonic()
+                        say(f"another process reads and cuts the same corpus; waiting for it ({said - began:.0f} s)")
+                    time.sleep(0.2)
+                except OSError as e:  # make_once keeps several apart, but each does the work
+                    say(f"{lock.parent}: locks do not work on this disk ({e.strerror}): others are not waited for")
+                    break
+            yield
 
 
 def _prune(target: Path, say: Say) -> None:

@@ -16,7 +16,7 @@ from .conversations import normal as normal_message
 from .conversations import tools_of
 from .hashing import digest
 from .raw import LIMIT, Row
-from .schemas import Reading, as_messages, prompt_of, recognise, require
+from .schemas import LISTS, Reading, as_messages, prompt_of, recognise, require
 
 if TYPE_CHECKING:
     from contextune.data.options import Source
@@ -34,7 +34,7 @@ USUAL = {
     "text": ("content", "body", "article", "document", "passage", "raw_content", "page_content", "abstract", "story"),
     "prompt": ("instruction", "question", "query", "input", "problem", "source", "user", "text"),
     "completion": ("output", "response", "answer", "target", "solution", "label", "chosen", "assistant", "summary"),
-    "messages": ("conversations", "conversation", "dialogue", "dialog", "chat", "turns", "messages"),
+    "messages": (*LISTS[1:], LISTS[0]),
     "id": ("_id", "uid", "uuid", "key", "doi", "url", "index", "idx"),
 }
 """What others call our columns, the most telling names first."""
@@ -167,10 +167,9 @@ class Maker:
         )
 
     def _composed(self, row: Row, reading: Reading) -> Row:
-        """The row with the prompt that its schema puts together."""
+        """The row with the prompt that its schema puts together. Raises UserError where a column is missing."""
         for name in reading.prompt:
-            if name not in row.values:
-                self._value(replace(row, values={k: v for k, v in row.values.items() if k != name}), "prompt", name)
+            self._value(row, "prompt", name)
         if self.kind != "pairs":
             return row
         if row.values.get("history"):
@@ -181,8 +180,7 @@ class Maker:
         reading = self.reading
         if reading is not None and reading.conversation:
             answer = self.mapped["completion" if name == "messages" and "completion" in reading.columns else name]
-            if answer not in row.values:
-                self._value(row, name, answer)
+            self._value(row, name, answer)
             value = as_messages(row.values, reading, answer)
         else:
             value = self._value(row, name)

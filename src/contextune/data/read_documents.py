@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class DocumentText:
     pages: tuple[str, ...] | None = None
     removed: Counter[str] = field(default_factory=Counter)
 
-    @property
+    @cached_property
     def paragraphs(self) -> list[str]:
         return paragraphs(self.text)
 

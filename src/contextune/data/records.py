@@ -84,10 +84,10 @@ class Note:
     """What is to be said of one document beside others."""
 
     spelled: tuple[str, ...] = ()
-    """The control tokens that it spells out."""
+    """The control tokens that it spells out, where that is to be said."""
     rows: int = 0
     """Rows that its conversation became."""
-    context: int = 0
+    context: int | None = None
     """Tokens of their contexts, where they are several."""
 
 
@@ -97,7 +97,7 @@ class Cut:
 
     records: tuple[Record, ...]
     sizes: tuple[int, ...]
-    """Tokens of the targets of each, wherever they stand."""
+    """Tokens of the targets of each, as `core.encoding.count` has them."""
     note: Note
     spans: tuple[tuple[int, int], ...] = ()
     """Where each begins and ends in the document's text, where it was cut from it."""
@@ -142,17 +142,18 @@ def whole(document: Document, marks: Markup) -> Record:
 
 
 def _note(document: Document, made: Seq[Record], source: Source, tokenizer: Tokenizer) -> Note:
-    spelled = () if document.records else tuple(spellings(tokenizer).findall("\n".join(document.parts)))
+    told = source.control_tokens == "text" and not document.records
+    spelled = tuple(spellings(tokenizer).findall("\n".join(document.parts))) if told else ()
     rows = [r for r in made if "#turn" in r.id] if source.kind == "messages" else []
     context = sum(count(s.text, tokenizer) for r in rows for s in r.segments if s.role == "context")
-    return Note(spelled, len(made), context if rows else -1)
+    return Note(spelled, len(made), context if rows else None)
 
 
 def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[str, ...]:
     """What is to be said of all documents together."""
     notes = []
     spelled = [n.spelled for n in found if n.spelled]
-    if source.control_tokens == "text" and spelled:
+    if spelled:
         names = list(dict.fromkeys(name for names in spelled for name in names))
         notes.append(
             f"{sum(map(len, spelled))} control tokens spelled out in {len(spelled)} of {len(found)} "
@@ -162,11 +163,12 @@ def notes_of(found: Seq[Note], source: Source, tokenizer: Tokenizer) -> tuple[st
     if source.kind == "messages":
         if turn_end(tokenizer) is None and tokenizer.chat_template:
             notes.append(f"the chat template ends no turn: {tokenizer.eos_token} is put behind each answer and learned")
-        if any(n.context >= 0 for n in found):
+        contexts = [n.context for n in found if n.context is not None]
+        if contexts:
             notes.append(
                 f"the chat template writes earlier turns differently once later ones are there: "
                 f"{sum(n.rows for n in found)} rows are learned from {len(found)} conversations, each answer behind "
-                f"its own prompt ({sum(max(0, n.context) for n in found):,} context tokens)"
+                f"its own prompt ({sum(contexts):,} context tokens)"
             )
     return tuple(notes)
 
@@ -197,12 +199,11 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
     if document.records:
         yield from document.records
     elif document.messages:
-        tools = document.fields.get("tools") or ()
-        rows = chat.rows(document.messages, tokenizer, document.origin, source.control_tokens == "keep", tools)
+        keep, tools = source.control_tokens == "keep", document.fields.get("tools") or ()
+        rows = chat.rows(document.messages, tokenizer, document.origin, keep, tools)
         if document.rejected and not isinstance(document.rejected, str):
-            keep = source.control_tokens == "keep"
-            last = chat.rows(document.rejected, tokenizer, document.origin, keep, tools)[-1]
-            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(last))
+            other = chat.rows(document.rejected, tokenizer, document.origin, keep, tools)
+            yield replace(_record(document, _last_answer(rows[-1]), ends=False), rejected=_last_answer(other[-1]))
             return
         for i, row in enumerate(rows, 1):
             yield _record(document, row, "" if len(rows) == 1 else f"{document.id}#turn{i}", ends=False)
@@ -212,8 +213,8 @@ def _of(document: Document, source: Source, tokenizer: Tokenizer) -> Iterator[Re
         context = (Segment(document.prompt, "context", markup=marks),) if document.prompt else ()
         record = _record(document, (*context, target))
         if document.rejected:
-            other = Segment(f"{source.separator}{document.rejected}", "target", markup=marks)
-            record = replace(record, rejected=(*context, other))
+            worse = Segment(f"{source.separator}{document.rejected}", "target", markup=marks)
+            record = replace(record, rejected=(*context, worse))
         yield record
     else:
         yield whole(document, marks_of(source, "", tokenizer))

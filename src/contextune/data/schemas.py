@@ -7,7 +7,7 @@ that have our own columns are never read otherwise. `read_as` names a schema whe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Reading:
     schema: str
     columns: Mapping[str, str]
     prompt: tuple[str, ...] = ()
-    """In order; the empty ones are left out, a blank line stands between two."""
+    """In order; the empty ones are left out, the others joined by a blank line."""
     conversation: bool = False
     """Whether messages are made of a prompt, or of transcripts."""
 
@@ -69,8 +69,8 @@ def _alpaca(values: Values, kind: str, named: bool) -> Reading | None:
     answer = next((name for name in ("output", "response") if name in values), "")
     if kind == "text" or own or not answer or not isinstance(values.get("instruction"), str):
         return None
-    extra = [n for n in (*SYSTEMS, "instruction", "input", "context") if isinstance(values.get(n), str)]
-    return Reading("alpaca", {"completion": answer}, tuple(extra), kind == "messages")
+    parts = _texts(values, (*SYSTEMS, "instruction", "input", "context"))
+    return Reading("alpaca", {"completion": answer}, tuple(parts), kind == "messages")
 
 
 def _preference(values: Values, kind: str, named: bool) -> Reading | None:
@@ -79,13 +79,14 @@ def _preference(values: Values, kind: str, named: bool) -> Reading | None:
     chosen, lists = values["chosen"], _is_list(values["chosen"])
     prompt = next((n for n in PROMPTS if isinstance(values.get(n), str) or _is_list(values.get(n))), "")
     if kind == "messages" and (lists or (isinstance(chosen, str) and (prompt or TRANSCRIPT.match(chosen)))):
-        systems = [n for n in SYSTEMS if isinstance(values.get(n), str) and not lists]
+        systems = [] if lists else _texts(values, SYSTEMS)
         before = () if not prompt or (lists and "role" in _first(chosen) and len(chosen) > 1) else (prompt,)
         made = not lists or bool(before)
         return Reading("preference", {"messages": "chosen", "rejected": "rejected"}, (*systems, *before), made)
     if kind == "pairs" and isinstance(chosen, str) and isinstance(values.get(prompt), str):
-        systems = [n for n in SYSTEMS if isinstance(values.get(n), str)]
-        return Reading("preference", {"completion": "chosen", "rejected": "rejected"}, (*systems, prompt))
+        return Reading(
+            "preference", {"completion": "chosen", "rejected": "rejected"}, (*_texts(values, SYSTEMS), prompt)
+        )
     return None
 
 
@@ -121,8 +122,7 @@ def _question(values: Values, kind: str, named: bool) -> Reading | None:
     for prompt, answer in PAIRS if kind == "pairs" or (named and kind == "messages") else ():
         ours = {"prompt", "completion"} & values.keys() - {prompt}
         if isinstance(values.get(prompt), str) and isinstance(values.get(answer), str | int) and (named or not ours):
-            systems = [n for n in SYSTEMS if isinstance(values.get(n), str)]
-            return Reading("question", {"completion": answer}, (*systems, prompt), kind == "messages")
+            return Reading("question", {"completion": answer}, (*_texts(values, SYSTEMS), prompt), kind == "messages")
     return None
 
 
@@ -153,7 +153,7 @@ WANTED = {
 
 
 def prompt_of(values: Values, parts: tuple[str, ...]) -> str:
-    return "\n\n".join(values[p] for p in parts if isinstance(values.get(p), str) and values[p].strip())
+    return "\n\n".join(values[p] for p in _texts(values, parts) if values[p].strip())
 
 
 def as_messages(values: Values, reading: Reading, answer: str) -> Any:
@@ -184,6 +184,11 @@ def _transcript(text: str) -> Iterator[dict[str, str]]:
     _, *parts = TRANSCRIPT.split(text)
     for who, said in zip(parts[::2], parts[1::2], strict=True):
         yield {"role": "user" if who == "Human" else "assistant", "content": said}
+
+
+def _texts(values: Values, names: Iterable[str]) -> list[str]:
+    """Those of the columns that hold text."""
+    return [n for n in names if isinstance(values.get(n), str)]
 
 
 def _is_list(value: Any) -> bool:

@@ -18,7 +18,9 @@ def split(documents: Seq[Document], share: float, seed: int) -> tuple[tuple[Docu
     row. Duplicates, told by their normal form, go by the id of the first of them: what is trained on is not held out.
     At least one document stands on either side; UserError where fewer than two differ.
     """
-    out = held_out([(d.same, d.id) for d in documents] if share else [("", "")] * len(documents), share, seed)
+    if not share:
+        return tuple(documents), ()
+    out = held_out([(d.same, d.id) for d in documents], share, seed)
     pairs = list(zip(documents, out, strict=True))
     return tuple(d for d, held in pairs if not held), tuple(d for d, held in pairs if held)
 

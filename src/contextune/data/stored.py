@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,18 @@ def document_row(document: Document) -> dict[str, Any]:
     """Raises Unkept."""
     other = document.rejected if isinstance(document.rejected, str) else list(document.rejected)
     plain = {"messages": list(document.messages), "fields": dict(document.fields), "rejected": other}
-    text = {name: json.dumps(value) if value else None for name, value in _jsonable(plain, document).items()}
+    text = {name: _json(value, document) if value else None for name, value in plain.items()}
     return {
         "id": document.id, "origin": document.origin, "text": document.text, "prompt": document.prompt,
         "completion": document.completion, **text,
     }  # fmt: skip
 
 
-def _jsonable(value: dict[str, Any], document: Document) -> dict[str, Any]:
-    try:
-        if json.loads(json.dumps(value)) == value:
-            return value
-    except (TypeError, ValueError):
-        pass
+def _json(value: Any, document: Document) -> str:
+    with suppress(TypeError, ValueError):
+        text = json.dumps(value)
+        if json.loads(text) == value:
+            return text
     raise Unkept(document.origin)
 
 

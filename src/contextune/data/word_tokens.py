@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -58,12 +59,14 @@ def tokens_of(text: str, tokenizer: Tokenizer) -> TextTokens:
     """The tokens of a text, by its words where that is exact, else as the tokenizer says."""
     words, windows = words_of(tokenizer), list(_windows(text))
     if words is not None:
-        parts = [words.split(text[a:b]) for a, b in windows]
-        try:
-            if all(part is not None for part in parts):
-                return _ByWords(text, tokenizer, words, [part for part in parts if part is not None])
-        except LookupError:
-            pass
+        parts = list[list[str]]()
+        for a, b in windows:
+            if (part := words.split(text[a:b])) is None:
+                break
+            parts.append(part)
+        else:
+            with suppress(LookupError):
+                return _ByWords(text, tokenizer, words, parts)
     return TextTokens(
         text, tokenizer, array("Q", (a + at for a, b in windows for at in _offsets(text[a:b], tokenizer)))
     )

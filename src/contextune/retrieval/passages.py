@@ -29,12 +29,12 @@ def fitting(ranked: Seq[str], room: int, separator: str, tokenizer: Tokenizer) -
 
 def holds(texts: Iterable[str], passage: str) -> bool:
     """Whether the texts have half or more of a passage's runs of words, wherever each of them was cut."""
-    wanted = _shingles(passage)
-    found = {s for text in texts for s in _shingles(text, min(SHINGLE, len(normal(passage).split())))}
+    words = normal(passage).split()
+    wanted = _shingles(words, SHINGLE)
+    found = {s for text in texts for s in _shingles(normal(text).split(), min(SHINGLE, len(words)))}
     return bool(wanted) and 2 * len(wanted & found) >= len(wanted)
 
 
-def _shingles(text: str, size: int = SHINGLE) -> set[tuple[str, ...]]:
-    said = normal(text).split()
-    n = max(1, min(size, len(said)))
-    return {tuple(said[i : i + n]) for i in range(len(said) - n + 1)} if said else set()
+def _shingles(words: Seq[str], size: int) -> set[tuple[str, ...]]:
+    n = max(1, min(size, len(words)))
+    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)} if words else set()

@@ -11,7 +11,6 @@ that errors are raised as if there were no other process.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from contextune.core.parallel import cores, end_with
 from contextune.core.sequence import Rendered
 
 AHEAD = 4
@@ -105,7 +105,7 @@ def ahead(updates: Dataset[list[Rendered]], begin: int = 0) -> Iterator[Ahead]:
 
 def possible() -> bool:
     """Whether a forked process can draw beside this one: on Linux, with a core of its own, outside such a process."""
-    return sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1 and _updates is None
+    return sys.platform == "linux" and cores() > 1 and _updates is None
 
 
 @contextmanager
@@ -123,10 +123,7 @@ def _begin(updates: Any, parent: int) -> None:
     global _updates
     _updates = updates
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with(parent)
     with suppress(ImportError):
         import threadpoolctl
 

@@ -180,5 +180,5 @@ def test_a_folder_of_all_kinds(tmp_path):
     for name, data in (("a.pdf", pdf([BODY])), ("b.docx", docx(paragraph("b."))), ("c.md", b"c."), ("e.pdf.gz", b"x")):
         (tmp_path / "d" / name).write_bytes(data)
     found = load(Source(path="d"), tmp_path)
-    assert [d.id for d in found.documents] == ["a.pdf:1", "b.docx:1", "c.md:1"] or len(found.documents) == 3
+    assert [d.id for d in found.documents] == ["a.pdf", "b.docx", "c.md"]
     assert any("e.pdf.gz" in name for name in found.passed_over)

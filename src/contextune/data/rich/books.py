@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from .page import Page, Unreadable
+from .page import Page, Unreadable, unzipped
 from .web import decoded, markdown
 
 _CONTAINER = "META-INF/container.xml"
@@ -18,16 +17,10 @@ _LOCKED = "META-INF/encryption.xml"
 
 def pages(data: bytes) -> list[Page]:
     """Raises Unreadable for a book that is locked, or that names parts it does not hold."""
-    try:
-        parts = zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile:
-        raise Unreadable("no EPUB file, or a part of one", "download it again") from None
-    with parts:
+    with unzipped(data, "EPUB", "download it again") as parts:
         names = set(parts.namelist())
         if _CONTAINER not in names:
             raise Unreadable(f"no EPUB file, it lacks {_CONTAINER}", "is it the right file?")
-        if sum(info.file_size for info in parts.infolist()) > max(2**28, 300 * len(data)):
-            raise Unreadable("unpacks to more than 300 times its size", "look at it by hand")
         root = _xml(parts.read(_CONTAINER)).find("rootfile")
         package = str(root["full-path"]) if root else ""
         if package not in names:

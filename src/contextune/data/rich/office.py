@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from .page import Page, Unreadable
+from .page import Page, Unreadable, unzipped
 from .web import markdown
 
 _OLE = b"\xd0\xcf\x11\xe0"
+_AGAIN = "open it where it was made and save it again"
 
 
 def docx(data: bytes) -> list[Page]:
@@ -55,11 +55,6 @@ def _refuse(data: bytes, kind: str, part: str) -> None:
     if data.startswith(_OLE):
         old = f"of the format before {kind}, or encrypted"
         raise Unreadable(old, f"open it, remove its password and save it as .{kind.lower()}")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            if part not in parts.namelist():
-                raise Unreadable(f"no {kind} file, it lacks {part}", "open it where it was made and save it again")
-            if sum(info.file_size for info in parts.infolist()) > max(2**28, 300 * len(data)):
-                raise Unreadable("unpacks to more than 300 times its size", "look at it by hand")
-    except zipfile.BadZipFile:
-        raise Unreadable(f"no {kind} file, or a part of one", "open it where it was made and save it again") from None
+    with unzipped(data, kind, _AGAIN) as parts:
+        if part not in parts.namelist():
+            raise Unreadable(f"no {kind} file, it lacks {part}", _AGAIN)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from contextune.core.errors import UserError
 from contextune.core.options import parse_options
+from contextune.core.progress import every
 from contextune.core.sequence import Tokenizer
 from contextune.generation.options import Writer
 from contextune.generation.stored_writer import StoredWriter
@@ -49,12 +49,10 @@ def _stored(writer: Writer, folder: Path, say: Callable[[str], None]) -> StoredW
 
 
 def _spoken(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    last = time.monotonic()
+    is_due = every(PAUSE)
 
     def progress(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > PAUSE:
-            last = time.monotonic()
+        if is_due():
             say(f"  {done} of {of} answers")
 
     return progress

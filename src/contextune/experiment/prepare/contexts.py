@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from itertools import compress, repeat
@@ -17,6 +16,7 @@ from contextune.contexts.replay_without_context import replay_without_context
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.core.lazy import chained
+from contextune.core.progress import every
 from contextune.core.sequence import DrawKey, Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
@@ -29,8 +29,6 @@ from .stage import PreparedStage
 
 STORE = "generated.sqlite"
 """What a writer has written, within the run's folder."""
-PAUSE = 15
-"""Seconds between two lines of progress."""
 
 
 def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> PreparedStage:
@@ -148,12 +146,10 @@ def prompt_style(data: Data) -> str:
 
 def spoken(say: Callable[[str], None], what: str) -> Callable[[int, int], None]:
     """How far the writing of texts has come, every fifteen seconds."""
-    last = time.monotonic()
+    is_due = every()
 
     def progress(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > PAUSE:
-            last = time.monotonic()
+        if is_due():
             say(f"{what}: {done} of {of}")
 
     return progress

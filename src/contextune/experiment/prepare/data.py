@@ -23,7 +23,7 @@ from contextune.core.files import digest
 from contextune.core.progress import read_or_say
 from contextune.core.sequence import Tokenizer
 from contextune.data import Documents, load
-from contextune.data.corpus import Corpus, beginning, is_kept, is_large, open_corpus
+from contextune.data.corpus import Corpus, is_large, open_corpus
 from contextune.data.paths import HIDDEN
 from contextune.data.records import SMALLEST, Records, hashed, specials
 from contextune.data.records import records as cut_records
@@ -264,16 +264,14 @@ def _open_all(
         try:
             if not is_large(source, base):
                 continue
-            room, corpus = budget(recipe, name, base, tokenizer), None
-            if first is not None and not is_kept(source, base, tokenizer, room):
-                corpus = beginning(source, base, tokenizer, room, first)
-                kept["partial"] = kept.get("partial") or corpus is not None
-            corpus = corpus or open_corpus(source, base, tokenizer, room, partial(_say_of, say, name))
+            room = budget(recipe, name, base, tokenizer)
+            corpus = open_corpus(source, base, tokenizer, room, partial(_say_of, say, name), first=first)
         except UserError as e:
             bad += [UserError(f"data.{name}: {part.message}", part.hint) for part in e.parts]
             continue
         if corpus is not None:
             found[name] = corpus
+            kept["partial"] = kept.get("partial") or corpus.partial
     if bad:
         raise together(bad)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -19,6 +18,7 @@ import torch
 from contextune.core import progress
 from contextune.core.errors import UserError, nearest
 from contextune.core.files import write_text
+from contextune.core.parallel import end_with
 
 from . import tune
 from .arms import ARMS
@@ -190,10 +190,4 @@ def _pool(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
 def _begin(parent: int) -> None:
     """A worker with one thread, which ends when its parent was killed: what it holds lies in checkpoints."""
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(parent, lambda: os._exit(1)), daemon=True).start()
-
-
-def _end_with(parent: int, end: Callable[[], None], pause: float = 1.0) -> None:
-    while os.getppid() == parent:
-        time.sleep(pause)
-    end()
+    end_with(parent)
