@@ -106,6 +106,15 @@ def test_the_arms_of_a_run(tmp_path, tiny):
     assert [s.name for s in speakers([str(tiny), str(tiny)])] == [tiny.name, f"{tiny.name} ({tiny.name})"]
 
 
+def test_an_arm_that_asks_otherwise_gives_the_untrained_model_no_name(tmp_path, tiny):
+    """Neither `weights_of` nor `before` has stages, but only an arm without both is the model as it is."""
+    run = run_folder(tmp_path / "run", tiny)
+    file, more = run / "recipe.yaml", "{before: {retrieve: d}}"
+    for arms in ("cft+retrieval: {weights_of: cft}, none:", f"none+retrieval: {more}, none:"):
+        file.write_text(file.read_text().replace("none:", arms, 1))
+    assert [s.name for s in speakers([str(run)])] == ["none", "cft"]
+
+
 @pytest.mark.parametrize(
     ("arms", "seed", "message"),
     [

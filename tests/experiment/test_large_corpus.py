@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from contextune.core.errors import UserError
 from contextune.data import building, corpus
 from contextune.experiment import accounting, overlaps, preview, run_dir
 from contextune.experiment.prepare import prepare
@@ -100,3 +101,13 @@ def test_a_policy_that_looks_at_other_records_is_given_all(recipe, tmp_path, mon
     monkeypatch.setattr(corpus, "LARGE", 1000)
     arms = {"random": {"stages": [{"data": "a", "context": {"policy": "random", "k": 1, "max_tokens": 20}}]}}
     assert not made({**recipe, "evaluate": {}, "arms": arms}, tmp_path, first=5).partial
+
+
+@pytest.mark.parametrize("large", [1 << 40, 1])
+def test_the_faults_of_all_sources_are_told_at_once(recipe, tmp_path, monkeypatch, large):
+    """One that is not there, and one that cannot be read."""
+    monkeypatch.setattr(corpus, "LARGE", large)
+    (tmp_path / "a.jsonl").unlink()
+    (tmp_path / "b.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match=r"(?s)2 faults.*data\.a: .*data\.b: "):
+        made(recipe, tmp_path)

@@ -10,7 +10,8 @@ from contextune.data import load
 from contextune.data.options import Source
 from contextune.exam import languages
 from contextune.exam.passages import passages
-from contextune.retrieval import Lexical, nearest
+from contextune.retrieval import Lexical
+from contextune.retrieval.passages import most_similar
 
 MOST = 50
 """Passages a question may be preceded by."""
@@ -28,9 +29,7 @@ class Library:
 
     def find(self, question: str) -> list[str]:
         """At most k passages, best first; those without a word of the question are none."""
-        space = Lexical().fit([question], self.passages)
-        found = nearest(space, min(self.k, len(self.passages)), lambda query, ids, scores: scores <= 0)
-        return [self.passages[i] for i, score in found.of(0) if score > 0]
+        return most_similar(Lexical().fit([question], self.passages), self.passages, self.k)[0]
 
 
 def preceded(question: str, context: str) -> str:

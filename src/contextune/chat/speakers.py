@@ -59,7 +59,8 @@ def _of_run(run: Path, arms: Seq[str], seed: int | None) -> Iterator[Speaker]:
     base = resolve(recipe.model, Path())
     if seed is not None and seed not in recipe.seeds:
         raise UserError(f"--seed {seed}: {run} has the seeds {', '.join(map(str, recipe.seeds))}", "give one of these")
-    untrained = next((name for name, arm in recipe.arms.items() if not arm.stages), "untrained")
+    plain = (n for n, arm in recipe.arms.items() if recipe.is_untrained(n) and arm.before is None)
+    untrained = next(plain, "untrained")
     if not arms or untrained in arms:
         yield Speaker(untrained, base, recipe.model)
     trained = [name for name, arm in recipe.arms.items() if arm.stages and (not arms or name in arms)]

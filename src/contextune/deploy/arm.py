@@ -40,15 +40,14 @@ def finished(run: Path, arm: str, seed: int | None = None) -> FinishedArm:
     recipe = recipe_of(run)
     if arm not in recipe.arms:
         raise UserError(f"--arm {arm}: no arm of that name in {run}", nearest(arm, recipe.arms))
-    trains = recipe.models_of(arm)
-    stages = recipe.arms[trains].stages
-    if not stages:
+    if recipe.is_untrained(arm):
         raise UserError(
             f"--arm {arm}: it is untrained: its model is {recipe.model.path} as it is",
-            f"give one of: {', '.join(n for n in recipe.arms if recipe.arms[recipe.models_of(n)].stages) or 'none'}",
+            f"give one of: {', '.join(n for n in recipe.arms if not recipe.is_untrained(n)) or 'none'}",
         )
     if recipe.model.trust_remote_code:
         refuse_code(recipe.model.path)
+    trains = recipe.models_of(arm)
     (found,) = speakers([str(run)], (trains,), seed)
-    adapter = recipe.training(stages[-1]).adapter
+    adapter = recipe.training(recipe.arms[trains].stages[-1]).adapter
     return FinishedArm(run, arm, f"{recipe.name}-{arm}", Path(found.path), recipe.model, adapter)

@@ -39,7 +39,7 @@ def rebuild(folder: Path) -> dict[str, Any]:
     made = recipe_of(folder)
     there = {outcomes.arm_of(file) for file in (folder / "outcomes").glob("*.parquet")}
     about = {name: arm.about for name, arm in made.arms.items() if name in there}
-    untrained = [name for name in made.arms if not made.arms[made.models_of(name)].stages]
+    untrained = [name for name in made.arms if made.is_untrained(name)]
     results: dict[str, Any] = summarise(folder, made.compare, about, made.name, untrained)
     write_json(folder / "results.json", results)
     return results

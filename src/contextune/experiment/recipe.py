@@ -192,9 +192,13 @@ class Recipe(Options):
         """The arm that trains an arm's models: itself, or the one that it names."""
         return self.arms[arm].weights_of or arm
 
+    def is_untrained(self, arm: str) -> bool:
+        """Whether an arm asks the model as it is, with stages neither of its own nor of another arm."""
+        return not self.arms[self.models_of(arm)].stages
+
     def seeds_of(self, arm: str) -> tuple[int, ...]:
         """The seeds that an arm has models of; an untrained model stands once, under seed 0."""
-        return self.seeds if self.arms[self.models_of(arm)].stages else (0,)
+        return (0,) if self.is_untrained(arm) else self.seeds
 
     def _refuse_stages(self, values: Mapping[str, Any]) -> None:
         """UserError where a stage's own training keys, or an adapter that follows another, cannot be."""

@@ -23,7 +23,7 @@ def account(prepared: Prepared) -> dict[str, Any]:
         assert spec.before is not None
         found[arm] = {
             "weights_of": spec.weights_of,
-            "untrained": not prepared.recipe.arms[prepared.recipe.models_of(arm)].stages,
+            "untrained": prepared.recipe.is_untrained(arm),
             "oracle": spec.before.oracle,
             "source": spec.before.retrieve,
             "k": spec.before.k,

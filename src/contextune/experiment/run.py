@@ -147,7 +147,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     retrieval_file.write(prepared)
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
-        plain = [arm for arm in prepared.arms if not prepared.recipe.arms[prepared.recipe.models_of(arm)].stages]
+        plain = [arm for arm in prepared.arms if prepared.recipe.is_untrained(arm)]
         results = summarise(prepared.out, prepared.recipe.compare, about, prepared.recipe.name, plain)
         write_json(prepared.out / "results.json", results)
     for arm, stages in prepared.arms.items():

@@ -27,6 +27,7 @@ from typing import IO, Any
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
 from contextune.core.machine import refusal
+from contextune.core.parallel import end_with
 from contextune.models import SMALL
 
 from .prepare import Prepared
@@ -182,7 +183,7 @@ def work(lines: Iterator[str], tell: Callable[[Message], None]) -> None:
 
 def main() -> None:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    _end_with_parent()
+    end_with(os.getppid())
     os.dup2(2, 1)  # what a library prints must not stand among the messages
     jobs: Queue[str | None] = Queue()
     lines = os.fdopen(os.dup(0), encoding="utf-8")
@@ -203,14 +204,6 @@ def main() -> None:
             _say(pipe, {"error": found.message, "hint": found.hint})
         else:
             _say(pipe, {"fault": traceback.format_exc()})
-
-
-def _end_with_parent() -> None:
-    """Linux: the system kills this process when its parent ends, be it busy or stopped. Elsewhere `_read` sees it."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _read(lines: Iterable[str], jobs: Queue[str | None]) -> None:

@@ -1,4 +1,5 @@
-"""Passages in front of a text: which of them fit, whole, and whether they hold what is looked for."""
+"""Passages in front of a text: the most similar ones, which of them fit, whole, and whether they hold what is looked
+for."""
 
 from __future__ import annotations
 
@@ -9,8 +10,17 @@ from contextune.core.encoding import count
 from contextune.core.sequence import Tokenizer
 from contextune.core.text import normal
 
+from .neighbours import nearest
+from .space import Space
+
 SHINGLE = 8
 """Words in a row by which a passage is known in texts that were cut elsewhere."""
+
+
+def most_similar(space: Space, passages: Seq[str], k: int) -> list[list[str]]:
+    """For each query of a space of `passages` at most k of them, best first; one whose similarity is 0 is left out."""
+    near = nearest(space, min(k, len(passages)), lambda row, places, scores: scores <= 0)
+    return [[passages[place] for place, _ in near.of(row)] for row in range(space.shape[0])]
 
 
 def laid_out(passages: Iterable[str], separator: str) -> str:

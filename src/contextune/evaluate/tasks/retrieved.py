@@ -25,8 +25,8 @@ from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
 from contextune.core.options import LONGEST, Name, Options, Refused
 from contextune.core.sequence import Tokenizer
-from contextune.retrieval import Lexical, SimilarityOption, nearest
-from contextune.retrieval.passages import fitting, holds, laid_out
+from contextune.retrieval import Lexical, SimilarityOption
+from contextune.retrieval.passages import fitting, holds, laid_out, most_similar
 
 
 class Retrieve(Options):
@@ -72,7 +72,10 @@ def behind_passages(
         if not ranked:
             raise UserError("no task names the passage that answers", "give tasks the key passage, or leave out oracle")
     else:
-        ranked = _found([_query(tasks[t].items[i]) for t, i in asked], passages, options, context) if asked else []
+        ranked = []
+        if asked:
+            space = options.similarity.fit([_query(tasks[t].items[i]) for t, i in asked], passages, context)
+            ranked = most_similar(space, passages, options.k)
         if not any(ranked):
             raise UserError("nothing is found for any question", "all items have a context, or share no word with it")
     shown: dict[tuple[int, int], list[str]] = {}
@@ -99,13 +102,6 @@ def _asks(task: Task, item: Item) -> bool:
 def _query(item: Item) -> str:
     """What is searched for: the item's own question, without solved examples."""
     return str(item.fields.get("query", item.fields.get("asked", item.prompt)))
-
-
-def _found(queries: Seq[str], passages: Seq[str], options: Retrieve, context: BindContext) -> list[list[str]]:
-    """For each query the passages that have something of it, best first."""
-    space = options.similarity.fit(queries, passages, context)
-    near = nearest(space, min(options.k, len(passages)), lambda row, places, scores: scores <= 0)
-    return [[passages[place] for place, _ in near.of(row)] for row in range(len(queries))]
 
 
 def _room(task: Task, item: Item, tokenizer: Tokenizer, window: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence as Seq
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,10 +139,9 @@ def read_data(
     wanted |= set(recipe.evaluate.perplexity)
     wanted |= {before.retrieve for arm in arms if (before := recipe.arms[arm].before) is not None}
     kept: dict[Any, Any] = {"skeleton": empty}
-    large = _open_all(recipe, sorted(wanted), base, tokenizer, say, first, kept)
-    documents = {name: corpus.documents for name, corpus in large.items()}
-    documents |= _load_all(recipe, sorted(wanted - large.keys()), base)
-    documents = {name: documents[name] for name in sorted(documents)}
+    read = _read_all(recipe, sorted(wanted), base, tokenizer, say, first, kept)
+    large = {name: found for name, found in read.items() if isinstance(found, Corpus)}
+    documents = {name: found.documents if isinstance(found, Corpus) else found for name, found in read.items()}
     warnings += [text for name, found in documents.items() for text in _told(name, found, say)]
     budgets = {name: budget(recipe, name, base, tokenizer) for name in documents}
     records = {
@@ -248,7 +247,7 @@ def _drawn_from(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     return (*stage.context.sources(), *stage.replayed)
 
 
-def _open_all(
+def _read_all(
     recipe: Recipe,
     names: Iterable[str],
     base: Path,
@@ -256,42 +255,32 @@ def _open_all(
     say: Say,
     first: int | None,
     kept: dict[Any, Any],
-) -> dict[str, Corpus]:
-    """The large sources, from the cache, or their first records, which `kept` then says (`partial`)."""
-    found, bad = dict[str, Corpus](), list[UserError]()
-    for name in names:
-        source = recipe.data[name]
-        try:
-            if not is_large(source, base):
-                continue
-            room = budget(recipe, name, base, tokenizer)
-            corpus = open_corpus(source, base, tokenizer, room, partial(_say_of, say, name), first=first)
-        except UserError as e:
-            bad += [UserError(f"data.{name}: {part.message}", part.hint) for part in e.parts]
-            continue
-        if corpus is not None:
-            found[name] = corpus
-            kept["partial"] = kept.get("partial") or corpus.partial
-    if bad:
-        raise together(bad)
-    return found
-
-
-def _say_of(say: Say, name: str, text: str) -> None:
-    say(f"data.{name}: {text}")
-
-
-def _load_all(recipe: Recipe, names: Iterable[str], base: Path) -> dict[str, Documents]:
-    """The faults of all sources are told at once."""
-    found, bad = dict[str, Documents](), list[UserError]()
+) -> dict[str, Documents | Corpus]:
+    """The sources, large ones prepared. The faults of all are told at once."""
+    found, bad = dict[str, Documents | Corpus](), list[UserError]()
     for name in names:
         try:
-            found[name] = load(recipe.data[name], base)
+            corpus = _open_large(recipe, name, base, tokenizer, say, first, kept)
+            found[name] = load(recipe.data[name], base) if corpus is None else corpus
         except UserError as e:
             bad += [UserError(f"data.{name}: {part.message}", part.hint) for part in e.parts]
     if bad:
         raise together(bad)
     return found
+
+
+def _open_large(
+    recipe: Recipe, name: str, base: Path, tokenizer: Tokenizer, say: Say, first: int | None, kept: dict[Any, Any]
+) -> Corpus | None:
+    """A large source from the cache, or its first records, which `kept` then says (`partial`); None of others."""
+    source = recipe.data[name]
+    if not is_large(source, base):
+        return None
+    room = budget(recipe, name, base, tokenizer)
+    corpus = open_corpus(source, base, tokenizer, room, lambda text: say(f"data.{name}: {text}"), first=first)
+    if corpus is not None:
+        kept["partial"] = kept.get("partial") or corpus.partial
+    return corpus
 
 
 SHOWN = 8
