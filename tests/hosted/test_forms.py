@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from contextune.cli import main
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
+from contextune.generation.protocol import Request
 from contextune.hosted import job
 from contextune.hosted.score import HostedModel, refuse_others, score
 from contextune.hosted.vertex import TOKEN, URL, Vertex
@@ -170,6 +173,30 @@ def test_answers_outlive_faults(tmp_path, tokenizer, monkeypatch):
     (file,) = (tmp_path / "outcomes").glob("*.parquet")
     assert pq.read_table(file).column("output").to_pylist() == ["yes", "yes", "no", "yes", "yes"]
     stub.close()
+
+
+def test_a_refusal_loses_no_answer_that_is_paid_and_ends_the_asking():
+    asked, refused = [], threading.Event()
+
+    class Service:
+        def generate(self, model, body):
+            (text,) = (p["text"] for p in body["contents"][0]["parts"])
+            asked.append(text)
+            if text == "refused":
+                refused.set()
+                raise UserError("the service refuses")
+            assert refused.wait(10)
+            time.sleep(0.05)
+            return {"candidates": [{"content": {"parts": [{"text": text.upper()}]}, "finishReason": "STOP"}]}
+
+    requests = [Request(text, 8) for text in ["slow", "refused", *(f"later {i}" for i in range(50))]]
+    answers, found = HostedModel(Service(), "m", at_once=2).complete(requests), []
+    with pytest.raises(UserError, match="the service refuses"):
+        found.extend(str(answer) for _, answer in answers)
+    assert found[0] == "SLOW"
+    assert len(found) == len(asked) - 1
+    time.sleep(0.1)
+    assert len(asked) <= 3  # at most one was sent while the refusal came
 
 
 def test_tasks_that_need_likelihoods_are_refused():

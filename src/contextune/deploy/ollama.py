@@ -27,7 +27,7 @@ CHECKED: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What stands before and after the text of each role, what opens an answer, and the default system turn."""
+    """The markup before and after each role's text, the opening of an answer, and the default system turn."""
 
     system: tuple[str, str] | None
     user: tuple[str, str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,28 @@ class HostedModel:
         return hashlib.blake2b(f"vertex {self.model}".encode(), digest_size=16).hexdigest()
 
     def complete(self, requests: Seq[Request]) -> Iterator[tuple[int, str | Failure]]:
-        """Raises UserError where the service takes no request at all: a token that has expired, a wrong name."""
+        """Raises UserError where the service takes no request at all: a token that has expired, a wrong name.
+
+        What was sent before that is waited for and yielded first: its answers are paid, and nothing is asked after the
+        error.
+        """
         pool = ThreadPoolExecutor(self.at_once)
+        fault: UserError | None = None
         try:
-            under_way = {pool.submit(self._ask, request): place for place, request in enumerate(requests)}
-            for future in as_completed(under_way):
-                yield under_way[future], future.result()
+            asked = {pool.submit(self._ask, request): place for place, request in enumerate(requests)}
+            for future in as_completed(asked):
+                try:
+                    answer = future.result()
+                except CancelledError:
+                    continue
+                except UserError as e:
+                    fault = fault or e
+                    for other in asked:
+                        other.cancel()
+                else:
+                    yield asked[future], answer
+            if fault is not None:
+                raise fault
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
