@@ -159,6 +159,7 @@ class Recipe(Options):
                     if name not in self.data:
                         raise Refused(f"arms.{arm}: stage {i} uses data '{name}'", nearest(name, self.data))
             self._refuse_variant(arm, spec)
+        self._refuse_validation()
         for name in self.evaluate.perplexity:
             if name not in self.data:
                 raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
@@ -169,6 +170,28 @@ class Recipe(Options):
                 f"compare.baseline: no arm '{self.compare.baseline}'", nearest(self.compare.baseline, self.arms)
             )
         return self
+
+    def _refuse_validation(self) -> None:
+        """Refuse validation on what is not there, or is trained on, and options of it that have no effect."""
+        stages = [(arm, stage) for arm, spec in self.arms.items() for stage in spec.stages]
+        trained = {name: arm for arm, stage in stages for name in (*stage.sources, *stage.replayed)}
+        for where, keys in (("train", self.train.model_dump()), *((f"arms.{a}: train", s.train) for a, s in stages)):
+            on = keys.get("validate_on") or ()
+            for name in (on,) if isinstance(on, str) else on:
+                if name not in self.data:
+                    raise Refused(f"{where}.validate_on: no data '{name}'", nearest(name, self.data))
+                if name in trained and not self.data[name].validation:
+                    raise Refused(
+                        f"{where}.validate_on: arm {trained[name]} trains on '{name}'",
+                        f"name another source, or data.{name}.validation=0.05 keeps a share of it out of training",
+                    )
+            given = [k for k in ("patience", "validate_every") if keys.get(k)] + ["keep"] * (keys.get("keep") == "best")
+            if given and not on and not any(source.validation for source in self.data.values()):
+                name = next(iter(trained), "NAME")
+                raise Refused(
+                    f"{where}.{given[0]}: nothing is held out to validate on",
+                    f"data.{name}.validation=0.05 keeps a share out of training, train.validate_on names a source",
+                )
 
     def _refuse_variant(self, arm: str, spec: Arm) -> None:
         """Refuse models of an arm that has none of its own, and passages of a source that holds no plain texts."""

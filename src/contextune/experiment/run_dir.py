@@ -16,6 +16,7 @@ from contextune.core.environment import rank
 from contextune.core.errors import UserError
 from contextune.core.files import WHOLE, digest, no_link, sweep
 from contextune.core.progress import say_once
+from contextune.data.records import hashed
 from contextune.train.objectives.base import Likelihood
 from contextune.train.options import Train
 
@@ -51,6 +52,8 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
     if ready.augmented is not None:
         parts["augment"] = ready.augmented.parts
         parts["augmented"] = digest([(r.id, [s.text for s in r.segments], r.ends) for r in ready.records])
+    if ready.train.selects:
+        parts["validation"] = digest([hashed(r) for r in ready.validation])
     if index:
         before = prepared.arms[arm][index - 1]
         parts["stage before"] = digest(fingerprint_of(prepared, before, arm, index - 1, seed))
@@ -59,7 +62,10 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
 
 def _decisive(train: Train) -> dict[str, Any]:
     """What of a stage's options decides its weights; what a folder of an earlier version did not name is left out."""
-    found = {k: v for k, v in train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")}
+    left = {"save", "threads", "tokens", "validate_on"}
+    left |= set() if train.selects else {"keep", "validate_every"}
+    left |= set() if train.patience is not None else {"patience"}
+    found = {k: v for k, v in train.model_dump(mode="json").items() if k not in left}
     found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
     if train.optimizer == "adamw":
         del found["optimizer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ def _train(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
         *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
-        identity=fingerprint.key(parts),
+        validation=ready.validation, identity=fingerprint.key(parts),
     )  # fmt: skip
-    last, spoke = 0, 0.0
+    last, spoke, open_ = 0, 0.0, not job.done
 
     def progress(step: int, of: int, loss: float) -> None:
         nonlocal last, spoke
@@ -115,13 +115,16 @@ def _train(
                 f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
                 f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
             ) from e
-    if (share := waited(folder)) >= NOTABLE:
+    made = json.loads((folder / "stage.json").read_text())
+    if open_ and made["updates"] < job.plan.updates:
+        why = f"ended at update {made['updates']}: its validation loss no longer falls"
+        tell({"label": label, "note": why, "by": job.plan.updates - last})
+    if (share := waited(made)) >= NOTABLE:
         tell({"label": label, "note": f"waited {share:.0%} of the time for its updates to be drawn", "by": 0})
 
 
-def waited(folder: Path) -> float:
-    """Share of a finished stage's time in which steps waited for their updates."""
-    made = json.loads((folder / "stage.json").read_text())
+def waited(made: Mapping[str, Any]) -> float:
+    """Share of a finished stage's time in which steps waited for their updates, by its stage.json."""
     return float(made.get("waited", 0.0) / max(made["seconds"], 1e-9))
 
 

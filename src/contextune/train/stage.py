@@ -38,6 +38,7 @@ from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
+from .validation import Validation
 from .weight_interpolation import refuse
 
 
@@ -172,12 +173,14 @@ def _trainer(
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
-    return ContextTrainer(
+    validation = Validation(job) if job.validation else None
+    trainer = ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=updates or job.updates,
         callbacks=[
             *([] if objective is None else [Keep(objective)]),  # before the checkpoint is sealed
+            *([] if validation is None else [validation]),
             Checkpoints(
                 options.save,
                 distributed=arguments.world_size > 1,
@@ -193,6 +196,9 @@ def _trainer(
         may_recompute=options.checkpointing == "auto",
         objective=objective,
     )
+    if validation is not None:
+        validation.trainer = trainer
+    return trainer
 
 
 def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:

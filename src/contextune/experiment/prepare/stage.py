@@ -28,6 +28,8 @@ class PreparedStage:
     origins: Seq[str]
     """The source of each record; of what was inferred, "source+operation"."""
     augmented: Augmented | None = None
+    validation: Seq[Record] = ()
+    """What the validation loss is measured on: texts that no arm trains on, and no test asks about."""
     shares: tuple[Share, ...] = ()
     """What its policy wants of its contexts, and what the rows allow."""
 
