@@ -11,6 +11,7 @@ from contextune.core.errors import UserError
 from contextune.experiment.rebuild import recipe_of
 from contextune.experiment.recipe import Recipe
 from contextune.experiment.run_dir import stage_folder
+from contextune.experiment.weights import refuse_released
 from contextune.models.options import Model
 from contextune.models.resolve import check, resolve
 
@@ -68,6 +69,9 @@ def _of_run(run: Path, arms: Seq[str], seed: int | None) -> Iterator[Speaker]:
     for name in trained:
         path = _finished(run, recipe, name, seed)
         if path is None:
+            if arms or len(trained) == 1:
+                for each in recipe.seeds if seed is None else (seed,):
+                    refuse_released(stage_folder(run, name, each, len(recipe.arms[name].stages) - 1), name)
             if arms:
                 raise UserError(
                     f"{run}: the weights of arm {name} are not there", "the same contextune run trains what is missing"

@@ -115,6 +115,11 @@ class Recipe(Options):
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
     writer: Writer = Writer()
+    keep: Literal["all", "best", "outcomes"] = Field(
+        "all",
+        description="weights that stay in the run's folder when they are scored: all, the best arm's, or none; may "
+        "change later",
+    )
     output: str = Field("", description="the run's folder; default: runs/NAME beside where the command is given")
     allow_overlap: bool = Field(False, description="run although training texts contain test items")
 
@@ -159,6 +164,8 @@ class Recipe(Options):
                     if name not in self.data:
                         raise Refused(f"arms.{arm}: stage {i} uses data '{name}'", nearest(name, self.data))
             self._refuse_variant(arm, spec)
+        if self.keep != "all" and not self.evaluate.tasks and not self.evaluate.perplexity:
+            raise Refused(f"keep: {self.keep}: no task gives outcomes to keep", "name evaluate.tasks, or keep: all")
         self._refuse_validation()
         for name in self.evaluate.perplexity:
             if name not in self.data:

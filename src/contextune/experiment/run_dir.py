@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import WHOLE, digest, no_link, sweep
+from contextune.core.files import WHOLE, digest, no_link, released, sweep
 from contextune.core.progress import say_once
 from contextune.data.records import hashed
 from contextune.train.objectives.base import Likelihood
@@ -154,7 +154,7 @@ def _write(file: IO[str], text: str) -> None:
 def kept(out: Path) -> str:
     """What an interrupted run leaves, in words."""
     names = {p: f"{p.parts[-3]} {p.parts[-2].replace('-', ' ')}" for p in out.glob("arms/*/seed-*/stage-*")}
-    done = sum((p / "model").is_dir() for p in names)
+    done = sum((p / "model").is_dir() or released(p) for p in names)
     begun = [
         f"{name} at update {max(steps)}"
         for p, name in sorted(names.items())

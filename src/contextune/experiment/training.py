@@ -13,13 +13,14 @@ from typing import Any
 from contextune.core import memory
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
+from contextune.core.files import released
 from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
 from contextune.train.options import NEEDED
 
-from . import fingerprint, longer
+from . import fingerprint, longer, weights
 from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .prepare.data import DATE
@@ -54,14 +55,19 @@ def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = 
     ]
     for f, p in zip(folders, parts, strict=True):
         repair(f, fingerprint.key(p))
-    whole = [(f / "model").is_dir() for f in folders]
+    whole = [weights.is_finished(prepared, f) for f in folders]
+    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
+    gone = {f for f, j in zip(folders, jobs, strict=True) if j[:2] in open_pairs and released(f)}
+    whole = [w and f not in gone for w, f in zip(whole, folders, strict=True)]
+    if gone and rank() == 0:
+        weights.take_back(gone)
+        reporter.say(f"training {len(gone)} of {len(jobs)} stages again, whose weights were not kept")
     if any(begun):
         reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
     if any(extended):
         reporter.say(f"training {sum(extended)} of {len(jobs)} stages longer, from where they ended")
     total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
     done = sum(r.plan(s).updates for (_, s, _, r), w in zip(jobs, whole, strict=True) if w)
-    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
     with reporter.counting("training", total, done) as line:
         if workers is not None:
             todo = [{"do": "train", "arm": arm, "seed": seed} for arm, seed in open_pairs]

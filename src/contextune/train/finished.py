@@ -21,6 +21,7 @@ from contextune.core.files import (
     checksums,
     faults,
     files_in,
+    released,
     seal,
     sealed,
     sync,
@@ -85,7 +86,7 @@ def repair(folder: Path, identity: str = "") -> None:
     """Look whether a finished stage is what was written: small files are written anew from their copies; where others
     are damaged the model is removed, so that it is trained again. Both are said.
     """
-    if not (folder / "model").is_dir():
+    if not (folder / "model").is_dir() or released(folder):
         return
     prune(folder, steps(folder))  # left where a kill came just before
     try:
