@@ -26,6 +26,7 @@ from .power import power, power_line
 from .prepare import Prepared
 from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
+from .search import plan, plan_line
 from .workers import side_by_side
 
 
@@ -57,6 +58,7 @@ def check(prepared: Prepared, measure: bool = True, stated: int | None = None) -
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "power": power(prepared),
+        "search": plan(prepared),
         "disk": space,
         "warnings": prepared.warnings,
         "memory": rows(chosen, stated or memory.free()) if chosen else [],
@@ -290,6 +292,8 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
     if found["power"]:
         console.print(f"power    {power_line(found['power'])}")
+    if found["search"]:
+        console.print(f"search   {plan_line(found['search'])}", style="" if found["search"]["equal"] else "yellow")
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")

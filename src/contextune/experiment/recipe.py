@@ -27,6 +27,7 @@ from contextune.models.options import Model
 from contextune.train.options import Train
 
 from .explain import explain
+from .halving import Search
 
 
 class Stage(Options):
@@ -112,6 +113,9 @@ class Recipe(Options):
     arms: dict[Name, Arm]
     seeds: tuple[Seed, ...] = (0,)
     train: Train = Train()
+    search: Search | None = Field(
+        None, description="settings that each arm and seed choose from by their validation loss; see search below"
+    )
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
     writer: Writer = Writer()
@@ -167,6 +171,7 @@ class Recipe(Options):
         if self.keep != "all" and not self.evaluate.tasks and not self.evaluate.perplexity:
             raise Refused(f"keep: {self.keep}: no task gives outcomes to keep", "name evaluate.tasks, or keep: all")
         self._refuse_validation()
+        self._refuse_search()
         for name in self.evaluate.perplexity:
             if name not in self.data:
                 raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
@@ -199,6 +204,19 @@ class Recipe(Options):
                     f"{where}.{given[0]}: nothing is held out to validate on",
                     f"data.{name}.validation=0.05 keeps a share out of training, train.validate_on names a source",
                 )
+
+    def _refuse_search(self) -> None:
+        """Refuse a search for what is set already, so that every arm chooses from the same settings."""
+        keys = self.search.keys if self.search is not None else ()
+        fixed = [("train", key) for key in keys if key in self.train.model_fields_set]
+        for arm, spec in self.arms.items():
+            for key in (*keys, *["epochs"] * ("steps" in keys)):
+                fixed += [(f"arms.{arm}: train", key) for stage in spec.stages if key in stage.train]
+        if fixed:
+            where, key = fixed[0]
+            raise Refused(
+                f"{where}.{key} is set, and search chooses it", f"leave out {where}.{key}, or the search for it"
+            )
 
     def _refuse_variant(self, arm: str, spec: Arm) -> None:
         """Refuse models of an arm that has none of its own, and passages of a source that holds no plain texts."""
@@ -247,8 +265,10 @@ class Recipe(Options):
                     )
 
     def training(self, stage: Stage) -> Train:
-        """The training options of a stage: those of the recipe, with the stage's own on top."""
-        return Train.model_validate({**self.train.model_dump(), **stage.train})
+        """The training options of a stage: those of the recipe, with the stage's own on top; of what is searched, the
+        longest."""
+        longest = self.search.longest if self.search is not None else {}
+        return Train.model_validate({**self.train.model_dump(), **longest, **stage.train})
 
 
 WHERE = "recipe"

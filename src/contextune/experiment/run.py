@@ -36,6 +36,7 @@ from .recipe import RecipeLike, as_recipe, folder_of, parse
 from .run_dir import RESUMES, kept, locked, stage_folder
 from .run_files import CARD, claim, clear, may_clear, refuse_inputs
 from .scoring import evaluate_all, refuse_gone, samples, score_one
+from .search import chosen, plan, plan_line, search, try_one
 from .training import train_all, train_one
 from .workers import Message, Workers, side_by_side, start_workers
 
@@ -82,6 +83,9 @@ def run(
         record(prepared, command, "training")
         if evaluate:
             refuse_gone(prepared)
+        if prepared.recipe.search is not None:
+            with open_workers(prepared, workers) as pool:
+                prepared = search(prepared, reporter, pool)
         with open_workers(prepared, workers) as pool:
             for part in weights.parts(prepared) if evaluate else [prepared]:
                 train_all(part, reporter, pool)
@@ -110,9 +114,9 @@ def worker(start: dict[str, Any]) -> Callable[[Message, Callable[[Message], None
     """In a worker process: what does one job of the run that `start` describes."""
     made = parse(start["recipe"])
     prepared = prepare(made, Path(start["base"]), Path(start["out"]), start["only"])
-    prepared = memory.with_tokens(prepared, memory.read(prepared.out))
-    duties = {"train": train_one, "score": score_one}
-    return lambda job, tell: duties[job["do"]](prepared, job["arm"], job["seed"], tell)
+    prepared = chosen(memory.with_tokens(prepared, memory.read(prepared.out)))
+    duties: dict[str, Callable[..., None]] = {"train": train_one, "score": score_one, "try": try_one}
+    return lambda job, tell: duties[job["do"]](prepared, tell=tell, **{k: v for k, v in job.items() if k != "do"})
 
 
 def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepared:
@@ -138,6 +142,8 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     reporter.show(accounting_table(accounting(prepared)))
     for line in reached(prepared):
         reporter.say(line)
+    if (found := plan(prepared)) is not None:
+        reporter.say(f"search   {plan_line(found)}", "" if found["equal"] else "yellow")
     for row in context_shares(prepared):
         reporter.say(f"contexts {context_line(row)}")
 

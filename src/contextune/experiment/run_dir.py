@@ -39,6 +39,7 @@ def model_of(prepared: Prepared, arm: str, seed: int) -> str:
 
 def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: int, seed: int) -> dict[str, Any]:
     """All that decides a stage's weights, by the recipe's own keys."""
+    ready = ready.at(seed)
     named = (*ready.stage.sources, *ready.stage.context.sources())
     parts: dict[str, Any] = {
         "model": prepared.model_hash,

@@ -86,20 +86,40 @@ def train_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str,
 def _train(
     prepared: Prepared, arm: str, seed: int, index: int, ready: PreparedStage, tell: Callable[[dict[str, Any]], None]
 ) -> None:
-    from contextune.train import stage  # imports torch
-
     folder = stage_folder(prepared.out, arm, seed, index)
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
     parts = fingerprint_of(prepared, ready, arm, index, seed)
+    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
+    look = watched(prepared, ready, arm, seed, folder)
+    train_stage(
+        prepared, ready.at(seed), arm, seed, index, folder, start, parts, label, tell, card(prepared, arm, seed), look
+    )
+
+
+def train_stage(
+    prepared: Prepared,
+    ready: PreparedStage,
+    arm: str,
+    seed: int,
+    index: int,
+    folder: Path,
+    start: str,
+    parts: fingerprint.Parts,
+    label: str,
+    tell: Callable[[dict[str, Any]], None],
+    card: str = "",
+    look: tuple[int, Look | None] = (0, None),
+) -> None:
+    """Train a stage of an arm in `folder`, from the model `start`; `parts` tell it from any other."""
+    from contextune.train import stage  # imports torch
+
     if rank() == 0:
         fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens,
             recomputes=ready.train.checkpointing == NEEDED)  # fmt: skip
-    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
-        prepared.recipe.model if not index else None, card(prepared, arm, seed),
-        *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
-        validation=ready.validation, identity=fingerprint.key(parts),
+        prepared.recipe.model if not index else None, card, *look,
+        last=index == len(prepared.arms[arm]) - 1, validation=ready.validation, identity=fingerprint.key(parts),
     )  # fmt: skip
     last, spoke, open_ = 0, 0.0, not job.done
 
