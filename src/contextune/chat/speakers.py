@@ -69,10 +69,8 @@ def _of_run(run: Path, arms: Seq[str], seed: int | None) -> Iterator[Speaker]:
     for name in trained:
         path = _finished(run, recipe, name, seed)
         if path is None:
-            if arms or len(trained) == 1:
-                for each in recipe.seeds if seed is None else (seed,):
-                    refuse_released(stage_folder(run, name, each, len(recipe.arms[name].stages) - 1), name)
             if arms:
+                _refuse_released(run, recipe, name, seed)
                 raise UserError(
                     f"{run}: the weights of arm {name} are not there", "the same contextune run trains what is missing"
                 )
@@ -80,7 +78,15 @@ def _of_run(run: Path, arms: Seq[str], seed: int | None) -> Iterator[Speaker]:
         ready += 1
         yield Speaker(name, str(path.resolve()), recipe.model)
     if trained and not ready:
+        for name in trained:
+            _refuse_released(run, recipe, name, seed)
         raise UserError(f"{run}: no arm is trained yet", "the same contextune run trains what is missing")
+
+
+def _refuse_released(run: Path, recipe: Recipe, arm: str, seed: int | None) -> None:
+    """UserError where an arm was trained and its weights were not kept."""
+    for each in recipe.seeds if seed is None else (seed,):
+        refuse_released(stage_folder(run, arm, each, len(recipe.arms[arm].stages) - 1), arm)
 
 
 def _finished(run: Path, recipe: Recipe, arm: str, seed: int | None) -> Path | None:

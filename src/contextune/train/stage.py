@@ -174,6 +174,11 @@ def _trainer(
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
     validation = Validation(job) if job.validation else None
+    if validation is not None and sharded():
+        raise UserError(
+            "a validation loss needs the whole model in each process, not shards of it",
+            "train it without FSDP or DeepSpeed, or without data.NAME.validation and train.validate_on",
+        )
     trainer = ContextTrainer(
         model=model,
         args=arguments,
