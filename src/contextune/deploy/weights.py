@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest difference of any logit that merging may make, in float32."""
 PROBE = 48
 """Tokens of the sequence on which the logits are compared."""
-STALE = ("*.safetensors", "*.safetensors.index.json", "Modelfile", "chat_template.jinja")
+STALE = ("*.safetensors", "*.safetensors.index.json", "*.gguf", "Modelfile", "chat_template.jinja")
 
 
 def write(arm: FinishedArm, out: Path, dtype: str = "float32", say: Callable[[str], None] = print) -> float:
