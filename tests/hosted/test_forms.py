@@ -137,6 +137,7 @@ def test_submit_status_score_as_a_user(recipe, capsys, monkeypatch):
     assert run(*asked, "--dry-run") == 0
     assert "dollars" in capsys.readouterr().out
     assert run(*asked, "--budget", "0.00001") == 2
+    assert run(*["inf" if word == "5" else word for word in asked]) == 2
     assert stub.asked == []  # the price comes first
     assert run(*asked, "--budget", "1") == 0
     assert run(*asked, "--budget", "1") == 0
@@ -164,12 +165,12 @@ def test_answers_outlive_faults(tmp_path, tokenizer, monkeypatch):
     with Vertex("p", "l", sleep=lambda s: None, tries=2) as service:
         engine = HostedModel(service, "projects/p/locations/l/endpoints/7", at_once=1)
         with pytest.raises(UserError):
-            score(engine, [task], tmp_path, "mine", tokenizer)
+            score(engine, [task], tmp_path, "mine-1.5", tokenizer)
         assert len(stub.prompts) == 3
         stub.faults = lambda n, kind: ""
-        results = score(engine, [task], tmp_path, "mine", tokenizer)
+        results = score(engine, [task], tmp_path, "mine-1.5", tokenizer)
     assert len(stub.prompts) == 5
-    assert results["arms"]["mine"]["tasks"]["quiz"]["value"] == pytest.approx(0.8)
+    assert results["arms"]["mine-1.5"]["tasks"]["quiz"]["value"] == pytest.approx(0.8)
     (file,) = (tmp_path / "outcomes").glob("*.parquet")
     assert pq.read_table(file).column("output").to_pylist() == ["yes", "yes", "no", "yes", "yes"]
     stub.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +53,8 @@ def add_to(app: typer.Typer) -> None:
         """Submit an arm as a tuning job, once. Give the same command again after whatever happened."""
         from contextune.hosted import job
 
+        if not math.isfinite(price):
+            raise UserError(f"--price {price}", "dollars for a million tokens, e.g. 5")
         if adapter not in SIZES:
             raise UserError(f"--adapter {adapter}", f"one of {', '.join(map(str, SIZES))}")
         prepared = _prepared(file, overrides, arm, as_json)
@@ -76,9 +80,10 @@ def add_to(app: typer.Typer) -> None:
         order = job.Order(
             project, location, bucket, model, f"{prepared.recipe.name}-{arm}"[:128], epochs, rate, adapter
         )
+        follow = f"contextune hosted status {shlex.quote(str(out))} --wait"
         with _opened(project, location) as service, _locked(out):
             record = job.submit(service, order, out, text.encode(), told=found)
-        return print_json(record) if as_json else print(f"{record['job']}\ncontextune hosted status {out} --wait")
+        return print_json(record) if as_json else print(f"{record['job']}\n{follow}")
 
     @hosted.command(epilog="contextune hosted status job/ --wait")
     def status(

@@ -146,7 +146,7 @@ def score(
         table = outcomes.table(task, rows, arm, 0, floors(task))
         (folder / OUTCOMES).mkdir(exist_ok=True)
         outcomes.write(folder / OUTCOMES / outcomes.file_name(arm, 0, task.name), table)
-    arms = {p.name.split(".")[0]: "" for p in (folder / OUTCOMES).glob("*.parquet")}
+    arms = {outcomes.arm_of(p): "" for p in (folder / OUTCOMES).glob("*.parquet")}
     return summarise(folder / OUTCOMES, Compare(resamples=resamples), arms, sorted(arms)[0])
 
 
