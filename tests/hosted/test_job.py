@@ -160,6 +160,15 @@ def test_names_that_can_be_none(monkeypatch):
     assert "without gs://" in e.value.hint
 
 
+@pytest.mark.parametrize("jobs", [None, [1], [{"labels": None}], {"a": 1}])
+def test_a_list_of_another_form_is_no_reason_to_submit(stub, tmp_path, jobs):
+    whole = stub.do
+    stub.do = lambda method, *rest: (200, {"tuningJobs": jobs}) if method == "GET" else whole(method, *rest)
+    with pytest.raises(UserError, match="the list of jobs: the service answers in another form"):
+        submit(tmp_path / "job")
+    assert stub.jobs == []
+
+
 def test_a_clock_that_was_set_back_waits_no_longer(stub, tmp_path):
     stub.faults = lambda n, kind: "503" if kind == "POST jobs" else ""
     with pytest.raises(UserError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, nearest
 
 from .common import MOST, Json, Overrides, RecipeFile, a_path, print_json, reporter
 
@@ -56,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
         if not math.isfinite(price):
             raise UserError(f"--price {price}", "dollars for a million tokens, e.g. 5")
         if adapter not in SIZES:
-            raise UserError(f"--adapter {adapter}", f"one of {', '.join(map(str, SIZES))}")
+            raise UserError(f"--adapter {adapter}: an adapter has another size", f"one of {', '.join(map(str, SIZES))}")
         prepared = _prepared(file, overrides, arm, as_json)
         text, found = _rows(prepared, arm, "vertex", draws, instruction)
         cost = job.price(found["trained"] + found["read"], epochs, price)
@@ -130,6 +130,9 @@ def add_to(app: typer.Typer) -> None:
                 f"{folder}: the job is {record['state']}, not {job.DONE}", f"contextune hosted status {folder} --wait"
             )
         prepared = _prepared(file, [*(overrides or []), *([f"evaluate.limit={limit}"] if limit else [])], "", as_json)
+        names = [t.name for t in prepared.tasks]
+        if unknown := next((name for name in task or () if name not in names), None):
+            raise UserError(f"--task {unknown}: no task of that name in the recipe", nearest(unknown, names))
         tasks = [t for t in prepared.tasks if not task or t.name in task]
         refuse_others(tasks)
         order, name = record["order"], record["order"]["name"]

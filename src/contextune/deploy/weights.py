@@ -65,7 +65,7 @@ def write(arm: FinishedArm, out: Path, dtype: str = "float32", say: Callable[[st
 
 def refuse_dtype(dtype: str) -> None:
     if dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}", f"one of {', '.join(DTYPES)}")
+        raise UserError(f"--dtype {dtype}: unknown type of weights", f"one of {', '.join(DTYPES)}")
 
 
 def _remove_stale(out: Path) -> None:

@@ -22,11 +22,11 @@ from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, digest, read_sealed, write_sealed
 
-from .vertex import BUCKET, LABEL, Lost, Vertex
+from .vertex import BUCKET, LABEL, Lost, Vertex, documented
 
 FILE = "job.json"
 ROWS = "rows.jsonl"
-KIND = "hosted"
+KIND = "hosted-job"
 SETTLE = 30.0
 """Seconds within which a job that was asked for must be in the service's list."""
 DONE = "JOB_STATE_SUCCEEDED"
@@ -151,6 +151,8 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def known(folder: Path) -> dict[str, Any]:
     """The record of a job that was submitted."""
+    if folder.is_file():
+        raise UserError(f"{folder}: a file, expected the folder of a job", "give the --out of contextune hosted submit")
     record = read(folder)
     if record is None or not record.get("job"):
         raise UserError(
@@ -172,10 +174,11 @@ def status(
     while True:
         job = service.job(record["job"])
         state = str(job.get("state", "JOB_STATE_UNSPECIFIED"))
-        record |= {"state": state, "model": job.get("tunedModel", {}), "error": job.get("error", {})}
-        stats = job.get("tuningDataStats", {}).get("supervisedTuningDataStats", {})
-        if "totalBillableTokenCount" in stats:
-            record["billed"] = int(stats["totalBillableTokenCount"])
+        record |= {"state": state, "model": job.get("tunedModel") or {}, "error": job.get("error") or {}}
+        with documented(record["job"]):
+            stats = job.get("tuningDataStats", {}).get("supervisedTuningDataStats", {})
+            if "totalBillableTokenCount" in stats:
+                record["billed"] = int(stats["totalBillableTokenCount"])
         write_sealed(folder / FILE, record)
         if not wait or state in ENDED:
             return record

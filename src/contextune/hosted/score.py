@@ -90,7 +90,11 @@ class HostedModel:
             body["generationConfig"]["stopSequences"] = list(request.stop)[:5]
         if system:
             body["systemInstruction"] = {"parts": [{"text": system[0]}]}
-        return _answer(self.service.generate(self.model, body), request)
+        said = self.service.generate(self.model, body)
+        try:
+            return _answer(said, request)
+        except (TypeError, AttributeError, LookupError) as e:
+            return Failure(f"the answer has another form than the service documents ({e})")
 
 
 def _answer(said: dict[str, Any], request: Request) -> str | Failure:

@@ -16,7 +16,8 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import httpx2
@@ -99,7 +100,8 @@ class Vertex:
         while True:
             params = {"filter": f"labels.{LABEL}={id}", "pageSize": "100", **({"pageToken": page} if page else {})}
             said = self._again("GET", f"{self.api}/v1/{self.parent}/tuningJobs", params=params)
-            found += [j for j in said.get("tuningJobs", []) if j.get("labels", {}).get(LABEL) == id]
+            with documented("the list of jobs"):
+                found += [j for j in said.get("tuningJobs", []) if j.get("labels", {}).get(LABEL) == id]
             page = str(said.get("nextPageToken", ""))
             if not page:
                 return min(found, key=lambda j: str(j.get("createTime", "")), default=None)
@@ -161,6 +163,17 @@ class Vertex:
 
     def _shown(self, text: str) -> str:
         return scrubbed(text, self.token)[:300]
+
+
+@contextmanager
+def documented(what: str) -> Iterator[None]:
+    """Within: an answer of another form than the service documents is a UserError."""
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError, ValueError) as e:
+        raise UserError(
+            f"{what}: the service answers in another form than it documents ({e})", "try again later"
+        ) from None
 
 
 _HINTS = {
