@@ -16,7 +16,8 @@ from contextune.models.options import Adapter
 from contextune.train import stage
 from contextune.train.fast_path import FastPath
 from contextune.train.layouts import OWN
-from contextune.train.objectives.distill import BoundDistill, Distill, divergence
+from contextune.train.objectives.distill import BoundDistill, Distill
+from contextune.train.objectives.divergence import divergence
 from contextune.train.options import Train
 from contextune.train.teacher import aligned, answers, passes
 

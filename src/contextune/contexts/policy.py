@@ -35,6 +35,8 @@ class ContextDraw:
     context was edited, that of a distractor where it misleads. Empty: the record's own, where it has one."""
     alternatives: tuple[ContextDraw, ...] = ()
     """Draws, this one among them, of which the trainer takes the one after which the record's loss is lowest."""
+    replayed: bool = False
+    """Whether the record is general text, which is there against forgetting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,5 +240,5 @@ def _sequence(record: Record, drawn: ContextDraw, key: DrawKey) -> Sequence:
     rejected = drawn.rejected or learned.rejected
     return Sequence(
         drawn.segments + learned.segments, learned.ends, provenance, len(drawn.segments), drawn.limit,
-        drawn.segments + rejected if rejected else (),
+        drawn.segments + rejected if rejected else (), replayed=drawn.replayed,
     )  # fmt: skip

@@ -172,6 +172,7 @@ def _trainer(
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
+    penalty = options.kl.bind(model) if options.kl is not None else None
     return ContextTrainer(
         model=model,
         args=arguments,
@@ -192,6 +193,7 @@ def _trainer(
         pad=job.tokenizer.pad_token_id or 0,
         may_recompute=options.checkpointing == "auto",
         objective=objective,
+        penalty=penalty,
     )
 
 

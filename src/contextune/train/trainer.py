@@ -31,7 +31,7 @@ from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
-from .objectives import BoundObjective, OfRows, OfTokens
+from .objectives import BoundObjective, OfRows, OfTokens, Penalty
 from .randomness import Randomness
 from .schedule import Plan
 from .scores import log_likelihoods, weighted
@@ -92,10 +92,11 @@ class ContextTrainer(Trainer):
 
     def __init__(
         self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, may_recompute: bool = False,
-        objective: BoundObjective | None = None, **kwargs: Any,
+        objective: BoundObjective | None = None, penalty: Penalty | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
         self.objective: BoundObjective | None = objective
+        self.penalty = penalty
         self.noted: dict[str, Any] = {}
         """What is reported of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
@@ -133,6 +134,12 @@ class ContextTrainer(Trainer):
             begun.restore()
 
     def _update(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
+        if self.penalty is None:
+            return self._learn(model, rows)
+        loss = self._learn(model, self.penalty.left(rows))
+        return loss + self._imitate(model, rows, self.penalty)
+
+    def _learn(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
         if isinstance(self.objective, OfRows):
             return self._compare(model, rows, self.objective)
         if isinstance(self.objective, OfTokens):
@@ -174,6 +181,8 @@ class ContextTrainer(Trainer):
         return max(batch.input_ids.numel() for batch in self.layout(rows, tokens, self.pad))
 
     def _accumulate(self, model: Any, inputs: Any) -> torch.Tensor:
+        if not inputs:
+            return torch.zeros((), device=self.args.device)
         model.train()
         ranks = self.args.world_size
         batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
@@ -249,10 +258,13 @@ class ContextTrainer(Trainer):
         self._backward(model, batches, ranks)
         return loss.detach().to(self.args.device)
 
-    def _imitate(self, model: Any, rows: Seq[Rendered], objective: OfTokens) -> torch.Tensor:
+    def _imitate(self, model: Any, inputs: Seq[Rendered], objective: OfTokens) -> torch.Tensor:
         """Accumulates the gradients of a mean over the update's targets of D(reference with the context, model without
         it), a micro-batch at a time: first the reference's logits, without gradients, then the model's."""
         self._unsharded(f"the objective {objective.name}")
+        rows = objective.rows(inputs)
+        if not rows:
+            return torch.zeros((), device=self.args.device)
         model.train()
         bare, ranks = self.accelerator.unwrap_model(model), self.args.world_size
         tokens = min(self.tokens, max(1, LOGITS // bare.config.get_text_config().vocab_size))
@@ -273,9 +285,10 @@ class ContextTrainer(Trainer):
 
             return loss
 
-        total = self._backward(model, [p.batch for p in made], ranks / targets, prepare)
+        total = self._backward(model, [p.batch for p in made], objective.weight * ranks / targets, prepare)
         mine = sum(len(p.numbers) for p in made)
-        self.noted["agreed"] = round(agreed / max(1, mine), 6)
+        noted = objective.notes(float(total) / objective.weight, agreed / max(1, mine))
+        self.noted |= {name: round(value, 6) for name, value in noted.items()}
         return total
 
     def _answers(self, model: Any, asked: Pass, tokens: int) -> torch.Tensor | None:

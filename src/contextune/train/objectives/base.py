@@ -4,6 +4,8 @@
     of rows      L(s_1 … s_n, r_1 … r_n)                     s_i = log P_θ(row i), r_i = log P_ref(row i)
     of tokens    mean over targets t of D(p_t, q_t)          q_t = P_θ(· | text), p_t = P_ref(· | context, text)
 
+A penalty is a mean over tokens that goes with any of them: L + weight · mean over tokens of D(p_t, q_t).
+
 The reference is the model as the stage found it, or what an objective makes of that. Nothing outside a file of this
 folder knows an objective's name; the trainer scores the rows, asks for L, and follows its slopes
 (`trainer.ContextTrainer`). No torch at the top.
@@ -62,10 +64,28 @@ class OfRows(BoundObjective):
 class OfTokens(BoundObjective):
     """A mean over target tokens of a function of two distributions of the token that follows."""
 
+    weight: float = 1.0
+
+    def rows(self, rows: Seq[Rendered]) -> list[Rendered]:
+        """Of an update's rows, those whose targets the loss is a mean over; empty where there is nothing to learn."""
+        return list(rows)
+
     @abstractmethod
     def loss(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """(n,) losses from the logits (n, vocabulary, fp32) of the model without the context and of the reference
         with it."""
+
+    def notes(self, loss: float, agreed: float) -> Mapping[str, float]:
+        """What is told of an update: its mean loss, and the share of targets at which both find the same likeliest."""
+        return {"agreed": agreed}
+
+
+class Penalty(OfTokens):
+    """A mean over tokens that is added to what an objective minimises, times `weight`."""
+
+    @abstractmethod
+    def left(self, rows: Seq[Rendered]) -> list[Rendered]:
+        """Of an update's rows, those that are left to the objective."""
 
 
 class Objective(Named):

@@ -17,16 +17,16 @@ draws, y the text, x what else precedes y in both, and for each of the update's 
 
 from __future__ import annotations
 
-import math
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from contextune.core import registry
 
 from .base import Objective, OfTokens
+from .divergence import Divergence
 from .reference import Reference
 
 if TYPE_CHECKING:
@@ -34,16 +34,10 @@ if TYPE_CHECKING:
 
 
 @registry.objectives("distill")
-class Distill(Objective):
+class Distill(Divergence, Objective):
     """Self-distillation: the text alone is to be read as the model of the beginning reads it after its context."""
 
     bare: ClassVar[bool] = True
-    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = Field(
-        "forward_kl", description="forward_kl: KL(teacher ‖ student); reverse_kl: KL(student ‖ teacher); jsd: between"
-    )
-    topk: int | None = Field(
-        None, ge=1, le=1_000_000, description="over the student's likeliest tokens, the others as one; null: over all"
-    )
     ema: float = Field(
         0.0, ge=0, le=1, description="how far the teacher's weights follow the student's at each update; 0: not at all"
     )
@@ -59,13 +53,7 @@ class BoundDistill(OfTokens):
         self.options, self.teacher = options, Reference(model)
 
     def loss(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """(n,) divergences in nats, from logits (n, vocabulary)."""
-        q, p = student.log_softmax(-1), teacher.log_softmax(-1)
-        k = self.options.topk
-        if k is not None and k < q.shape[-1]:
-            at = q.detach().topk(k, dim=-1).indices
-            q, p = (with_rest(found.gather(-1, at)) for found in (q, p))
-        return divergence(self.options.divergence, p, q)
+        return self.options.between(student, teacher)
 
     def reference(self, model: Any) -> AbstractContextManager[None]:
         return self.teacher.in_place(model)
@@ -81,27 +69,3 @@ class BoundDistill(OfTokens):
     def load(self, folder: Path) -> None:
         if self.options.ema:
             self.teacher.load(folder)
-
-
-def divergence(name: str, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """D(p, q) in nats over the last dimension, from log-probabilities of the teacher and of the student."""
-    if name == "forward_kl":
-        return _kl(p, q)
-    if name == "reverse_kl":
-        return _kl(q, p)
-    middle = p.logaddexp(q) - math.log(2)
-    return (_kl(p, middle) + _kl(q, middle)) / 2
-
-
-def _kl(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    import torch.nn.functional as F
-
-    return F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
-
-
-def with_rest(some: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities (…, k) and, as one more, that of all other tokens."""
-    import torch
-
-    mass = some.logsumexp(-1, keepdim=True).clamp(max=-1e-7)
-    return torch.cat([some, (-mass.expm1()).log()], -1)
