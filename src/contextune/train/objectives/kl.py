@@ -38,9 +38,7 @@ class KL(Divergence):
     """Options of the penalty: `train.kl`."""
 
     weight: float = Field(1.0, gt=0, le=1e6, description="of the penalty beside the objective")
-    on: Annotated[
-        tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)
-    ] = Field(
+    on: Annotated[tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)] = Field(
         ("replay",),
         min_length=1,
         description="tokens that are to be predicted as before: replay, those of general text in the mixture; context, "
@@ -53,7 +51,9 @@ class KL(Divergence):
     @model_validator(mode="after")
     def _straight(self) -> KL:
         if not self.learn_replay and "replay" not in self.on:
-            raise ValueError("kl.learn_replay: false leaves general text to the penalty, which on does not name; add it")
+            raise ValueError(
+                "kl.learn_replay: false leaves general text to the penalty, which on does not name; add it"
+            )
         return self
 
     def bind(self, model: Any) -> Penalty:
