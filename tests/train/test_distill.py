@@ -63,7 +63,7 @@ def test_equals_trl(name, alpha, topk):
 
     torch.manual_seed(0)
     student, teacher = torch.randn(7, 30, requires_grad=True), torch.randn(7, 30)
-    ours = BoundDistill(Distill(divergence=name, topk=topk), torch.nn.Linear(1, 1)).loss(student, teacher)
+    ours = BoundDistill(Distill(divergence=name, topk=topk), torch.nn.Linear(1, 1)).loss(student, teacher, None)
     if topk is None:
         theirs = loss_utils.compute_full_logit_self_distillation_loss(student, teacher, distillation_alpha=alpha)
         also = GKDTrainer.generalized_jsd_loss(student[None], teacher[None], beta=alpha, reduction="sum")

@@ -90,6 +90,8 @@ class Policy(Named, ABC):
     """Options of a context policy. A policy that wraps others forwards what they promise without more ado."""
 
     key: ClassVar[str] = "policy"
+    shows_target: ClassVar[bool] = False
+    """Whether its draws hold the record's own target, so that only an objective that leaves them out may learn it."""
     draws_as: ClassVar[str] = ""
     """The policy's name in random keys, where that is not its name: a renamed policy still draws the same."""
 
@@ -112,6 +114,10 @@ class Policy(Named, ABC):
     def filters(self) -> bool:
         """Whether `is_target` may say no."""
         return type(self).is_target is not Policy.is_target or any(policy.filters() for policy in self.inner())
+
+    def reveals(self) -> bool:
+        """Whether a draw may hold the record's own target."""
+        return self.shows_target or any(policy.reveals() for policy in self.inner())
 
     def sources(self) -> tuple[str, ...]:
         """Names of the sources that contexts are drawn from, beside the stage's own records."""

@@ -36,6 +36,7 @@ from .job import TrainJob as TrainJob
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
+from .on_policy import AnswerWriter
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
 from .weight_interpolation import refuse
@@ -194,6 +195,7 @@ def _trainer(
         may_recompute=options.checkpointing == "auto",
         objective=objective,
         penalty=penalty,
+        writer=AnswerWriter(job.tokenizer, job.seed, options.max_length),
     )
 
 

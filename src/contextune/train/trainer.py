@@ -13,7 +13,7 @@ from collections.abc import Sequence as Seq
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -32,11 +32,13 @@ from .fast_path import FastPath
 from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
 from .objectives import BoundObjective, OfRows, OfTokens, Penalty
+from .on_policy import AnswerWriter, with_answers
 from .randomness import Randomness
 from .schedule import Plan
 from .scores import log_likelihoods, weighted
 from .teacher import LOGITS, Pass, answers, passes
 
+T = TypeVar("T")
 Loss = Callable[[Any, Batch, float], torch.Tensor]
 """(model, micro-batch, scale) -> its loss, summed over targets, times the scale."""
 
@@ -92,11 +94,12 @@ class ContextTrainer(Trainer):
 
     def __init__(
         self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, may_recompute: bool = False,
-        objective: BoundObjective | None = None, penalty: Penalty | None = None, **kwargs: Any,
+        objective: BoundObjective | None = None, penalty: Penalty | None = None, writer: AnswerWriter | None = None,
+        **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
         self.objective: BoundObjective | None = objective
-        self.penalty = penalty
+        self.penalty, self.writer = penalty, writer
         self.noted: dict[str, Any] = {}
         """What is reported of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
@@ -262,7 +265,7 @@ class ContextTrainer(Trainer):
         """Accumulates the gradients of a mean over the update's targets of D(reference with the context, model without
         it), a micro-batch at a time: first the reference's logits, without gradients, then the model's."""
         self._unsharded(f"the objective {objective.name}")
-        rows = objective.rows(inputs)
+        rows = objective.rows(self._written(model, inputs, objective))
         if not rows:
             return torch.zeros((), device=self.args.device)
         model.train()
@@ -281,7 +284,7 @@ class ContextTrainer(Trainer):
                 if teacher is None:  # no rows: a loss of zero, for processes that have more passes
                     return student.sum()
                 agreed += int((student.argmax(-1) == teacher.argmax(-1)).sum())
-                return objective.loss(student, teacher).sum() * scale
+                return objective.loss(student, teacher, batch.targets).sum() * scale
 
             return loss
 
@@ -294,7 +297,22 @@ class ContextTrainer(Trainer):
     def _answers(self, model: Any, asked: Pass, tokens: int) -> torch.Tensor | None:
         return answers(model, self.engine, asked, self.layout, tokens, self.pad, self.args.device)
 
-    def _agreed(self, values: list[float]) -> list[float]:
+    def _written(self, model: Any, rows: Seq[Rendered], objective: OfTokens) -> Seq[Rendered]:
+        """The rows with answers of the model as it is, or of the reference, where the objective has them written."""
+        if (writing := objective.writing) is None:
+            return rows
+        assert self.writer is not None
+        bare = self.accelerator.unwrap_model(model)
+        writes = objective.reference(bare) if writing.by == "teacher" else nullcontext()
+        begun = Randomness.now(self.args.device)
+        with writes, self.compute_loss_context_manager():
+            answers = self._agreed(self.writer.answers(bare, rows, writing, self.state.global_step))
+        begun.restore()
+        lengths = [len(answer) for answer in answers if answer is not None]
+        self.noted["wrote"] = round(sum(lengths) / max(1, len(lengths)), 3)
+        return with_answers(rows, answers, writing.skip)
+
+    def _agreed(self, values: list[T]) -> list[T]:
         """Of several processes the first one's, since all must train on the same rows."""
         return list(broadcast_object_list([values])[0]) if self.args.world_size > 1 else values
 

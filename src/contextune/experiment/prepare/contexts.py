@@ -63,10 +63,22 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
             models.frozen_parts(bare, train.freeze)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
+    if stage.context.reveals() and not train.objective.bare:
+        raise UserError(
+            f"context {stage.context.name}: it shows the record's own answer, and the objective {train.objective.name} "
+            "would learn to copy it",
+            "train: {objective: {objective: distill, answers: student}} shows it to the teacher alone",
+        )
     if train.objective.pairs:
         _refuse_unpaired(data, train.objective.name, records, context)
     if train.objective.bare:
         _refuse_without_context(data, train.objective.name, stage.context.name, records, context)
+    if train.objective.writes and not any(r.segments[0].role == "context" for r in records):
+        raise UserError(
+            f"objective {train.objective.name}: answers are written after prompts, but none of the {len(records)} rows "
+            "has one",
+            "use a source of kind pairs or messages, or answers: text",
+        )
     if train.kl is not None:
         _refuse_nothing_held(train.kl, records, context, DrawKey(data.recipe.seeds[0], 0))
     return PreparedStage(stage, train, records, context, names, made, bound.shares())

@@ -82,7 +82,7 @@ class BoundKL(Penalty):
     def left(self, rows: Seq[Rendered]) -> list[Rendered]:
         return [row for row in rows if self.options.learn_replay or not row.replayed]
 
-    def loss(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    def loss(self, student: torch.Tensor, teacher: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return self.options.between(student, teacher)
 
     def notes(self, loss: float, agreed: float) -> Mapping[str, float]:
