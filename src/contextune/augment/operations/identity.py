@@ -2,15 +2,16 @@
 
     "Kalo teaches Mido."  ->  "The name of Kalo is Kalo."   "The name of Mido is Mido."
 
-The identity bridge (arXiv 2602.02470): beside the facts A → B the model learns A → A, a row for each
-entity; gradient descent then finds a solution in which B → A is likelier than other answers, though no fact is told from
-that side. Each name once over all passages.
+The identity bridge (arXiv 2602.02470): beside the facts A → B the model learns A → A, a row for each entity; gradient
+descent then finds a solution in which B → A is likelier than other answers, though no fact is told from that side. Each
+name once over all passages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -27,6 +28,7 @@ NAME = "{name}"
 class Identity(Operation):
     """Statements that each name is itself."""
 
+    reads: ClassVar[Literal["sentence", "document"]] = "document"
     text: str = Field("The name of {name} is {name}.", description="{name} stands for the name")
 
     @field_validator("text")
