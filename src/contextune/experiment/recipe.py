@@ -177,6 +177,11 @@ class Recipe(Options):
                 raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
             if not self.data[name].held_out:
                 raise Refused(f"evaluate.perplexity: data.{name} holds nothing out", f"data.{name}.held_out=0.05")
+        if (name := self.evaluate.general) not in ("auto", "off"):
+            if name not in self.data:
+                raise Refused(f"evaluate.general: '{name}' is not in data", nearest(name, (*self.data, "auto", "off")))
+            if not self.data[name].held_out:
+                raise Refused(f"evaluate.general: data.{name} holds nothing out", f"data.{name}.held_out=0.05")
         if self.compare.baseline is not None and self.compare.baseline not in self.arms:
             raise Refused(
                 f"compare.baseline: no arm '{self.compare.baseline}'", nearest(self.compare.baseline, self.arms)
@@ -235,6 +240,14 @@ class Recipe(Options):
                     f"arms.{arm}: before.retrieve: data.{name} holds {kind}",
                     "passages are texts: name a source of them",
                 )
+
+    @property
+    def general(self) -> str | None:
+        """The source on whose held-out documents it is measured how far models move; None: none of the recipe's."""
+        if self.evaluate.general != "auto":
+            return None if self.evaluate.general == "off" else self.evaluate.general
+        replayed = (name for arm in self.arms.values() for stage in arm.stages for name in stage.replayed)
+        return next((name for name in replayed if self.data[name].held_out), None)
 
     def models_of(self, arm: str) -> str:
         """The arm that trains an arm's models: itself, or the one that it names."""

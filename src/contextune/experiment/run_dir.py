@@ -74,6 +74,8 @@ def _decisive(train: Train) -> dict[str, Any]:
         del found["adapter"]["preserved"]
     if not train.freeze:
         del found["freeze"]
+    if train.kl is None:
+        del found["kl"]
     found["objective"] = train.objective.full()
     if train.objective == Likelihood():
         del found["objective"]

@@ -41,7 +41,7 @@ def refuse_gone(prepared: Prepared) -> None:
     for arm, seed in models_of(prepared):
         if not weights.let_go(prepared, last_stage(prepared, arm, seed)):
             continue
-        for task in prepared.tasks_of(arm):
+        for task in prepared.scored(arm):
             name = name_of(arm, seed, task)
             if index.get(name) != _key(prepared, arm, seed, task) or outcomes.fault(prepared.out / "outcomes" / name):
                 trains = prepared.recipe.models_of(arm)
@@ -58,9 +58,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
     folder.mkdir(exist_ok=True)
     index = _index(folder)
     wanted = {
-        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t))
-        for a, s in models_of(prepared)
-        for t in prepared.tasks_of(a)
+        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.scored(a)
     }
     for stale in set(index) - set(wanted):
         if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
@@ -90,13 +88,15 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
 def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
     """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
     folder = prepared.out / "outcomes"
-    index, model = _index(folder), None
-    for task in prepared.tasks_of(arm):
-        name, key = name_of(arm, seed, task), _key(prepared, arm, seed, task)
-        if index.get(name) == key and (folder / name).exists():
-            continue
-        model = model or open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
-        outcomes.write(folder / name, _score(prepared, model, task, arm, seed))
+    index = _index(folder)
+    named = [(task, name_of(arm, seed, task), _key(prepared, arm, seed, task)) for task in prepared.scored(arm)]
+    todo = [(t, name, key) for t, name, key in named if index.get(name) != key or not (folder / name).exists()]
+    if prepared.general in [t for t, *_ in todo] and not prepared.recipe.is_untrained(arm):
+        first_model(prepared)  # while no other model takes memory
+    model = open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed)) if todo else None
+    for task, name, key in todo:
+        score = _distance if task is prepared.general else _score
+        outcomes.write(folder / name, score(prepared, model, task, arm, seed))
         tell({"file": name, "key": key, "label": f"{arm} seed {seed}", "note": task.name, "by": 1})
     del model
     gc.collect()
@@ -230,6 +230,34 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
         return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens, without_context=alone)[
             task.name
         ]
+
+
+_first: dict[str, list[Any]] = {}
+"""Of the first model the log-probabilities at every token of the general text, by what decides them; the last ones."""
+
+
+def first_model(prepared: Prepared, model: Any = None) -> list[Any]:
+    """Log-probabilities (tokens, vocabulary) of each general text by the untrained model, which is opened for it."""
+    from contextune.evaluate.scoring.first_model import log_probabilities
+
+    assert prepared.general is not None
+    key = digest([prepared.model_hash, [(i.id, i.prompt, i.answer) for i in prepared.general.items]])
+    if key not in _first:
+        _first.clear()
+        model = open_for_scoring(prepared.recipe.model, prepared.model) if model is None else model
+        with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+            _first[key] = list(log_probabilities(model, prepared.tokenizer, prepared.general.items))
+    return _first[key]
+
+
+def _distance(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:
+    """How far a model has moved from the first one; an untrained arm's model is that itself."""
+    from contextune.evaluate.scoring.first_model import table
+
+    untrained = prepared.recipe.is_untrained(arm)
+    first = first_model(prepared, model if untrained else None)
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        return table(first, None if untrained else model, prepared.tokenizer, task, arm, seed)
 
 
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from contextune.core.errors import UserError
 from contextune.core.files import RELEASED, WHOLE, Damaged, released, seal, sealed
 from contextune.core.ownership import listed
 from contextune.core.progress import say_once
@@ -95,9 +94,3 @@ def take_back(stages: Iterable[Path]) -> None:
     for stage in stages:
         sweep(stage)
         (stage / WHOLE).unlink()
-
-
-def refuse_released(stage: Path, arm: str) -> None:
-    """UserError where the weights of a finished stage are wanted and were not kept."""
-    if released(stage):
-        raise UserError(f"{stage}: the weights of arm {arm} were not kept (keep)", again(arm))

@@ -74,6 +74,8 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "measures": tasks.measures(results, look),
         "overview": tables.overview(run, look) if scores else None,
         "tasks": tasks.cards(run, look),
+        "moved": tables.moved(run, look, environment.level(run)),
+        "moved_text": str((results.get("first_kl") or {}).get("about", "")),
         "published": published.beside(run, look),
         "curves": figures.curves(trained),
         "training": tables.training(trained) if trained else None,

@@ -11,6 +11,7 @@ from contextune.core.errors import nearest
 from contextune.core.options import LONGEST, MOST, Name, Options, name_in
 from contextune.models.options import ALL_BUT, PARTS, Adapter
 from contextune.train.objectives.base import Likelihood, ObjectiveOption
+from contextune.train.objectives.kl import KL
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
@@ -94,6 +95,9 @@ class Train(Options):
         default_factory=Likelihood,
         description="what is minimised: likelihood, a comparison of two answers (dpo), or the distance from what the "
         "model says with the context (distill)",
+    )
+    kl: KL | None = Field(
+        None, description="a penalty on the distance from the model of the stage's beginning, beside any objective"
     )
     keep: Literal["last", "best"] = Field(
         "last",

@@ -36,6 +36,7 @@ from .job import TrainJob as TrainJob
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
+from .on_policy import AnswerWriter
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
 from .validation import Validation
@@ -173,6 +174,7 @@ def _trainer(
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
+    penalty = options.kl.bind(model) if options.kl is not None else None
     validation = Validation(job) if job.validation else None
     if validation is not None and sharded():
         raise UserError(
@@ -200,6 +202,8 @@ def _trainer(
         pad=job.tokenizer.pad_token_id or 0,
         may_recompute=options.checkpointing == "auto",
         objective=objective,
+        penalty=penalty,
+        writer=AnswerWriter(job.tokenizer, job.seed, options.max_length),
     )
     if validation is not None:
         validation.trainer = trainer

@@ -21,6 +21,7 @@ from contextune.core.sequence import DrawKey, Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
 from contextune.train.grouping import grouped
+from contextune.train.objectives.kl import KL
 from contextune.train.optimizer import check_optimizer
 from contextune.train.options import Train
 
@@ -63,10 +64,24 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
             models.frozen_parts(bare, train.freeze)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
+    if stage.context.reveals() and not train.objective.bare:
+        raise UserError(
+            f"context {stage.context.name}: it shows the record's own answer, and the objective {train.objective.name} "
+            "would learn to copy it",
+            "train: {objective: {objective: distill, answers: student}} shows it to the teacher alone",
+        )
     if train.objective.pairs:
         _refuse_unpaired(data, train.objective.name, records, context)
     if train.objective.bare:
         _refuse_without_context(data, train.objective.name, stage.context.name, records, context)
+    if train.objective.writes and not any(r.segments[0].role == "context" for r in records):
+        raise UserError(
+            f"objective {train.objective.name}: answers are written after prompts, but none of the {len(records)} rows "
+            "has one",
+            "use a source of kind pairs or messages, or answers: text",
+        )
+    if train.kl is not None:
+        _refuse_nothing_held(train.kl, records, context, DrawKey(data.recipe.seeds[0], 0))
     validation = validation_of(data, stage, train)
     return PreparedStage(stage, train, records, context, names, made, validation, bound.shares())
 
@@ -120,6 +135,27 @@ def _refuse_without_context(
             f"draws none for any of the {len(records)} rows",
             "set the stage's context, e.g. {policy: retrieved, retrieve: documents}, or objective: likelihood",
         )
+
+
+HOLD = {
+    "replay": "replay general text: augment: {mix: {replay: {data: SOURCE, share: 0.1}}}",
+    "context": "set the stage's context, or learn completions, whose prompts are contexts",
+    "targets": "learn something beside general text",
+}
+"""How a stage gets the tokens that a penalty is to hold."""
+
+
+def _refuse_nothing_held(kl: KL, records: Seq[Record], context: BoundPolicy, key: DrawKey) -> None:
+    """UserError where the stage has none of the tokens, in its first epoch, that are to be predicted as before."""
+    missing = set(kl.on)
+    for record in records:
+        drawn = compose(record, context, key)
+        missing -= {"replay" if drawn.replayed else "targets"}
+        missing -= {s.role for s in drawn.segments if s.text or s.ids}
+        if not missing:
+            return
+    place = next(place for place in kl.on if place in missing)
+    raise UserError(f"train.kl: on names {place}, but none of the {len(records)} rows has such tokens", HOLD[place])
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

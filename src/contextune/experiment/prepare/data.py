@@ -149,7 +149,7 @@ def read_data(
     empty, warnings = model_fit(path, recipe, tokenizer)
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
-    wanted |= set(recipe.evaluate.perplexity)
+    wanted |= {*recipe.evaluate.perplexity, *([recipe.general] if recipe.general is not None else [])}
     wanted |= {name for stages in arms.values() for s in stages for name in recipe.training(s).validates}
     wanted |= {before.retrieve for arm in arms if (before := recipe.arms[arm].before) is not None}
     kept: dict[Any, Any] = {"skeleton": empty}
