@@ -21,7 +21,7 @@ from contextune.train.checkpoints import found, last_good
 from contextune.train.finished import repair
 from contextune.train.options import Train
 from contextune.train.validation import Lowest, lowest, rows
-from tests.train.kills import killed, same_weights
+from tests.train.kills import Killed, killed, same_weights
 
 OPTIONS = {
     "batch": 4,
@@ -121,7 +121,7 @@ def test_killed_anywhere_it_is_the_same(job):
         assert kept(one.folder) == kept(whole.folder)
 
 
-def test_patience_ends_a_stage_and_a_resumed_one_ends_alike(job):
+def test_patience_ends_a_stage_and_a_resumed_one_ends_alike(job, monkeypatch):
     whole = job("whole", keep="best", patience=3, validate_every=1)
     stage.run(whole)
     found = losses(whole.folder)
@@ -129,12 +129,19 @@ def test_patience_ends_a_stage_and_a_resumed_one_ends_alike(job):
     last = found[-1][0]
     assert last == best + 3 < 12
     assert json.loads((whole.folder / "stage.json").read_text())["updates"] == last
-    for update in (best, last):
-        one = job(f"killed{update}", keep="best", patience=3, validate_every=1)
-        killed(one, update)
-        stage.run(one)
-        assert losses(one.folder) == found
-        assert same_weights(one.folder, whole.folder)
+    one = job("killed", keep="best", patience=3, validate_every=1, save=1)
+    killed(one, best)
+    with monkeypatch.context() as patch:  # after the last update, before the model is written
+        patch.setattr(stage, "finish", _killed)
+        with pytest.raises(Killed):
+            stage.run(one)
+    stage.run(one)
+    assert losses(one.folder) == found
+    assert same_weights(one.folder, whole.folder)
+
+
+def _killed(*_):
+    raise Killed
 
 
 def test_what_is_best_is_checked_with_the_checkpoint(job):
