@@ -24,7 +24,7 @@ from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import most_at_once
 
-from . import augment_files, memory, retrieval_file
+from . import augment_files, memory, retrieval_file, tracking
 from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .measures_table import measures_table
@@ -80,6 +80,7 @@ def run(
         if rank() == 0:
             augment_files.write(prepared)
         record(prepared, command, "training")
+        tracking.begin(prepared)
         with open_workers(prepared, workers) as pool:
             train_all(prepared, reporter, pool)
             if not evaluate or rank() != 0:
@@ -161,6 +162,9 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     if results:
         reporter.show(measures_table(results))
         reporter.say(results["verdict"]["sentence"], "bold")
+        tracking.log_measures(prepared, results)
+    for line in tracking.lines(prepared):
+        reporter.say(f"tracked: {line}")
     reporter.say(f"report: {page}")
     return results
 

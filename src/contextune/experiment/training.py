@@ -24,6 +24,7 @@ from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .prepare.data import DATE
 from .run_dir import RESUMES, fingerprint_of, stage_folder
+from .tracking import tracking
 from .workers import Workers, advance
 
 PAUSE = 0.2
@@ -93,7 +94,7 @@ def _train(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card(prepared, arm, seed),
         *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
-        identity=fingerprint.key(parts),
+        track=tracking(prepared, arm, seed, index), identity=fingerprint.key(parts),
     )  # fmt: skip
     last, spoke = 0, 0.0
 

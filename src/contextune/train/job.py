@@ -37,6 +37,8 @@ class TrainJob:
     look: Callable[[int, Any], None] | None = None
     last: bool = False
     """No stage follows."""
+    track: Any = None
+    """The callback that tells trackers what is logged (`tracking.Tracking`)."""
     identity: str = ""
     """What tells this stage from any other; kept beside the checksums."""
 
