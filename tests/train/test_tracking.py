@@ -239,7 +239,8 @@ def test_measures_go_to_every_seed_of_their_arm(packages, tmp_path, monkeypatch)
     logs = [said[1] for said in trackio.said if said[0] == "log"]
     assert logs[0] == {"eval/learn": 0.5, "eval/score": 0.5, "train/global_step": 0}
     assert logs[1]["train/global_step"] == 7
-    folder = tmp_path / "run" / "tracking" / "trackio"
+    began = prepared.began.strftime("%Y-%m-%d_%H-%M-%S")
+    folder = tmp_path / ".tracking" / "run" / began / "trackio"
     assert list(tracking.lines(prepared)) == [f"TRACKIO_DIR={folder} trackio show --project study"]
 
 

@@ -20,7 +20,7 @@ from .recipe import Recipe, folder_of
 
 KIND = "run"
 OUTPUT = "give another output=FOLDER"
-CLEARED = ("arms", "outcomes", "augmented", "tracking")
+CLEARED = ("arms", "outcomes", "augmented")
 TOP = (
     "recipe.yaml",
     "run.json",
@@ -106,7 +106,6 @@ def patterns() -> re.Pattern[str]:
             r"similarities/[^/]+\.npz", r"similarities/[^/]+\.part",
             rf"augmented/{name}\.stage-\d+\.jsonl?{part}",
             rf"outcomes/({name}\.seed-\d+\.{name}\.parquet(\.part-\d+)?|index\.json|samples\.key){part}",
-            r"tracking/(tensorboard|trackio|wandb|mlflow)/.*", r"tracking/mlflow\.db(-\w+)?",
             rf"{stage}/(identity|stage|losses|whole)\.json{part}",
             rf"{stage}/(tmp-checkpoint-\d+|(save|model)\.part|{looks})/.*",
         ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from contextune.core.environment import rank
@@ -11,7 +12,15 @@ from contextune.core.files import digest
 from .prepare import Prepared
 from .prepare.data import DATE
 
-FOLDER = "tracking"
+FOLDER = ".tracking"
+
+
+def folder_of(prepared: Prepared) -> Path:
+    """Where trackers keep what they are told: beside the run's folder, which holds nothing but what we write, and by
+    the date on which the run began, so that one that is begun anew is another.
+    """
+    began = prepared.began.strftime(DATE).replace(" ", "_").replace(":", "-")
+    return prepared.out.parent / FOLDER / prepared.out.name / began
 
 
 def tracking(prepared: Prepared, arm: str, seed: int, index: int) -> Any:
@@ -47,7 +56,7 @@ def log_measures(prepared: Prepared, results: dict[str, Any]) -> None:
 
 def lines(prepared: Prepared) -> Iterator[str]:
     """Where what is tracked is looked at."""
-    folder, track = prepared.out / FOLDER, prepared.recipe.track
+    folder, track = folder_of(prepared), prepared.recipe.track
     if track.tensorboard is not None:
         yield f"tensorboard --logdir {folder / 'tensorboard'}"
     if track.trackio is not None:
@@ -72,7 +81,7 @@ def _run(prepared: Prepared, arm: str, seed: int, index: int) -> Any:
     began = prepared.began.strftime(DATE)
     return TrackedRun(
         track=prepared.recipe.track,
-        folder=out / FOLDER,
+        folder=folder_of(prepared).resolve(),
         group=prepared.recipe.name,
         name=name,
         id=digest([prepared.recipe.name, str(out), began, name])[:16],
