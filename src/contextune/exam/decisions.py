@@ -7,21 +7,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contextune.core.errors import UserError, nearest, shown, together
-from contextune.core.reading import read_text
+from contextune.core import decisions
+from contextune.core.decisions import FILE as FILE
+from contextune.core.errors import UserError, nearest, shown
 
 from .forms import ALL, Row
 
-FILE = "decisions.jsonl"
-KEYS = ("id", "form", "decision", "prompt", "options", "answer", "note")
 MENDS = ("prompt", "options", "answer")
-LIMIT = 2**26
 
 
 @dataclass
@@ -58,17 +55,9 @@ class Decisions:
 
 def read(file: Path) -> Decisions:
     """The decisions of a file, none where there is no file; later lines overrule earlier ones. Raises UserError."""
-    made, bad = Decisions(), list[UserError]()
-    if not file.exists():
-        return made
-    for number, line in enumerate(read_text(file, "a file of decisions", LIMIT).splitlines(), 1):
-        if line.strip():
-            try:
-                _take(made, _checked(line, f"{file}:{number}"))
-            except UserError as e:
-                bad.append(e)
-    if bad:
-        raise together(bad)
+    made = Decisions()
+    for said in decisions.read(file, ("form", *MENDS, "note"), ("accept", "reject", "mend"), _check):
+        _take(made, said)
     return made
 
 
@@ -87,27 +76,13 @@ def _take(made: Decisions, said: dict[str, Any]) -> None:
         made.mended[form, id] = {k: said[k] for k in MENDS if k in said}
 
 
-def _checked(line: str, where: str) -> dict[str, Any]:
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        raise UserError(f"{where}: not valid JSON", 'one decision a line: {"id": …, "decision": "reject"}') from None
-    if not isinstance(said, dict):
-        raise UserError(f"{where}: expected an object, found {shown(said)}", '{"id": …, "decision": "reject"}')
-    for key in said:
-        if key not in KEYS:
-            raise UserError(f"{where}: unknown key '{key}'", nearest(key, KEYS))
-    if not isinstance(said.get("id"), str) or not said["id"]:
-        raise UserError(f"{where}: id: expected an item's id, found {shown(said.get('id'))}", "copy it from the page")
+def _check(said: dict[str, Any], where: str) -> None:
     if (form := said.get("form")) is not None and form not in ALL:
         raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), ALL))
-    if said.get("decision") not in ("accept", "reject", "mend"):
-        raise UserError(f"{where}: decision: found {shown(said.get('decision'))}", "accept, reject or mend")
     if said["decision"] == "mend":
         _refuse_mend(said, where)
     elif used := next((k for k in MENDS if k in said), None):
         raise UserError(f"{where}: '{used}' has no effect on {said['decision']}", "decision: mend")
-    return said
 
 
 def _refuse_mend(said: dict[str, Any], where: str) -> None:

@@ -24,7 +24,7 @@ from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import most_at_once
 
-from . import augment_files, memory, retrieval_file, tracking
+from . import augment_files, memory, questions, retrieval_file, tracking
 from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .measures_table import measures_table
@@ -146,6 +146,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
     write_json(prepared.out / "accounting.json", accounting(prepared))
     write_json(prepared.out / "contexts.json", context_shares(prepared))
     retrieval_file.write(prepared)
+    questions.write(prepared)
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
         plain = [arm for arm in prepared.arms if prepared.recipe.is_untrained(arm)]
@@ -171,7 +172,13 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
 
 def _shown(out: Path) -> list[str]:
     """Files that a report shows and no command but the run's own writes."""
-    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(retrieval_file.FILE)]
+    made = [
+        out / "recipe.yaml",
+        out / "accounting.json",
+        out / "samples.json",
+        out / questions.FILE,
+        *out.glob(retrieval_file.FILE),
+    ]
     made += out.glob(f"{augment_files.FOLDER}/*")
     made += out.glob("arms/*/seed-*/stage-*/losses.json")
     return sorted(str(f.relative_to(out)) for f in made if f.exists())
