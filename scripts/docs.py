@@ -153,12 +153,13 @@ def groups() -> dict[str, Any]:
     from contextune.generation.options import Writer
     from contextune.models.options import Adapter, Model
     from contextune.train.options import Train
+    from contextune.train.track_options import MLflow, Track, Trackio, Wandb
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
         "arms.NAME.before": Retrieve,
         "examples": Examples, "train": Train, "train.adapter": Adapter, "evaluate": Evaluate, "compare": Compare,
-        "writer": Writer,
+        "writer": Writer, "track": Track, "track.trackio": Trackio, "track.wandb": Wandb, "track.mlflow": MLflow,
     }  # fmt: skip
 
 
