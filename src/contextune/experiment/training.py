@@ -166,7 +166,8 @@ def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folde
 
     def look(step: int, model: Any) -> None:
         for every, callback in found:
-            if step % every == 0 or step == last:
+            if step % every == 0 or step == last or step % together:  # of the last: it may come early
                 callback(step, model)
 
-    return math.gcd(*(every for every, _ in found)), look if found else None
+    together = math.gcd(*(every for every, _ in found))
+    return together, look if found else None

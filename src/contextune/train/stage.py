@@ -181,6 +181,11 @@ def _trainer(
     objective = options.objective.bind(model)
     penalty = options.kl.bind(model) if options.kl is not None else None
     validation = Validation(job) if job.validation else None
+    if validation is not None and sharded():
+        raise UserError(
+            "a validation loss needs the whole model in each process, not shards of it",
+            "train it without FSDP or DeepSpeed, or without data.NAME.validation and train.validate_on",
+        )
     trainer = ContextTrainer(
         model=model,
         args=arguments,
