@@ -152,12 +152,13 @@ def groups() -> dict[str, Any]:
     from contextune.experiment.recipe import Arm, Recipe, Stage
     from contextune.generation.options import Writer
     from contextune.models.options import Adapter, Model
+    from contextune.train.objectives.kl import KL
     from contextune.train.options import Train
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
         "arms.NAME.before": Retrieve,
-        "examples": Examples, "train": Train, "train.adapter": Adapter, "evaluate": Evaluate, "compare": Compare,
+        "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL, "evaluate": Evaluate, "compare": Compare,
         "writer": Writer,
     }  # fmt: skip
 
