@@ -158,8 +158,8 @@ def groups() -> dict[str, Any]:
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
         "arms.NAME.before": Retrieve,
-        "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL, "evaluate": Evaluate, "compare": Compare,
-        "writer": Writer,
+        "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL, "evaluate": Evaluate,
+        "compare": Compare, "writer": Writer,
     }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class KL(Divergence):
     """Options of the penalty: `train.kl`."""
 
     weight: float = Field(1.0, gt=0, le=1e6, description="of the penalty beside the objective")
-    on: Annotated[tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)] = Field(
+    at: Annotated[tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)] = Field(
         ("replay",),
         min_length=1,
         description="tokens that are to be predicted as before: replay, those of general text in the mixture; context, "
@@ -50,9 +50,9 @@ class KL(Divergence):
 
     @model_validator(mode="after")
     def _straight(self) -> KL:
-        if not self.learn_replay and "replay" not in self.on:
+        if not self.learn_replay and "replay" not in self.at:
             raise ValueError(
-                "kl.learn_replay: false leaves general text to the penalty, which on does not name; add it"
+                "kl.learn_replay: false leaves general text to the penalty, which at does not name; add it"
             )
         return self
 
@@ -61,7 +61,7 @@ class KL(Divergence):
 
     def holds(self, row: Rendered) -> Rendered | None:
         """The row with the tokens that are held in the place of its labels; None where it has none."""
-        at_targets, at_context = ("replay" if row.replayed else "targets") in self.on, "context" in self.on
+        at_targets, at_context = ("replay" if row.replayed else "targets") in self.at, "context" in self.at
         held = (at_context if label == IGNORED else at_targets for label in row.labels)
         labels = tuple(id if wanted else IGNORED for id, wanted in zip(row.ids, held, strict=True))
         labels = (IGNORED, *labels[1:])  # of the first token nothing is predicted
