@@ -167,7 +167,9 @@ def test_without_a_context_teacher_and_student_begin_alike(tokenizer, tiny, tmp_
     assert (round(first["loss"], 6), first["agreed"]) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("adapter", "ema"), [(None, 0.0), (Adapter(kind="lora", rank=4), 0.3)])
+@pytest.mark.parametrize(
+    ("adapter", "ema"), [pytest.param(None, 0.0, marks=pytest.mark.slow), (Adapter(kind="lora", rank=4), 0.3)]
+)
 def test_resumed_is_bit_equal(tokenizer, tiny, tmp_path, adapter, ema):
     """The teacher after a resume is the one that the checkpoint was made with."""
     options = {"adapter": adapter, "save": 2, "epochs": 2, "objective": {"objective": "distill", "ema": ema, "topk": 8}}

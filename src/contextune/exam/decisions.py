@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError, nearest, shown, together
-from contextune.core.reading import read_text
+from contextune.core.reading import json_lines
+from contextune.data.documents import clean
 
 from .forms import ALL, Row
 
@@ -61,7 +62,7 @@ def read(file: Path) -> Decisions:
     made, bad = Decisions(), list[UserError]()
     if not file.exists():
         return made
-    for number, line in enumerate(read_text(file, "a file of decisions", LIMIT).splitlines(), 1):
+    for number, line in enumerate(json_lines(file, "a file of decisions", LIMIT), 1):
         if line.strip():
             try:
                 _take(made, _checked(line, f"{file}:{number}"))
@@ -97,9 +98,12 @@ def _checked(line: str, where: str) -> dict[str, Any]:
     for key in said:
         if key not in KEYS:
             raise UserError(f"{where}: unknown key '{key}'", nearest(key, KEYS))
+        for text in said[key] if isinstance(said[key], list) else [said[key]]:
+            if isinstance(text, str):
+                clean(text, f"{where}: {key}")
     if not isinstance(said.get("id"), str) or not said["id"]:
         raise UserError(f"{where}: id: expected an item's id, found {shown(said.get('id'))}", "copy it from the page")
-    if (form := said.get("form")) is not None and form not in ALL:
+    if (form := said.get("form")) is not None and (not isinstance(form, str) or form not in ALL):
         raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), ALL))
     if said.get("decision") not in ("accept", "reject", "mend"):
         raise UserError(f"{where}: decision: found {shown(said.get('decision'))}", "accept, reject or mend")

@@ -130,21 +130,24 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     from contextune.evaluate.scoring.generate import generate
 
     found: dict[str, float] = {}
-    rate = 0.0
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
-        for task in prepared.tasks:
-            if task.kind == "generate":
+        work = {task.name: _work(prepared, probe, task) for task in prepared.tasks if task.kind != "generate"}
+        tried, rate = 0.0, 0.0
+        for task in sorted(prepared.tasks, key=lambda t: -work.get(t.name, 0)):
+            if task.name not in work:
                 found[task.name] = _writing_answers(prepared, probe, task)
                 continue
-            size = _work(prepared, probe, task)
-            tried, rate = _rate(prepared, probe, task, rate)
-            found[task.name] = tried + rate * size
+            if not rate:
+                tried, rate = _first_rate(prepared, probe, task)
+                found[task.name] = tried
+            rate = _rate(prepared, probe, task, rate, SCORED * work[task.name] / sum(work.values()))
+            found[task.name] = found.get(task.name, 0.0) + rate * work[task.name]
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=1, stop=())  # what is tried once a model
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
         token = (time.perf_counter() - began) / 4 * probe.scale
-    return found, token
+    return {task.name: found[task.name] for task in prepared.tasks}, token
 
 
 def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
@@ -166,36 +169,29 @@ def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
     return of(task.items) + (of(alone) if alone and _deaf(prepared, task) else 0.0)
 
 
-SOME = (64, 16, 4)
+SOME = (64, 16, 4, 2)
 """Items that are scored together to see how long they take: the first number for which patience lasts."""
+SCORED = 4.0
+"""Seconds for all tasks, shared out by their work: where most of the time will go is where it is measured."""
 
 
-def _rate(prepared: Prepared, probe: Probe, task: Task, known: float) -> tuple[float, float]:
-    """Seconds that a model is tried for at its first rows, and seconds a token that scoring a task computes.
+def _first_rate(prepared: Prepared, probe: Probe, task: Task) -> tuple[float, float]:
+    """Seconds that a model is tried for at its first rows, and a first guess of seconds a token."""
+    few = replace(task, items=tuple(replace(_cut(i), alone=None) for i in sorted(task.items, key=_size)[:2]))
+    first, again = _timed(prepared, probe, few), _timed(prepared, probe, few)
+    return max(0.0, first - again), again / _work(prepared, probe, few)
 
-    `known` is that of the task before, 0 where there is none: it stands where patience, which all tasks share, does
-    not last for a few items.
-    """
+
+def _rate(prepared: Prepared, probe: Probe, task: Task, known: float, patience: float) -> float:
+    """Seconds a token that scoring a task computes: `known`, where a few items would take longer than `patience`."""
     items = sorted(task.items, key=_size)
-
-    def timed(some: Seq[Item]) -> tuple[float, float]:
-        part = replace(task, items=tuple(replace(i, alone=None) for i in some))
-        size = _work(prepared, probe, part)
-        return (_timed(prepared, probe, part), size) if known * size < patience else (0.0, size)
-
-    patience, tried = PATIENCE, 0.0
-    if not known:
-        few = [_cut(i) for i in items[:2]]
-        first, _ = timed(few)
-        seconds, size = timed(few)
-        tried, known = max(0.0, first - seconds), seconds / size
-    patience = PATIENCE * min(1.5, 5 / len(prepared.tasks))
     for n in SOME:
         some = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
-        seconds, size = timed(some)
-        if seconds:
-            return tried, seconds / size
-    return tried, known
+        part = replace(task, items=tuple(replace(i, alone=None) for i in some))
+        size = _work(prepared, probe, part)
+        if known * size < patience:
+            return _timed(prepared, probe, part) / size
+    return known
 
 
 def _deaf(prepared: Prepared, task: Task) -> bool:

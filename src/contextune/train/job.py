@@ -37,6 +37,8 @@ class TrainJob:
     look: Callable[[int, Any], None] | None = None
     last: bool = False
     """No stage follows."""
+    validation: Seq[Record] = ()
+    """What the validation loss is measured on, each text alone; empty: none is."""
     identity: str = ""
     """What tells this stage from any other; kept beside the checksums."""
 

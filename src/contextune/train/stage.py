@@ -39,6 +39,7 @@ from .objectives import BoundObjective
 from .on_policy import AnswerWriter
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
+from .validation import Validation
 from .weight_interpolation import refuse
 
 
@@ -174,12 +175,14 @@ def _trainer(
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
     penalty = options.kl.bind(model) if options.kl is not None else None
-    return ContextTrainer(
+    validation = Validation(job) if job.validation else None
+    trainer = ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=updates or job.updates,
         callbacks=[
             *([] if objective is None else [Keep(objective)]),  # before the checkpoint is sealed
+            *([] if validation is None else [validation]),
             Checkpoints(
                 options.save,
                 distributed=arguments.world_size > 1,
@@ -197,6 +200,9 @@ def _trainer(
         penalty=penalty,
         writer=AnswerWriter(job.tokenizer, job.seed, options.max_length),
     )
+    if validation is not None:
+        validation.trainer = trainer
+    return trainer
 
 
 def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:

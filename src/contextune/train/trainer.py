@@ -212,11 +212,21 @@ class ContextTrainer(Trainer):
             total += loss.detach()
         return total
 
-    def scores(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
-        """The summed log-likelihood of each row's targets (nats, fp32) as the model is now; leaves it as it was."""
+    def scores(self, model: Any, rows: Seq[Rendered], tokens: int | None = None) -> torch.Tensor:
+        """The summed log-likelihood of each row's targets (nats, fp32) as the model is now; leaves it as it was.
+        `tokens`: at once; default: as many as in an update."""
         bare = self.accelerator.unwrap_model(model)
+        tokens = tokens or self.tokens
         with self.compute_loss_context_manager():
-            return log_likelihoods(bare, self.engine, rows, self.layout, self.tokens, self.pad, self.args.device)
+            return log_likelihoods(bare, self.engine, rows, self.layout, tokens, self.pad, self.args.device)
+
+    def validation_loss(self, rows: Seq[Rendered]) -> float:
+        """The mean negative log-likelihood of the rows' targets (nats a token) as the model is now."""
+        self._unsharded("a validation loss")
+        bare: Any = self.accelerator.unwrap_model(self.model)
+        tokens = min(self.tokens, max(1, LOGITS // bare.config.get_text_config().vocab_size))
+        total = -self.scores(self.model, rows, tokens).double().sum().item()
+        return self._agreed([total / sum(row.trained for row in rows)])[0]
 
     def _chosen(self, model: Any, rows: Seq[Rendered]) -> list[Rendered]:
         """Of a row with alternatives the one whose targets have the lowest loss, the first of equal ones."""

@@ -23,6 +23,7 @@ from contextune.models import Model
 from contextune.train.grouping import grouped
 from contextune.train.objectives.kl import KL
 from contextune.train.optimizer import check_optimizer
+from contextune.train.options import Train
 
 from ..recipe import Stage
 from .data import Data
@@ -81,7 +82,23 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
         )
     if train.kl is not None:
         _refuse_nothing_held(train.kl, records, context, DrawKey(data.recipe.seeds[0], 0))
-    return PreparedStage(stage, train, records, context, names, made, bound.shares())
+    validation = validation_of(data, stage, train)
+    return PreparedStage(stage, train, records, context, names, made, validation, bound.shares())
+
+
+def validation_of(data: Data, stage: Stage, train: Train) -> Seq[Record]:
+    """What a stage's validation loss is measured on. UserError where it is needed and there is nothing."""
+    whole = [name for name in train.validates if not data.recipe.data[name].validation]
+    apart = [name for name in train.validates or stage.sources if data.recipe.data[name].validation]
+    parts = [*(data.records[name].records for name in whole), *(data.validation(name) for name in apart)]
+    found = chained(parts) if parts else ()
+    if train.selects and not len(found):
+        raise UserError(
+            f"train.{'keep: best' if train.keep == 'best' else 'patience'}: no text is held out to validate on by "
+            f"{', '.join(train.validates or stage.sources)}",
+            f"data.{stage.sources[0]}.validation=0.05 keeps a share out of training, train.validate_on names a source",
+        )
+    return found
 
 
 def draws_from_options(data: Data, stage: Stage) -> bool:
