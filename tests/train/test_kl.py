@@ -20,7 +20,7 @@ from contextune.train.options import Train
 from .kills import killed, same_weights
 
 LEARNED = Rendered((1, 40, 41, 20, 21, 2), (-100, -100, -100, 20, 21, 2))
-GENERAL = Rendered((1, 50, 51, 2), (-100, 50, 51, 2), replayed=True)
+GENERAL = Rendered((1, 50, 51, 2), (-100, -100, 51, 2), replayed=True)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,9 @@ def curve(folder) -> list[dict]:
 
 def chosen(row: Rendered, on: list[str]) -> list[int]:
     """Positions that are held, from the rule in words."""
-    own = "replay" if row.replayed else "targets"
-    return [i for i in range(1, len(row)) if (own if row.labels[i] != IGNORED else "context") in on]
+    if row.replayed:
+        return list(range(1, len(row))) if "replay" in on else []
+    return [i for i in range(1, len(row)) if ("context" if row.labels[i] == IGNORED else "targets") in on]
 
 
 def plain(name: str, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -150,8 +150,8 @@ def _refuse_nothing_held(kl: KL, records: Seq[Record], context: BoundPolicy, key
     missing = set(kl.at)
     for record in records:
         drawn = compose(record, context, key)
-        missing -= {"replay" if drawn.replayed else "targets"}
-        missing -= {s.role for s in drawn.segments if s.text or s.ids}
+        here = {"context" if s.role == "context" else "targets" for s in drawn.segments if s.text or s.ids}
+        missing -= {"replay"} if drawn.replayed else here
         if not missing:
             return
     place = next(place for place in kl.at if place in missing)
