@@ -159,10 +159,9 @@ def groups() -> dict[str, Any]:
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
-        "arms.NAME.before": Retrieve,
-        "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL, "search": Search, "evaluate": Evaluate,
-        "compare": Compare,
-        "writer": Writer, "track": Track, "track.trackio": Trackio, "track.wandb": Wandb, "track.mlflow": MLflow,
+        "arms.NAME.before": Retrieve, "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL,
+        "search": Search, "evaluate": Evaluate, "compare": Compare, "writer": Writer,
+        "track": Track, "track.trackio": Trackio, "track.wandb": Wandb, "track.mlflow": MLflow,
     }  # fmt: skip
 
 
