@@ -24,6 +24,7 @@ from contextune.experiment.disk import disk
 from contextune.experiment.overlaps import refuse_overlap
 from contextune.experiment.prepare import prepare
 from contextune.experiment.run_dir import fingerprint_of, folder_of
+from contextune.experiment.validated import validated, validated_lines
 from contextune.models.options import Model
 from contextune.models.resolve import resolve
 from contextune.train import stage as stages
@@ -261,3 +262,23 @@ def test_a_test_item_among_the_validation_texts(recipe, base):
     recipe["evaluate"]["tasks"][0]["rows"] = [{"q": text, "a": 0}]
     with pytest.raises(UserError, match="1 test items occur in the training or validation texts"):
         refuse_overlap(prepared(recipe, base))
+
+
+def test_what_is_validated_on_is_said(recipe, base):
+    """Fewer texts than `validated.FEW` are warned of where something is chosen by them."""
+    made = prepared(recipe, base, "train.keep=best", "train.patience=2", "train.validate_every=3")
+    (a, first, second) = validated(made)
+    texts = made.arms["a"][0].validation
+    assert a["texts"] == len(texts) > 0
+    assert a["tokens"] == sum(len(t.text.split()) for t in texts)
+    assert (second["arm"], second["stage"], second["every"]) == ("b", 1, 3)
+    (line,) = validated_lines([a, first])
+    assert line == (
+        f"every arm: {a['texts']} texts ({a['tokens']} target tokens) every 3 updates, keeps the best weights, ends "
+        "after 2 without a lower loss"
+    )
+    assert any("too few to choose by" in w for w in made.warnings) == (len(texts) < 5)
+    few = prepared(recipe, base, "train.keep=best", "data.docs.validation=0.05")
+    validated(few)
+    assert any("validation texts, too few to choose by" in w for w in few.warnings)
+    assert not validated(prepared(recipe, base, "data.docs.validation=0"))

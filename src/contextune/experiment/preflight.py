@@ -27,6 +27,7 @@ from .prepare import Prepared
 from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
 from .search import plan, plan_line
+from .validated import validated, validated_lines
 from .workers import side_by_side
 
 
@@ -58,6 +59,7 @@ def check(prepared: Prepared, measure: bool = True, stated: int | None = None) -
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "power": power(prepared),
+        "validation": validated(prepared),
         "search": plan(prepared),
         "disk": space,
         "warnings": prepared.warnings,
@@ -295,6 +297,8 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
     if found["power"]:
         console.print(f"power    {power_line(found['power'])}")
+    for line in validated_lines(found["validation"]):
+        console.print(f"validate {line}")
     if found["search"]:
         console.print(f"search   {plan_line(found['search'])}", style="" if found["search"]["equal"] else "yellow")
     for row in found["augment"]:

@@ -38,6 +38,7 @@ from .run_files import CARD, claim, clear, may_clear, refuse_inputs
 from .scoring import evaluate_all, refuse_gone, samples, score_one
 from .search import chosen, plan, plan_line, search, try_one
 from .training import train_all, train_one
+from .validated import validated, validated_lines
 from .workers import Message, Workers, side_by_side, start_workers
 
 Result = dict[str, Any]
@@ -138,11 +139,14 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     refuse_commands(prepared.tasks)
     enough(prepared)
     look_ahead(prepared)
+    validates = validated_lines(validated(prepared))
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(accounting(prepared)))
     for line in reached(prepared):
         reporter.say(line)
+    for line in validates:
+        reporter.say(f"validate {line}")
     if (found := plan(prepared)) is not None:
         reporter.say(f"search   {plan_line(found)}", "" if found["equal"] else "yellow")
     for row in context_shares(prepared):

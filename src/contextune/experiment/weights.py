@@ -52,6 +52,8 @@ def parts(prepared: Prepared) -> Iterator[Prepared]:
 def release(prepared: Prepared, winner: str | None) -> None:
     """Remove the weights that are not kept, once outcomes (and results, where the winner's are kept) are written."""
     keep = prepared.recipe.keep
+    if keep == "best" and winner is None:
+        say_once(f"{prepared.out}: no task decides which arm is the best, so all weights stay (keep: best)")
     if keep == "all" or (keep == "best" and winner is None):
         return
     best = prepared.recipe.models_of(winner) if keep == "best" and winner is not None else None

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from contextune.core.files import files_in
 
+PART = "best.part"
+"""The weights while they are written."""
 BEST = re.compile(r"best-(\d+)")
 
 
@@ -38,7 +40,8 @@ def forget(folder: Path, after: int) -> None:
 
 
 def prune(folder: Path, steps: Iterable[int]) -> None:
-    """Remove the weights that were not the best so far after any of the updates `steps`."""
+    """Remove the weights that were not the best so far after any of the updates `steps`, and half-written ones."""
+    shutil.rmtree(folder / PART, ignore_errors=True)
     found = bests(folder)
     needed = {max((b for b in found if b <= step), default=-1) for step in steps}
     for step, best in found.items():

@@ -27,6 +27,7 @@ from contextune.models.ends import add_ends
 from contextune.models.resolve import base_of, known
 from contextune.train.options import OPTIMIZERS, Train, most_at_once
 
+from . import best
 from .ahead import Ahead, ahead
 from .checkpoints import Checkpoints, Every, Watch, last_good, last_whole
 from .fast_path import FastPath
@@ -82,7 +83,8 @@ def _run(
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 finish(job, trainer, clock.times)
         except OSError:  # what was half-written would only take room
-            shutil.rmtree(job.folder / PART, ignore_errors=True)
+            for part in (PART, best.PART):
+                shutil.rmtree(job.folder / part, ignore_errors=True)
             last_whole(job.folder)
             raise
         finally:

@@ -23,8 +23,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from contextune.core.files import sync_tree
 from contextune.core.sequence import Record, Rendered, Sequence, Tokenizer, render
 
-from .best import prune
-from .checkpoints import Diverged, found, step_of
+from .best import PART, prune
+from .checkpoints import Diverged, steps
 from .job import TrainJob
 from .saving import save_weights
 
@@ -111,13 +111,14 @@ class Validation(TrainerCallback):
             self.loss = math.nan
 
     def _save(self, state: TrainerState) -> None:
-        """The weights appear by a rename; older ones go, but those that a checkpoint needs to be resumed."""
-        folder, step = self.job.folder, state.global_step
-        part = folder / "best.part"
-        save_weights(self.trainer, part)
+        """Older weights go first, but those that a checkpoint needs to be resumed; the new ones appear by a rename."""
+        folder, best = self.job.folder, self.job.folder / f"best-{state.global_step}"
         if state.is_world_process_zero:
-            sync_tree(part)
-            shutil.rmtree(folder / f"best-{step}", ignore_errors=True)
-            os.replace(part, folder / f"best-{step}")
-            prune(folder, [step, *(s for c in found(folder) if (s := step_of(c)) is not None)])
+            prune(folder, steps(folder))
+            shutil.rmtree(best, ignore_errors=True)
+        self.trainer.accelerator.wait_for_everyone()
+        save_weights(self.trainer, folder / PART)
+        if state.is_world_process_zero:
+            sync_tree(folder / PART)
+            os.replace(folder / PART, best)
         self.trainer.accelerator.wait_for_everyone()
