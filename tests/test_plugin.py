@@ -101,7 +101,7 @@ def test_run_with_workers_and_resumed(installed, folder):
     for name in ("model", "stage.json", "losses.json"):
         subprocess.run(["rm", "-r", str(model.parent / name)], check=True)
     (out / "results.json").unlink()
-    again = run(installed, folder, "run", "mine.yaml")
+    again = run(installed, folder, "run", "mine.yaml", "--workers", "1")
     assert again.returncode == 0, again.stderr
     assert "resuming the run" in again.stdout
     assert (model / "model.safetensors").read_bytes() == bits

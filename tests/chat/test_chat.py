@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from contextune.chat.contexts import Library, preceded
@@ -65,6 +67,15 @@ def test_one_that_cannot_answer_stops_none_of_the_others(talk):
     assert said(talk.ask("fine", only=("two",))) == "a 0"
 
 
+def test_bytes_that_are_no_text_of_the_terminal(talk, monkeypatch, capsys):
+    from contextune.cli.chat import _talk
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Caf\xe9?\n"), encoding="utf-8"))
+    _talk(talk)
+    assert talk._engines["two"].asked[0].prompt == "Caf\ufffd?"
+    assert "two: a 0" in capsys.readouterr().out
+
+
 def test_the_wording():
     assert preceded("Who?", "") == preceded("Who?", " \n") == "Who?"
     assert preceded("Who?", "Kalo.\n") == "Kalo.\n\nWho?"
@@ -116,12 +127,26 @@ def test_an_arm_that_asks_otherwise_gives_the_untrained_model_no_name(tmp_path, 
 
 
 @pytest.mark.parametrize(
+    ("arm", "hint"), [("cft+retrieval", "--arm cft; --documents"), ("none+retrieval", "leave --arm out")]
+)
+def test_an_arm_without_a_model_of_its_own(tmp_path, tiny, arm, hint):
+    run = run_folder(tmp_path / "run", tiny)
+    file = run / "recipe.yaml"
+    arms = "cft+retrieval: {weights_of: cft}, none+retrieval: {before: {retrieve: d}}, none:"
+    file.write_text(file.read_text().replace("none:", arms, 1))
+    with pytest.raises(UserError, match="it has no model of its own") as e:
+        speakers([str(run)], [arm])
+    assert hint in e.value.hint
+
+
+@pytest.mark.parametrize(
     ("arms", "seed", "message"),
     [
         (["cpt"], None, "the weights of arm cpt are not there"),
         (["cft"], 3, "the weights of arm cft are not there"),
         (["ctf"], None, "--arm ctf: no arm of that name"),
         ([], 9, "--seed 9: .* has the seeds 3, 4"),
+        (["none"], 9, "--seed 9: .* has the seeds 3, 4"),
     ],
 )
 def test_what_is_not_there_is_said(tmp_path, tiny, arms, seed, message):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contextune.cli import main
-from contextune.core.files import signed
+from contextune.core.files import checksums, files_in, seal, signed
 
 RECIPE = """\
 name: hand
@@ -60,7 +60,9 @@ def make(folder: Path, tiny: Path, kind: str | None = "lora") -> Path:
     AutoTokenizer.from_pretrained(tiny).save_pretrained(stage / "model")
     (stage / "model" / "README.md").write_text(signed(CARD, "<!-- {} -->"))
     (stage / "stage.json").write_text("{}")
-    (stage / "whole.json").write_text("{}")
+    seal(
+        stage, checksums(stage, ["stage.json", *(f"model/{n}" for n in files_in(stage / "model") if n != "README.md")])
+    )
     arm = {"score": 0.75, "interval": [0.7, 0.8], "difference": {"value": 0.25, "interval": [0.2, 0.3]}}
     verdict = {"sentence": "tuned is ahead of untrained by 25.0 points.", "winner": "tuned", "baseline": "untrained"}
     results = {"schema": 1, "verdict": {**verdict, "enough_seeds": False}, "arms": {"tuned": arm}}

@@ -117,6 +117,55 @@ def test_arms_that_cannot_be_exported(finished, monkeypatch, capsys, words, said
     assert not list(finished.glob("out/*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("model/adapter_model.safetensors", None, "damaged or gone: model/adapter_model.safetensors"),
+        ("model/tokenizer_config.json", b"{}", "damaged or gone: model/tokenizer_config.json"),
+        ("whole.json", b"{}", "whole.json"),
+        ("model/README.md", None, "README.md: gone"),
+        ("model/README.md", b"\xff", "README.md: not UTF-8"),
+    ],
+)
+def test_a_damaged_arm_is_refused_before_anything_is_written(finished, tmp_path, capsys, file, content, said):
+    path = finished / "run/arms/tuned/seed-1/stage-0" / file
+    old = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        assert command("export", str(finished / "run"), "--arm", "tuned", "--out", str(tmp_path / "out")) == 2
+    finally:
+        path.write_bytes(old)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        "[]",
+        '{"verdict": {}, "arms": {}}',
+        '{"verdict": {"sentence": "x"}, "arms": {"tuned": 3}}',
+        '{"verdict": {"sentence": "x"}, "arms": {"tuned": {"score": "a"}}}',
+        '{"verdict": {"sentence": "x"}, "arms": {"tuned": {"score": 1, "interval": [0]}}}',
+    ],
+)
+def test_results_that_are_none(finished, tmp_path, capsys, results):
+    file = finished / "run/results.json"
+    old = file.read_text()
+    file.write_text(results)
+    try:
+        assert command("export", str(finished / "run"), "--arm", "tuned", "--out", str(tmp_path / "out")) == 2
+    finally:
+        file.write_text(old)
+    assert "results.json: not the results of a run" in capsys.readouterr().err
+
+
+def test_the_ollama_command_is_quoted_for_a_shell(finished, tmp_path, capsys):
+    out = tmp_path / "mine, all"
+    assert command("export", str(finished / "run"), "--arm", "tuned", "--to", "ollama", "--out", str(out)) == 0
+    assert f"ollama create hand-tuned -f '{out}/Modelfile'" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny):
     folder = tmp_path_factory.mktemp("finished")

@@ -52,6 +52,19 @@ def test_a_dry_run_merges_once_and_says_the_command(tmp_path, tiny, capsys, monk
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_another_export_into_the_folder_is_not_served_for_the_first(tmp_path, tiny):
+    from safetensors.torch import load_file
+
+    run, out = make(tmp_path / "run", tiny), tmp_path / "out"
+    served = ["serve", str(run), "--arm", "tuned", "--out", str(out), "--dry-run"]
+    assert command(*served) == 0
+    first = load_file(out / "model.safetensors")
+    assert command("export", str(run), "--arm", "tuned", "--dtype", "bfloat16", "--out", str(out)) == 0
+    assert command(*served) == 0
+    again = load_file(out / "model.safetensors")
+    assert all(again[name].dtype == first[name].dtype for name in first)
+
+
 def test_a_port_that_is_taken(tmp_path, tiny, capsys):
     run = make(tmp_path / "run", tiny, None)
     with socket.socket() as taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -48,6 +49,32 @@ def test_the_command_says_what_it_made(towns, tmp_path, monkeypatch, capsys):
         assert code == 2
         assert "Traceback" not in err
         assert err.strip()
+
+
+def test_line_ends_of_unicode_end_no_line_of_json(towns, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = towns / "Belmora.md"
+    file.write_text(
+        file.read_text("utf-8").replace("It is larger than", "It is\u2028larger\u0085than"), encoding="utf-8"
+    )
+    assert command(capsys, "towns", "--items", "20")[0] == 0
+    row = next(r for r in (tmp_path / "exam/statements.jsonl").read_text("utf-8").split("\n") if "\u2028" in r)
+    mend = {"id": json.loads(row)["id"], "form": "learn_told", "decision": "mend", "prompt": "a\u2028b"}
+    (tmp_path / "exam/decisions.jsonl").write_text(json.dumps(mend, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert command(capsys, "towns", "--items", "20")[0] == 0
+    assert "a\u2028b" in (tmp_path / "exam/items/learn_told.jsonl").read_text("utf-8")
+
+
+def test_a_page_of_an_earlier_exam_is_written_anew(towns, tmp_path, monkeypatch, capsys):
+    """As a command leaves it that is killed after exam.json and before the page."""
+    monkeypatch.chdir(tmp_path)
+    command(capsys, "towns", "--items", "5")
+    page = tmp_path / "exam" / "index.html"
+    earlier, whole = exam_html(tmp_path / "exam").replace("Ardenholm", "Gone"), page.read_bytes()
+    page.write_text(earlier, encoding="utf-8")
+    os.utime(page, ns=(0, 0))
+    assert command(capsys, "towns", "--items", "5")[0] == 0
+    assert page.read_bytes() == whole
 
 
 def test_columns_and_folders_that_lie_in_each_other(towns, tmp_path, monkeypatch, capsys):
@@ -102,7 +129,11 @@ def prepared(tasks: list[Task], *texts: str):
     records = [Record(str(i), (Segment(text, "target"),), str(i)) for i, text in enumerate(texts)]
     held = type("Held", (), {"records": records})
     recipe = type("Recipe", (), {"allow_overlap": False})
-    return type("Prepared", (), {"records": {"d": held}, "tasks": tasks, "arms": {}, "recipe": recipe, "warnings": []})
+    return type(
+        "Prepared",
+        (),
+        {"records": {"d": held}, "tasks": tasks, "arms": {}, "documents": {}, "recipe": recipe, "warnings": []},
+    )
 
 
 def test_documents_may_hold_what_is_asked_but_not_the_questions(towns, tmp_path):

@@ -248,7 +248,7 @@ def bench(tmp_path, tiny, monkeypatch) -> Bench:
 
 
 def test_the_bench_itself_is_good(bench, capsys):
-    status, shown = call(["run", bench.saved()], capsys)
+    status, shown = call(["run", bench.saved(), "--workers", "1"], capsys)
     assert status == 0, shown
 
 
@@ -276,7 +276,7 @@ def test_disk_full(bench, capsys, monkeypatch):
 
 
 def test_another_run_in_the_same_folder(bench, capsys):
-    assert call(["run", bench.saved()], capsys)[0] == 0
+    assert call(["run", bench.saved(), "--workers", "1"], capsys)[0] == 0
     before = (bench.folder / "out/arms/cpt/seed-0/stage-0/model/model.safetensors").read_bytes()
     bench.set("train.lr", 0.5)
     status, shown = call(["run", bench.saved()], capsys)
@@ -284,7 +284,7 @@ def test_another_run_in_the_same_folder(bench, capsys):
     assert "changed: train.lr" in shown
     assert "--fresh" in shown
     assert (bench.folder / "out/arms/cpt/seed-0/stage-0/model/model.safetensors").read_bytes() == before
-    assert call(["run", bench.saved(), "--fresh"], capsys)[0] == 0
+    assert call(["run", bench.saved(), "--workers", "1", "--fresh"], capsys)[0] == 0
 
 
 def test_two_runs_at_once(bench, capsys):

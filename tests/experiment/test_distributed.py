@@ -115,6 +115,7 @@ def test_two_processes_train_and_one_evaluates(bench, one, tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_shipped_cpu_config(bench, one, tmp_path):
     launch = accelerated("ddp_cpu2", "-m", "contextune")
     done = contextune("train", bench, f"output={tmp_path}", "--arm", "cft", launch=launch)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 import contextune
 from contextune import UserError
+from contextune.core.items import Item, Task
 from contextune.evaluate.tasks import examples
-from contextune.experiment import probe
+from contextune.experiment import estimate, probe
 from contextune.experiment.prepare import prepare
 from contextune.experiment.probe import Probe
 
@@ -107,3 +109,24 @@ def test_probes_read_no_pool_again(tiny, tmp_path, monkeypatch):
     evaluate = {"tasks": tasks, "samples": 0, "callbacks": {"probes": probes}}
     contextune.check(recipe(tiny, tmp_path, evaluate=evaluate), measure=False)
     assert [where.split()[1].rstrip(":") for where in read] == ["one", "two"]
+
+
+def test_what_a_large_task_takes_is_measured_on_it(monkeypatch):
+    """Not taken from a small one, of which a token costs ten times as much; a small one's rate is the last in doubt."""
+    cost = {"small": 1e-2, "large": 1e-3}
+    tasks = [
+        Task(name, "choice", tuple(Item(f"{i}", "x" * long, 0, ("a", "b")) for i in range(n)), "accuracy")
+        for name, n, long in (("small", 4, 10), ("large", 200, 300))
+    ]
+    monkeypatch.setattr(estimate, "_work", lambda prepared, probe, task: sum(len(i.prompt) for i in task.items))
+    monkeypatch.setattr(
+        estimate, "_timed", lambda prepared, probe, task: cost[task.name] * sum(len(i.prompt) for i in task.items)
+    )
+    monkeypatch.setattr("contextune.evaluate.scoring.generate.generate", lambda *_, **__: [])
+    prepared = SimpleNamespace(
+        tasks=tasks, tokenizer=None, recipe=SimpleNamespace(train=SimpleNamespace(threads=1)), parameters=1
+    )
+    found, _ = estimate._scoring(prepared, SimpleNamespace(model=None, scale=1.0))
+    assert list(found) == ["small", "large"]
+    assert found["large"] == pytest.approx(200 * 300 * 1e-3)
+    assert found["small"] < 0.1 * found["large"]

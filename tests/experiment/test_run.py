@@ -192,12 +192,12 @@ def test_from_python_without_a_file(tiny, tmp_path):
     assert (tmp_path / "o/arms/cpt/seed-0/stage-0/model/model.safetensors").exists()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_killed_run_goes_on_and_ends_the_same(done, bench, tmp_path, seed):
+@pytest.mark.parametrize(("seed", "workers"), [(0, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_and_ends_the_same(done, bench, tmp_path, seed, workers):
     """SIGKILL at random moments of training and evaluation; then weights bit for bit and every outcome are the same."""
     rng, out = random.Random(seed), tmp_path / "out"
     arguments = [sys.executable, "-m", "contextune", "run", str(bench), f"output={out}", "--json",
-                 "--arm", "cft_ift", "--arm", "cpt"]  # fmt: skip
+                 "--arm", "cft_ift", "--arm", "cpt", "--workers", str(workers)]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for _ in range(3):
         process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ import pytest
 from contextune.cli import main
 from contextune.core.errors import UserError
 from contextune.core.items import Item, Task
-from contextune.generation.protocol import Request
+from contextune.generation.protocol import Failure, Request
 from contextune.hosted import job
 from contextune.hosted.score import HostedModel, refuse_others, score
 from contextune.hosted.vertex import TOKEN, URL, Vertex
@@ -137,11 +137,14 @@ def test_submit_status_score_as_a_user(recipe, capsys, monkeypatch):
     assert run(*asked, "--dry-run") == 0
     assert "dollars" in capsys.readouterr().out
     assert run(*asked, "--budget", "0.00001") == 2
+    assert run(*["inf" if word == "5" else word for word in asked]) == 2
     assert stub.asked == []  # the price comes first
     assert run(*asked, "--budget", "1") == 0
     assert run(*asked, "--budget", "1") == 0
     assert len(stub.jobs) == 1
     assert run("hosted", "score", "mine.yaml", "--job", "job") == 2  # not yet
+    assert run("hosted", "status", "mine.yaml") == 2
+    assert "mine.yaml: a file, expected the folder of a job" in capsys.readouterr().err
     assert run("hosted", "status", "job", "--wait", "--poll", "0.01") == 0
     capsys.readouterr()
     assert run("hosted", "score", "mine.yaml", "--job", "job", "--untuned", "--json") == 0
@@ -149,6 +152,8 @@ def test_submit_status_score_as_a_user(recipe, capsys, monkeypatch):
     assert {arm: found["tasks"]["quiz"]["value"] for arm, found in results["arms"].items()} == {
         "mine-told": 1.0, "untuned": 1.0,
     }  # fmt: skip
+    assert run("hosted", "score", "mine.yaml", "--job", "job", "--task", "quizz") == 2
+    assert "--task quizz: no task of that name in the recipe\nhint: did you mean 'quiz'?" in capsys.readouterr().err
     assert len(stub.prompts) == 8
     assert run("hosted", "score", "mine.yaml", "--job", "job", "--untuned") == 0
     assert len(stub.prompts) == 8  # nothing is asked twice
@@ -164,12 +169,12 @@ def test_answers_outlive_faults(tmp_path, tokenizer, monkeypatch):
     with Vertex("p", "l", sleep=lambda s: None, tries=2) as service:
         engine = HostedModel(service, "projects/p/locations/l/endpoints/7", at_once=1)
         with pytest.raises(UserError):
-            score(engine, [task], tmp_path, "mine", tokenizer)
+            score(engine, [task], tmp_path, "mine-1.5", tokenizer)
         assert len(stub.prompts) == 3
         stub.faults = lambda n, kind: ""
-        results = score(engine, [task], tmp_path, "mine", tokenizer)
+        results = score(engine, [task], tmp_path, "mine-1.5", tokenizer)
     assert len(stub.prompts) == 5
-    assert results["arms"]["mine"]["tasks"]["quiz"]["value"] == pytest.approx(0.8)
+    assert results["arms"]["mine-1.5"]["tasks"]["quiz"]["value"] == pytest.approx(0.8)
     (file,) = (tmp_path / "outcomes").glob("*.parquet")
     assert pq.read_table(file).column("output").to_pylist() == ["yes", "yes", "no", "yes", "yes"]
     stub.close()
@@ -197,6 +202,21 @@ def test_a_refusal_loses_no_answer_that_is_paid_and_ends_the_asking():
     assert len(found) == len(asked) - 1
     time.sleep(0.1)
     assert len(asked) <= 3  # at most one was sent while the refusal came
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"candidates": [3]},
+        {"candidates": {"a": 1}},
+        {"candidates": [{"content": {"parts": None}, "finishReason": "STOP"}]},
+        {"usageMetadata": []},
+    ],
+)
+def test_an_answer_of_another_form_is_no_answer(said):
+    service = type("Service", (), {"generate": lambda self, model, body: said})()
+    ((place, answer),) = HostedModel(service, "m").complete([Request("q", 8)])
+    assert (place, type(answer)) == (0, Failure)
 
 
 def test_tasks_that_need_likelihoods_are_refused():

@@ -12,8 +12,9 @@ import time
 import pytest
 
 from contextune.core.errors import UserError
+from contextune.core.files import write_sealed
 from contextune.hosted import job
-from contextune.hosted.vertex import TOKEN, URL, Vertex
+from contextune.hosted.vertex import TOKEN, URL, Lost, Vertex
 
 from .stub import Stub
 
@@ -138,6 +139,53 @@ def test_the_token_goes_nowhere_else(monkeypatch):
     monkeypatch.delenv(URL)
     with pytest.raises(UserError, match=TOKEN):
         Vertex("p", "l")
+
+
+@pytest.mark.parametrize("location", ["evil.example/x#", "l@evil.example", "l.evil.example", "L", "", "a\nb"])
+def test_a_location_is_no_other_host(monkeypatch, location):
+    """A job's folder may come from elsewhere."""
+    monkeypatch.delenv(URL, raising=False)
+    monkeypatch.setenv(TOKEN, "right-token")
+    with pytest.raises(UserError, match="not a location of Vertex AI"):
+        Vertex("p", location)
+    assert Vertex("p", "europe-west4").api == "https://europe-west4-aiplatform.googleapis.com"
+
+
+def test_names_that_can_be_none(monkeypatch):
+    monkeypatch.setenv(TOKEN, "right-token")
+    with pytest.raises(UserError, match="--project 'p/locations'"):
+        Vertex("p/locations", "l")
+    with pytest.raises(UserError, match="--bucket 'gs://b'") as e:
+        job.Order("p", "l", "gs://b", "gemini", "mine")
+    assert "without gs://" in e.value.hint
+
+
+@pytest.mark.parametrize("jobs", [None, [1], [{"labels": None}], {"a": 1}])
+def test_a_list_of_another_form_is_no_reason_to_submit(stub, tmp_path, jobs):
+    whole = stub.do
+    stub.do = lambda method, *rest: (200, {"tuningJobs": jobs}) if method == "GET" else whole(method, *rest)
+    with pytest.raises(UserError, match="the list of jobs: the service answers in another form"):
+        submit(tmp_path / "job")
+    assert stub.jobs == []
+
+
+def test_a_clock_that_was_set_back_waits_no_longer(stub, tmp_path):
+    stub.faults = lambda n, kind: "503" if kind == "POST jobs" else ""
+    with pytest.raises(UserError):
+        submit(tmp_path / "job", tries=1)
+    record = job.read(tmp_path / "job")
+    write_sealed(tmp_path / "job" / job.FILE, record | {"sent": record["sent"] + 86_400})
+    stub.faults = lambda n, kind: ""
+    clock = Clock()
+    with service(sleep=clock.sleep) as opened:
+        job.submit(opened, ORDER, tmp_path / "job", ROWS, now=clock, settle=4.0)
+    assert sum(clock.slept) <= 4.0
+    assert len(stub.jobs) == 1
+
+
+@pytest.mark.parametrize(("said", "seconds"), [(7, 7), (0, 0), (900, 60), (None, 8)])
+def test_the_pause_is_what_the_service_asks_for_within_bounds(said, seconds):
+    assert Vertex.pause(3, Lost("later", said)) == seconds
 
 
 class Killed(BaseException):

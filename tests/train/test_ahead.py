@@ -127,6 +127,7 @@ def test_a_process_that_stands_still_is_done_without_and_ended(tmp_path, monkeyp
     assert os.getpid() in updates.drawn()[11]
 
 
+@pytest.mark.slow
 def test_a_process_forked_while_standard_input_is_read_draws(tmp_path):
     """As a worker's is, whose jobs come from there: the fork would wait for the lock of a file that is read."""
     code = (
@@ -163,6 +164,7 @@ def job(records, tokenizer, tiny, folder, **options):
     return stage.TrainJob(records, context, tokenizer, train, 3, str(tiny), folder)
 
 
+@pytest.mark.slow
 def test_a_stage_is_the_same_bit_for_bit_killed_and_resumed_too(records, tokenizer, tiny, tmp_path, monkeypatch):
     """Drawn here; drawn ahead; drawn ahead and ended after the fifth update."""
     made = {f: job(records, tokenizer, tiny, tmp_path / f, share=2) for f in ("here", "ahead", "killed")}

@@ -120,6 +120,7 @@ def test_dropout_is_drawn_anew_from_the_same_place(records, tokenizer, tiny, tmp
     assert losses(tmp_path / "bounded") == losses(tmp_path / "small")
 
 
+@pytest.mark.slow
 def test_recomputing_is_the_last_resort_where_the_recipe_leaves_it_open(
     records, tokenizer, tiny, tmp_path, small, monkeypatch, said
 ):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contextune.core.errors import UserError
 from contextune.data import load
-from contextune.data.options import Source
+from contextune.data.read_documents import documents_source
 from contextune.exam import languages
 from contextune.exam.passages import passages
 from contextune.retrieval import Lexical
@@ -21,7 +21,7 @@ class Library:
     """The passages of documents; `find` gives those whose words are most like a question's (BM25)."""
 
     def __init__(self, documents: Seq[str], k: int = 4) -> None:
-        found = load(Source(path=list(documents)), Path())
+        found = load(documents_source(documents), Path())
         self.passages = [p.text for p in passages((*found.documents, *found.held_out), languages.load("en"))[0]]
         self.k = k
         if not self.passages:

@@ -33,7 +33,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Show what is read from documents, page by page: text, what was taken out, what is there twice."""
         from contextune.core import ownership
-        from contextune.data.read_documents import read_documents
+        from contextune.data.paths import refuse_within
+        from contextune.data.read_documents import documents_source, read_documents
         from contextune.report.documents import documents_html
         from contextune.report.render import save
 
@@ -41,7 +42,12 @@ def add_to(app: typer.Typer) -> None:
             raise UserError("--drop-duplicates: nothing is written", "give --out FILE as well")
         if out is not None:
             ownership.may_write(out, inputs=[Path(d) for d in documents])
-        found = read_documents(tuple(documents), Path(), reporter(as_json).say)
+        source = documents_source(documents)
+        for file, option in ((out, "--out"), (page, "--page")):
+            if file is not None:
+                fix = f"give another {option}, outside of them: it would be read with them the next time"
+                refuse_within(source, Path(), file, f"{option} {file}: the file", fix)
+        found = read_documents(source, Path(), reporter(as_json).say)
         saved = save(page, documents_html(found))
         rows = 0
         if out is not None:

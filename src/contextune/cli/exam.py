@@ -67,11 +67,16 @@ def add_to(app: typer.Typer) -> None:
         settings = Settings(items, seed, language, _columns(column or []), kept, written, model)
         made = make(tuple(documents), out, settings, say.say, Path())
         page = out / "index.html"
-        if not made.unchanged or not page.is_file():
+        if not made.unchanged or not _is_newer(page, out / "exam.json"):
             page = save(page, exam_html(out))
         if as_json:
             return print_json({"folder": str(out), "unchanged": made.unchanged, **made.counts})
         return show(made.counts, out, made.unchanged)
+
+
+def _is_newer(page: Path, exam: Path) -> bool:
+    """Whether a page was written after the exam; a command that was killed in between leaves an earlier one's."""
+    return page.is_file() and page.stat().st_mtime_ns >= exam.stat().st_mtime_ns
 
 
 def _columns(given: list[str]) -> tuple[tuple[str, str], ...]:

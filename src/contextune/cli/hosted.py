@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contextune.core.errors import UserError
+from contextune.core.errors import UserError, nearest
 
 from .common import MOST, Json, Overrides, RecipeFile, a_path, print_json, reporter
 
@@ -51,8 +53,10 @@ def add_to(app: typer.Typer) -> None:
         """Submit an arm as a tuning job, once. Give the same command again after whatever happened."""
         from contextune.hosted import job
 
+        if not math.isfinite(price):
+            raise UserError(f"--price {price}", "dollars for a million tokens, e.g. 5")
         if adapter not in SIZES:
-            raise UserError(f"--adapter {adapter}", f"one of {', '.join(map(str, SIZES))}")
+            raise UserError(f"--adapter {adapter}: an adapter has another size", f"one of {', '.join(map(str, SIZES))}")
         prepared = _prepared(file, overrides, arm, as_json)
         text, found = _rows(prepared, arm, "vertex", draws, instruction)
         cost = job.price(found["trained"] + found["read"], epochs, price)
@@ -76,9 +80,10 @@ def add_to(app: typer.Typer) -> None:
         order = job.Order(
             project, location, bucket, model, f"{prepared.recipe.name}-{arm}"[:128], epochs, rate, adapter
         )
+        follow = f"contextune hosted status {shlex.quote(str(out))} --wait"
         with _opened(project, location) as service, _locked(out):
             record = job.submit(service, order, out, text.encode(), told=found)
-        return print_json(record) if as_json else print(f"{record['job']}\ncontextune hosted status {out} --wait")
+        return print_json(record) if as_json else print(f"{record['job']}\n{follow}")
 
     @hosted.command(epilog="contextune hosted status job/ --wait")
     def status(
@@ -125,6 +130,9 @@ def add_to(app: typer.Typer) -> None:
                 f"{folder}: the job is {record['state']}, not {job.DONE}", f"contextune hosted status {folder} --wait"
             )
         prepared = _prepared(file, [*(overrides or []), *([f"evaluate.limit={limit}"] if limit else [])], "", as_json)
+        names = [t.name for t in prepared.tasks]
+        if unknown := next((name for name in task or () if name not in names), None):
+            raise UserError(f"--task {unknown}: no task of that name in the recipe", nearest(unknown, names))
         tasks = [t for t in prepared.tasks if not task or t.name in task]
         refuse_others(tasks)
         order, name = record["order"], record["order"]["name"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import UserError, nearest, shown, together
 from .files import digest
-from .reading import read_text
+from .reading import json_lines
 
 FILE = "decisions.jsonl"
 LIMIT = 2**26
@@ -27,7 +27,7 @@ def read(
     made, bad = list[dict[str, Any]](), list[UserError]()
     if not file.exists():
         return made
-    for number, line in enumerate(read_text(file, "a file of decisions", LIMIT).splitlines(), 1):
+    for number, line in enumerate(json_lines(file, "a file of decisions", LIMIT), 1):
         if line.strip():
             where = f"{file}:{number}"
             try:

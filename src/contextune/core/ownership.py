@@ -213,6 +213,7 @@ def remove(file: Path) -> None:
 
 def save_page(file: Path, html: str) -> Path:
     """Write an HTML page of ours, whose title says so, where there is none or one of ours."""
+    refuse_unreadable(file, "page", "give another file")
     with _in_words(file, "page", "give another file"):
         if os.path.lexists(file) and (not file.is_file() or TITLE not in file.read_bytes()[:HEAD]):
             raise UserError(

@@ -71,6 +71,14 @@ def read_text(path: Path, expected: str, limit: int = LIMIT) -> str:
         raise UserError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
 
 
+def json_lines(path: Path, expected: str, limit: int = LIMIT) -> list[str]:
+    """The lines of a JSON Lines file. Raises as `read_text`.
+
+    They end at a line feed alone: a text within may hold U+2028 or U+0085, which `str.splitlines` takes for ends.
+    """
+    return read_text(path, expected, limit).removesuffix("\n").split("\n")
+
+
 def read_json(path: Path, limit: int = LIMIT) -> Any:
     """A JSON file's value. UserError as `read_text`; ValueError, which says where, for what is not JSON."""
     return parse_json(read_text(path, "a JSON file", limit))

@@ -79,7 +79,7 @@ def find(source: Source, folder: Path) -> FoundFiles:
     Raises UserError where a path does not exist, a glob has no match, a folder holds nothing
     readable, or a suffix is unknown and the source names no format.
     """
-    entries = [source.path] if isinstance(source.path, str) else list(source.path or ())
+    entries = _entries(source)
     if not entries:
         raise UserError("path: an empty list, expected at least one file", "name a file, a folder or a glob")
     files: dict[Path, File] = {}
@@ -96,8 +96,26 @@ def find(source: Source, folder: Path) -> FoundFiles:
     return FoundFiles(found, tuple(ignored))
 
 
+def refuse_within(source: Source, folder: Path, out: Path, what: str, fix: str) -> None:
+    """UserError where `out`, a file or folder to be written, would be read the next time; `what` begins the message.
+
+    Raises as `find`.
+    """
+    files, own = find(source, folder).files, out.resolve()
+    among = [e for e in _entries(source) if own.is_relative_to((folder / Path(e).expanduser()).resolve())]
+    among += [f.shown for f in files if f.path.resolve().is_relative_to(own)]
+    if among:
+        raise UserError(f"{what} lies within the documents ({among[0]})", fix)
+
+
+def _entries(source: Source) -> list[str]:
+    return [source.path] if isinstance(source.path, str) else list(source.path or ())
+
+
 def _entry(entry: str, folder: Path, format: str) -> Iterator[File | str]:
     """Files, and the shown paths of those that are left out."""
+    if not entry.strip():
+        raise UserError("path: an empty text, expected a file, a folder or a glob", "the working directory is .")
     refuse_path(entry, "path")
     try:
         yield from _found(entry, folder, format)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.options import parse_options
 
 from . import paths, readers
 from .options import Source
@@ -61,9 +62,14 @@ class DocumentTexts:
         }
 
 
-def read_documents(given: Seq[str], folder: Path, say: Callable[[str], None]) -> DocumentTexts:
-    """Files that cannot be read are listed and the others go on. UserError where nothing can be read at all."""
-    found = paths.find(Source(path=tuple(given)), folder)
+def documents_source(given: Seq[str]) -> Source:
+    """The source of files, folders and globs that are named. Raises UserError."""
+    return parse_options(lambda: Source(path=tuple(given)), "documents")
+
+
+def read_documents(source: Source, folder: Path, say: Callable[[str], None]) -> DocumentTexts:
+    """Files that cannot be read are listed, the others are read. UserError where none can be read."""
+    found = paths.find(source, folder)
     made, failed = list[DocumentText](), list[tuple[str, str]]()
     for place, file in enumerate(found.files, 1):
         say(f"reading {file.shown} ({place} of {len(found.files)})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from contextune.core import cache, ownership
 from contextune.core.errors import UserError, first_line
 from contextune.core.files import digest
 from contextune.models.load import load_tokenizer
+from contextune.models.resolve import fingerprint
 
 from . import card, gguf, ollama, weights
 from .arm import FinishedArm
 
 FORMS = ("merged", "ollama", "gguf")
 KIND = "export"
+SERVED = ".contextune-export-done"
+"""In a folder of weights for a server: what they were made of. It goes before anything else is written there."""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -27,18 +31,22 @@ def export(arm: FinishedArm, form: str, out: Path, dtype: str, say: Callable[[st
     `next` (commands for the reader). Raises UserError.
     """
     weights.refuse_dtype(dtype)
+    if form == "gguf":
+        gguf.converter()
+    text = card.card(arm, dtype)
     ownership.claim(out, KIND, what="output", fix="give another --out")
+    (out / SERVED).unlink(missing_ok=True)
     difference = weights.write(arm, out, dtype, say)
-    card.write(arm, out, dtype)
+    (out / card.FILE).write_text(text, encoding="utf-8")
     notes = []
     if arm.is_adapter and arm.adapter and arm.adapter.kind == "qlora":
         notes.append("qlora was trained on a base in 4 bits; it is merged into the base's own weights")
     then: list[str] = []
     if form == "ollama":
-        text, lacks = ollama.modelfile(load_tokenizer(str(out), arm.model))
-        (out / "Modelfile").write_text(text, encoding="utf-8")
+        written, lacks = ollama.modelfile(load_tokenizer(str(out), arm.model))
+        (out / "Modelfile").write_text(written, encoding="utf-8")
         notes += [f"Modelfile: {lacks}"] if lacks else []
-        then.append(f"ollama create {arm.name.lower()} -f {out / 'Modelfile'}")
+        then.append(shlex.join(["ollama", "create", arm.name.lower(), "-f", str(out / "Modelfile")]))
     if form == "gguf":
         file = out / f"{arm.name}.gguf"
         missing = gguf.convert(out, file, dtype)
@@ -84,9 +92,9 @@ def served_folder(arm: FinishedArm, out: Path | None, dtype: str | None, say: Ca
     if not arm.is_adapter and dtype is None and out is None:
         return arm.path
     dtype = dtype or "float32"
-    key = digest([str(arm.path), (arm.path.parent / "whole.json").read_text(encoding="utf-8"), dtype])
+    key = digest([str(arm.path), fingerprint(str(arm.path)), dtype])
     folder = out or cache.folder() / "served" / f"{arm.name}-{key[:12]}"
-    done = folder / ".contextune-export-done"
+    done = folder / SERVED
     if not (done.is_file() and done.read_text(encoding="utf-8") == key):
         export(arm, "merged", folder, dtype, say)
         done.write_text(key, encoding="utf-8")

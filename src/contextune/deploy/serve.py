@@ -23,7 +23,7 @@ def command(folder: Path, port: int, server: str = "auto") -> list[str]:
     auto: vLLM where it is installed, else transformers.
     """
     if server not in SERVERS:
-        raise UserError(f"--with {server}", f"one of {', '.join(SERVERS)}")
+        raise UserError(f"--with {server}: unknown server", f"one of {', '.join(SERVERS)}")
     vllm = importlib.util.find_spec("vllm") is not None
     if server == "vllm" and not vllm:
         raise UserError("--with vllm: vLLM is not installed", "pip install vllm, or give --with transformers")

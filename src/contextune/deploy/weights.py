@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest difference of any logit that merging may make, in float32."""
 PROBE = 48
 """Tokens of the sequence on which the logits are compared."""
-STALE = ("*.safetensors", "*.safetensors.index.json", "Modelfile", "chat_template.jinja")
+STALE = ("*.safetensors", "*.safetensors.index.json", "*.gguf", "Modelfile", "chat_template.jinja")
 
 
 def write(arm: FinishedArm, out: Path, dtype: str = "float32", say: Callable[[str], None] = print) -> float:
@@ -65,7 +65,7 @@ def write(arm: FinishedArm, out: Path, dtype: str = "float32", say: Callable[[st
 
 def refuse_dtype(dtype: str) -> None:
     if dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}", f"one of {', '.join(DTYPES)}")
+        raise UserError(f"--dtype {dtype}: unknown type of weights", f"one of {', '.join(DTYPES)}")
 
 
 def _remove_stale(out: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from contextune.core import decisions
 from contextune.core.decisions import FILE as FILE
 from contextune.core.errors import UserError, nearest, shown
+from contextune.data.documents import clean
 
 from .forms import ALL, Row
 
@@ -77,7 +78,11 @@ def _take(made: Decisions, said: dict[str, Any]) -> None:
 
 
 def _check(said: dict[str, Any], where: str) -> None:
-    if (form := said.get("form")) is not None and form not in ALL:
+    for key, value in said.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                clean(text, f"{where}: {key}")
+    if (form := said.get("form")) is not None and (not isinstance(form, str) or form not in ALL):
         raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), ALL))
     if said["decision"] == "mend":
         _refuse_mend(said, where)

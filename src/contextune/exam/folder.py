@@ -103,7 +103,6 @@ def _task(name: str, form: Form) -> dict[str, Any]:
         "alone": "{{ alone }}",
         **({"passage": "{{ passage }}"} if form.closed_book else {"query": ""}),
         "wording": "{{ held_out }}",
-        **({"passage": "{{ passage }}"} if form.closed_book else {"query": ""}),
         "measure": form.measure,
         **({"chance": form.chance} if form.chance else {}),
     }

@@ -12,9 +12,10 @@ from typing import Any
 from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import digest
+from contextune.core.options import parse_options
 from contextune.data import Documents, load
 from contextune.data.options import Source
-from contextune.data.paths import find
+from contextune.data.paths import refuse_within
 from contextune.generation.options import Writer
 
 from . import decisions, languages, writing
@@ -51,10 +52,10 @@ class Settings:
 def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[str], None], folder: Path) -> Exam:
     """Read the documents, make the exam and write its folder, or find that it is there already. Raises UserError."""
     language = languages.load(settings.language)
+    source = parse_options(lambda: Source(path=paths, columns=dict(settings.columns)), "documents")
+    refuse_within(source, folder, out, f"exam {out}: the folder", f"{FIX}, beside them")
     ownership.claim(out, KIND, "exam", FIX, keep=False)
     say("reading the documents")
-    source = Source(path=paths, columns=dict(settings.columns))
-    _refuse_within(source, folder, out)
     documents = load(source, folder)
     decided = decisions.read(out / decisions.FILE)
     prompts = writing.load(language) if settings.writer else None
@@ -70,16 +71,6 @@ def make(paths: tuple[str, ...], out: Path, settings: Settings, say: Callable[[s
     exam.counts["identity"] = identity
     write(exam, out, settings.retain)
     return exam
-
-
-def _refuse_within(source: Source, folder: Path, out: Path) -> None:
-    """UserError where the exam's folder lies among the documents, which would hold the exam the next time."""
-    own = out.resolve()
-    given = [folder / path for path in source.path or ()]
-    among = [str(path) for path in given if path.is_dir() and own.is_relative_to(path.resolve())]
-    among += [f.shown for f in find(source, folder).files if f.path.resolve().is_relative_to(own)]
-    if among:
-        raise UserError(f"exam {out}: the folder lies within the documents ({among[0]})", f"{FIX}, beside them")
 
 
 def build(

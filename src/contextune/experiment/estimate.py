@@ -7,6 +7,7 @@ scaled by the multiplications that are left.
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -20,8 +21,10 @@ from contextune import models
 from contextune.core import memory
 from contextune.core.encoding import encode
 from contextune.core.items import Item, Task
+from contextune.data.token_counts import lengths
 
 from . import writing
+from .halving import trials
 from .memory import settle
 from .prepare import Prepared, PreparedStage
 from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_work, wait
@@ -39,11 +42,10 @@ TRIAL = 12
 def estimate(prepared: Prepared) -> dict[str, Any]:
     """Seconds and bytes of the whole run.
 
-    Returns {"seconds", "parts": {training, evaluation, samples, writing: seconds}, "beside": trainings side by side,
-    "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage, updates, tokens,
-    seconds_per_update, tokens_per_second}], "opening": seconds a training takes beside them, "tasks": {name:
-    seconds of one model}}. Raises UserError where a stage
-    does not fit into memory.
+    Returns {"seconds", "parts": {training, validation, search, evaluation, samples, writing: seconds}, "beside":
+    trainings side by side, "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage,
+    updates, tokens, seconds_per_update, tokens_per_second}], "opening": seconds a training takes beside them, "tasks":
+    {name: seconds of one model}}. Raises UserError where a stage does not fit into memory.
     """
     own = 0 if _cuda() else psutil.Process().memory_info().rss
     free = memory.free()
@@ -64,11 +66,13 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     trained = sum(bool(stages) for stages in prepared.arms.values())
     parts = {
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
+        "validation": sum(_validation(prepared, row) for row in rows) * seeds,
+        "search": _search(prepared, rows, opening) * seeds,
         "evaluation": sum(_of_arm(prepared, arm, scoring) + opened for arm, _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": written,
     }
-    shared = (parts["training"] + parts["evaluation"]) / beside
+    shared = sum(parts[what] for what in ("training", "validation", "search", "evaluation")) / beside
     return {
         "seconds": shared + parts["samples"] + parts["writing"],
         "parts": parts,
@@ -79,6 +83,24 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "stages": rows,
         "tasks": scoring,
     }
+
+
+def _validation(prepared: Prepared, row: Mapping[str, Any]) -> float:
+    """Seconds that a stage's validation losses take: passes without gradients, a third of a step's work."""
+    ready = prepared.arms[row["arm"]][row["stage"]]
+    if not len(ready.validation):
+        return 0.0
+    read = sum(length.context + length.target for length in lengths(ready.validation, prepared.tokenizer))
+    every = ready.train.validate_every or max(1, row["updates"] // 10)
+    return float(math.ceil(row["updates"] / every) * read / row["tokens_per_second"] / 3)
+
+
+def _search(prepared: Prepared, rows: Seq[Mapping[str, Any]], opening: float) -> float:
+    """Seconds that the arms search at one seed: as many updates as a run has, and each trial is opened apart."""
+    if prepared.recipe.search is None:
+        return 0.0
+    updates = sum(row["updates"] * row["seconds_per_update"] + _validation(prepared, row) for row in rows)
+    return float(updates) + trials(len(prepared.recipe.search.candidates)) * len(rows) * opening
 
 
 def _of_arm(prepared: Prepared, arm: str, scoring: Mapping[str, float]) -> float:
@@ -130,21 +152,24 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     from contextune.evaluate.scoring.generate import generate
 
     found: dict[str, float] = {}
-    rate = 0.0
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
-        for task in prepared.tasks:
-            if task.kind == "generate":
+        work = {task.name: _work(prepared, probe, task) for task in prepared.tasks if task.kind != "generate"}
+        tried, rate = 0.0, 0.0
+        for task in sorted(prepared.tasks, key=lambda t: -work.get(t.name, 0)):
+            if task.name not in work:
                 found[task.name] = _writing_answers(prepared, probe, task)
                 continue
-            size = _work(prepared, probe, task)
-            tried, rate = _rate(prepared, probe, task, rate)
-            found[task.name] = tried + rate * size
+            if not rate:
+                tried, rate = _first_rate(prepared, probe, task)
+                found[task.name] = tried
+            rate = _rate(prepared, probe, task, rate, SCORED * work[task.name] / sum(work.values()))
+            found[task.name] = found.get(task.name, 0.0) + rate * work[task.name]
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=1, stop=())  # what is tried once a model
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
         token = (time.perf_counter() - began) / 4 * probe.scale
-    return found, token
+    return {task.name: found[task.name] for task in prepared.tasks}, token
 
 
 def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
@@ -166,36 +191,29 @@ def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
     return of(task.items) + (of(alone) if alone and _deaf(prepared, task) else 0.0)
 
 
-SOME = (64, 16, 4)
+SOME = (64, 16, 4, 2)
 """Items that are scored together to see how long they take: the first number for which patience lasts."""
+SCORED = 4.0
+"""Seconds for all tasks, shared out by their work: where most of the time will go is where it is measured."""
 
 
-def _rate(prepared: Prepared, probe: Probe, task: Task, known: float) -> tuple[float, float]:
-    """Seconds that a model is tried for at its first rows, and seconds a token that scoring a task computes.
+def _first_rate(prepared: Prepared, probe: Probe, task: Task) -> tuple[float, float]:
+    """Seconds that a model is tried for at its first rows, and a first guess of seconds a token."""
+    few = replace(task, items=tuple(replace(_cut(i), alone=None) for i in sorted(task.items, key=_size)[:2]))
+    first, again = _timed(prepared, probe, few), _timed(prepared, probe, few)
+    return max(0.0, first - again), again / _work(prepared, probe, few)
 
-    `known` is that of the task before, 0 where there is none: it stands where patience, which all tasks share, does
-    not last for a few items.
-    """
+
+def _rate(prepared: Prepared, probe: Probe, task: Task, known: float, patience: float) -> float:
+    """Seconds a token that scoring a task computes: `known`, where a few items would take longer than `patience`."""
     items = sorted(task.items, key=_size)
-
-    def timed(some: Seq[Item]) -> tuple[float, float]:
-        part = replace(task, items=tuple(replace(i, alone=None) for i in some))
-        size = _work(prepared, probe, part)
-        return (_timed(prepared, probe, part), size) if known * size < patience else (0.0, size)
-
-    patience, tried = PATIENCE, 0.0
-    if not known:
-        few = [_cut(i) for i in items[:2]]
-        first, _ = timed(few)
-        seconds, size = timed(few)
-        tried, known = max(0.0, first - seconds), seconds / size
-    patience = PATIENCE * min(1.5, 5 / len(prepared.tasks))
     for n in SOME:
         some = items[n // 2 :: max(1, len(items) // n)][:n] if len(items) > n else items
-        seconds, size = timed(some)
-        if seconds:
-            return tried, seconds / size
-    return tried, known
+        part = replace(task, items=tuple(replace(i, alone=None) for i in some))
+        size = _work(prepared, probe, part)
+        if known * size < patience:
+            return _timed(prepared, probe, part) / size
+    return known
 
 
 def _deaf(prepared: Prepared, task: Task) -> bool:

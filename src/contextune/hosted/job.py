@@ -22,11 +22,11 @@ from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import Damaged, digest, read_sealed, write_sealed
 
-from .vertex import LABEL, Lost, Vertex
+from .vertex import BUCKET, LABEL, Lost, Vertex, documented
 
 FILE = "job.json"
 ROWS = "rows.jsonl"
-KIND = "hosted"
+KIND = "hosted-job"
 SETTLE = 30.0
 """Seconds within which a job that was asked for must be in the service's list."""
 DONE = "JOB_STATE_SUCCEEDED"
@@ -49,6 +49,12 @@ class Order:
     rate: float = 1.0
     """Multiplier of the service's own learning rate."""
     adapter: int = 4
+
+    def __post_init__(self) -> None:
+        """Raises UserError where no bucket can have that name."""
+        if not BUCKET.fullmatch(self.bucket):
+            fix = "the name of a Cloud Storage bucket alone, without gs:// and without a folder"
+            raise UserError(f"--bucket {self.bucket!r:.60}: not the name of a bucket", fix)
 
     def id(self, content: bytes) -> str:
         """A label: lower-case letters and digits, of all that decides the job."""
@@ -118,7 +124,8 @@ def _created(
     for attempt in range(service.tries):
         if (there := service.find(id)) is not None:
             return str(there["name"])
-        while record.get("sent", -settle) + settle > now():  # it may have been asked for, and not be listed yet
+        listed = min(record.get("sent", -settle), now()) + settle  # by then; a clock may have been set back
+        while now() < listed:  # it may have been asked for, and not be listed yet
             service.sleep(min(2.0, settle))
             if (there := service.find(id)) is not None:
                 return str(there["name"])
@@ -144,6 +151,8 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def known(folder: Path) -> dict[str, Any]:
     """The record of a job that was submitted."""
+    if folder.is_file():
+        raise UserError(f"{folder}: a file, expected the folder of a job", "give the --out of contextune hosted submit")
     record = read(folder)
     if record is None or not record.get("job"):
         raise UserError(
@@ -165,10 +174,11 @@ def status(
     while True:
         job = service.job(record["job"])
         state = str(job.get("state", "JOB_STATE_UNSPECIFIED"))
-        record |= {"state": state, "model": job.get("tunedModel", {}), "error": job.get("error", {})}
-        stats = job.get("tuningDataStats", {}).get("supervisedTuningDataStats", {})
-        if "totalBillableTokenCount" in stats:
-            record["billed"] = int(stats["totalBillableTokenCount"])
+        record |= {"state": state, "model": job.get("tunedModel") or {}, "error": job.get("error") or {}}
+        with documented(record["job"]):
+            stats = job.get("tuningDataStats", {}).get("supervisedTuningDataStats", {})
+            if "totalBillableTokenCount" in stats:
+                record["billed"] = int(stats["totalBillableTokenCount"])
         write_sealed(folder / FILE, record)
         if not wait or state in ENDED:
             return record

@@ -90,7 +90,11 @@ class HostedModel:
             body["generationConfig"]["stopSequences"] = list(request.stop)[:5]
         if system:
             body["systemInstruction"] = {"parts": [{"text": system[0]}]}
-        return _answer(self.service.generate(self.model, body), request)
+        said = self.service.generate(self.model, body)
+        try:
+            return _answer(said, request)
+        except (TypeError, AttributeError, LookupError) as e:
+            return Failure(f"the answer has another form than the service documents ({e})")
 
 
 def _answer(said: dict[str, Any], request: Request) -> str | Failure:
@@ -146,7 +150,7 @@ def score(
         table = outcomes.table(task, rows, arm, 0, floors(task))
         (folder / OUTCOMES).mkdir(exist_ok=True)
         outcomes.write(folder / OUTCOMES / outcomes.file_name(arm, 0, task.name), table)
-    arms = {p.name.split(".")[0]: "" for p in (folder / OUTCOMES).glob("*.parquet")}
+    arms = {outcomes.arm_of(p): "" for p in (folder / OUTCOMES).glob("*.parquet")}
     return summarise(folder / OUTCOMES, Compare(resamples=resamples), arms, sorted(arms)[0])
 
 

@@ -13,14 +13,17 @@ stands for them.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import httpx2
 
 from contextune.core.errors import UserError
+from contextune.core.reading import whole_number
 from contextune.generation.key import check_key, scrubbed
 from contextune.generation.proxies import is_loopback
 
@@ -32,10 +35,21 @@ TRIES = 7
 LONGEST = 60.0
 """Seconds between two attempts, at most."""
 LABEL = "contextune"
+PLACE = re.compile(r"[a-z][a-z0-9-]{0,40}")
+"""A location: part of the host's name, so that nothing else may be in it."""
+PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,100}")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}")
 
 
 class Lost(Exception):
-    """No answer, or one that says that the service failed: whether it did what was asked is not known."""
+    """No answer, or one that says that the service failed: whether it did what was asked is not known.
+
+    `after`: seconds for which the service asks to be left alone.
+    """
+
+    def __init__(self, said: str, after: float | None = None) -> None:
+        super().__init__(said)
+        self.after = after
 
 
 class Vertex:
@@ -46,6 +60,10 @@ class Vertex:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
         self.project, self.location, self.tries, self.sleep = project, location, tries, sleep
+        if not PROJECT.fullmatch(project):
+            raise UserError(f"--project {project!r:.60}: not the id of a Google Cloud project", "gcloud projects list")
+        if not PLACE.fullmatch(location):
+            raise UserError(f"--location {location!r:.60}: not a location of Vertex AI", "e.g. us-central1, or global")
         own = os.environ.get(URL, "")
         if own and not is_loopback(own):
             raise UserError(f"{URL} is {own}, not on this machine: no token is sent there", f"unset {URL}")
@@ -82,7 +100,8 @@ class Vertex:
         while True:
             params = {"filter": f"labels.{LABEL}={id}", "pageSize": "100", **({"pageToken": page} if page else {})}
             said = self._again("GET", f"{self.api}/v1/{self.parent}/tuningJobs", params=params)
-            found += [j for j in said.get("tuningJobs", []) if j.get("labels", {}).get(LABEL) == id]
+            with documented("the list of jobs"):
+                found += [j for j in said.get("tuningJobs", []) if j.get("labels", {}).get(LABEL) == id]
             page = str(said.get("nextPageToken", ""))
             if not page:
                 return min(found, key=lambda j: str(j.get("createTime", "")), default=None)
@@ -114,10 +133,9 @@ class Vertex:
         raise AssertionError
 
     @staticmethod
-    def pause(attempt: int, error: Lost | None = None) -> float:
+    def pause(attempt: int, error: Lost) -> float:
         """Seconds before the next attempt: what the service asks for, else twice as many each time."""
-        asked = getattr(error, "after", None)
-        return min(LONGEST, asked if asked is not None else 2.0**attempt)
+        return min(LONGEST, error.after if error.after is not None else 2.0**attempt)
 
     def _once(self, method: str, url: str, there: tuple[int, ...] = (), type: str = "", **asked: Any) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}", **({"Content-Type": type} if type else {})}
@@ -140,13 +158,22 @@ class Vertex:
         if status == 401:
             raise UserError(f"{_short(url)}: the service does not take the token, or no longer ({words})", RENEW)
         if status in (408, 409, 425, 429) or status >= 500:
-            lost = Lost(words)
-            lost.after = _seconds(response.headers.get("retry-after", ""))  # type: ignore[attr-defined]
-            raise lost
+            raise Lost(words, whole_number(response.headers.get("retry-after", "")))
         raise UserError(f"{method} {_short(url)}: the service refuses ({words})", _HINTS.get(status, "see its words"))
 
     def _shown(self, text: str) -> str:
         return scrubbed(text, self.token)[:300]
+
+
+@contextmanager
+def documented(what: str) -> Iterator[None]:
+    """Within: an answer of another form than the service documents is a UserError."""
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError, ValueError) as e:
+        raise UserError(
+            f"{what}: the service answers in another form than it documents ({e})", "try again later"
+        ) from None
 
 
 _HINTS = {
@@ -154,10 +181,6 @@ _HINTS = {
     403: "does the account have the roles Vertex AI User and Storage Object Admin in this project?",
     404: "look at --project, --location, --bucket and --model",
 }
-
-
-def _seconds(text: str) -> float | None:
-    return float(text) if text.isdigit() else None
 
 
 def _short(url: str) -> str:

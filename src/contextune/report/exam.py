@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
-from contextune.core.reading import parse_json, read_text
+from contextune.core.reading import json_lines, parse_json, read_text
 from contextune.core.yaml_files import read_yaml
 
 from . import render
@@ -53,7 +53,7 @@ def exam_html(folder: Path) -> str:
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(read_text(file, "a file of items", MANY).splitlines(), 1):
+    for number, line in enumerate(json_lines(file, "a file of items", MANY), 1):
         try:
             row = parse_json(line) if line.strip() else None
         except ValueError:

@@ -96,6 +96,8 @@ def load(name: str) -> Language:
             f"language '{name}': the exam has no rules for it",
             f"{nearest(name, names())}; rules of your own: --language FILE.yaml, after exam/languages/en.yaml",
         )
+    if not file.exists():
+        raise UserError(f"--language {name}: no such file", f"a YAML file of yours, or one of: {', '.join(names())}")
     return _language(read_yaml(file), str(file))
 
 

@@ -55,7 +55,6 @@ def _row(
         "statement": id,
         "cluster": digest([p.id for p in draft.read] + [draft.base or draft.question])[:12],
         "prompt": prompt,
-        "passage": draft.text,
         "options": [f"{space}{answers[i]}" for i in order],
         "answer": order.index(right),
         "alone": alone,

@@ -22,7 +22,7 @@ from .matching import matched
 from .prepared import Prepared
 from .retrieval import retrieve
 from .stage import PreparedStage
-from .tasks import load_tasks
+from .tasks import load_general, load_tasks
 
 __all__ = ["Data", "Prepared", "PreparedStage", "prepare", "prepare_stage"]
 
@@ -65,5 +65,6 @@ def prepare(
             **{f.name: getattr(data, f.name) for f in fields(data)},
             arms=ready if data.partial else matched(data, ready),
             tasks=tasks,
+            general=load_general(data, tasks),
             retrieved=retrieve(data, arms, tasks),
         )
