@@ -35,7 +35,7 @@ def write(folder: Path, command: str = "") -> Path:
         **view(run, look),
         items=shown,
         command=command or repeat(run),
-        texts=texts.name if texts else "",
+        made_page=texts.name if texts else "",
     )
     return render.save(run.folder / "report.html", html)
 
