@@ -153,13 +153,15 @@ def groups() -> dict[str, Any]:
     from contextune.experiment.recipe import Arm, Recipe, Stage
     from contextune.generation.options import Writer
     from contextune.models.options import Adapter, Model
+    from contextune.train.objectives.kl import KL
     from contextune.train.options import Train
+    from contextune.train.track_options import MLflow, Track, Trackio, Wandb
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
-        "arms.NAME.before": Retrieve,
-        "examples": Examples, "train": Train, "train.adapter": Adapter, "search": Search, "evaluate": Evaluate,
-        "compare": Compare, "writer": Writer,
+        "arms.NAME.before": Retrieve, "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL,
+        "search": Search, "evaluate": Evaluate, "compare": Compare, "writer": Writer,
+        "track": Track, "track.trackio": Trackio, "track.wandb": Wandb, "track.mlflow": MLflow,
     }  # fmt: skip
 
 

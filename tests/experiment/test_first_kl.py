@@ -118,13 +118,13 @@ def test_what_cannot_be_is_refused(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("on", "said"), [("replay", "on names replay, but none of the 24 rows"), ("context", "on names context")]
+    ("at", "said"), [("replay", "at names replay, but none of the 24 rows"), ("context", "at names context")]
 )
-def test_a_penalty_on_tokens_that_are_not_there_is_refused(tiny, tmp_path, on, said):
+def test_a_penalty_on_tokens_that_are_not_there_is_refused(tiny, tmp_path, at, said):
     mine = recipe(tiny, tmp_path)
-    mine["arms"]["much"]["train"] = {"kl": {"on": on}}
+    mine["arms"]["much"]["train"] = {"kl": {"at": at}}
     with pytest.raises(UserError, match=said):
         prepare(load(mine), tmp_path)
     mine["arms"]["much"]["augment"] = {"mix": {"replay": {"data": "general"}}}
     mine["arms"]["much"]["context"] = {"policy": "inoculation", "instruction": "w7"}
-    assert prepare(load(mine), tmp_path).arms["much"][0].train.kl.on == (on,)
+    assert prepare(load(mine), tmp_path).arms["much"][0].train.kl.at == (at,)

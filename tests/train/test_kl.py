@@ -20,7 +20,7 @@ from contextune.train.options import Train
 from .kills import killed, same_weights
 
 LEARNED = Rendered((1, 40, 41, 20, 21, 2), (-100, -100, -100, 20, 21, 2))
-GENERAL = Rendered((1, 50, 51, 2), (-100, 50, 51, 2), replayed=True)
+GENERAL = Rendered((1, 50, 51, 2), (-100, -100, 51, 2), replayed=True)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ GENERAL = Rendered((1, 50, 51, 2), (-100, 50, 51, 2), replayed=True)
 )
 def test_which_tokens_are_held(on, learned, general):
     """A row's first token is predicted from nothing."""
-    found = [KL(on=on).holds(row) for row in (LEARNED, GENERAL)]
+    found = [KL(at=on).holds(row) for row in (LEARNED, GENERAL)]
     assert [row and row.labels for row in found] == [learned, general]
 
 
@@ -50,7 +50,7 @@ class Marked(BoundPolicy):
 
 def job(tokenizer, start, folder, **options) -> stage.TrainJob:
     rows = [Record(str(i), (Segment(f"w{20 + i} w{30 + i} w{3 + i % 2}", "target"),)) for i in range(12)]
-    given = {"epochs": 2, "batch": 6, "lr": 5e-3, "max_length": 32, "kl": {"on": ["replay", "context"]}}
+    given = {"epochs": 2, "batch": 6, "lr": 5e-3, "max_length": 32, "kl": {"at": ["replay", "context"]}}
     return stage.TrainJob(rows, Marked(), tokenizer, Train(**{**given, **options}), 3, str(start), folder)
 
 
@@ -60,8 +60,9 @@ def curve(folder) -> list[dict]:
 
 def chosen(row: Rendered, on: list[str]) -> list[int]:
     """Positions that are held, from the rule in words."""
-    own = "replay" if row.replayed else "targets"
-    return [i for i in range(1, len(row)) if (own if row.labels[i] != IGNORED else "context") in on]
+    if row.replayed:
+        return list(range(1, len(row))) if "replay" in on else []
+    return [i for i in range(1, len(row)) if ("context" if row.labels[i] == IGNORED else "targets") in on]
 
 
 def plain(name: str, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
@@ -82,7 +83,7 @@ def plain(name: str, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("tokens", [12, 1000])
 def test_loss_and_gradient_are_a_plain_computation(tokenizer, tiny, tmp_path, layout, divergence, on, learn, tokens):
     """Likelihood over the rows that are learned, and the weighted mean divergence over the tokens that are held."""
-    kl = {"on": on, "divergence": divergence, "weight": 0.7, "learn_replay": learn}
+    kl = {"at": on, "divergence": divergence, "weight": 0.7, "learn_replay": learn}
     made = job(tokenizer, tiny, tmp_path, kl=kl, layout=layout, tokens=tokens)
     now, first = models.load_model(str(tiny)), models.load_model(str(tiny))
     trainer = stage.build(made, now, lambda *_: None)
@@ -110,7 +111,7 @@ def test_loss_and_gradient_are_a_plain_computation(tokenizer, tiny, tmp_path, la
 
 def test_it_goes_with_another_objective(tokenizer, tiny, tmp_path):
     """At the beginning both distances are 0 where teacher and student see the same; only the contexts tell apart."""
-    made = job(tokenizer, tiny, tmp_path, objective={"objective": "distill"}, kl={"on": "targets"}, epochs=8)
+    made = job(tokenizer, tiny, tmp_path, objective={"objective": "distill"}, kl={"at": "targets"}, epochs=8)
     stage.run(made)
     first, last = curve(tmp_path)[0], curve(tmp_path)[-1]
     assert (first["kl"], first["loss"] > 0) == (0, True)
@@ -120,7 +121,7 @@ def test_it_goes_with_another_objective(tokenizer, tiny, tmp_path):
 
 def test_a_heavy_penalty_keeps_what_is_held(tokenizer, tiny, tmp_path):
     for name, weight in (("light", 1e-6), ("heavy", 100.0)):
-        stage.run(job(tokenizer, tiny, tmp_path / name, epochs=8, kl={"on": "context", "weight": weight}))
+        stage.run(job(tokenizer, tiny, tmp_path / name, epochs=8, kl={"at": "context", "weight": weight}))
     light, heavy = (curve(tmp_path / name)[-1]["kl"] for name in ("light", "heavy"))
     assert 0 <= heavy < 0.2 * light
 
@@ -143,6 +144,14 @@ def test_a_process_without_a_row_makes_blank_passes():
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match=r"kl\.learn_replay"):
-        KL(on="context", learn_replay=False)
+        KL(at="context", learn_replay=False)
     with pytest.raises(ValueError, match="at least 1"):
-        KL(on=[])
+        KL(at=[])
+
+
+def test_a_recipe_may_write_it_without_quotes():
+    """YAML reads some words as truths: no key is one of them."""
+    import yaml
+
+    text = yaml.safe_load("kl: {at: [replay, context], weight: 0.5, divergence: jsd, topk: 5, learn_replay: false}")
+    assert Train(**text).kl == KL(at=("replay", "context"), weight=0.5, divergence="jsd", topk=5, learn_replay=False)

@@ -76,6 +76,8 @@ def _run(
         trainer.add_callback(clock)
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
+        if job.track is not None:
+            trainer.add_callback(job.track)
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -85,6 +87,9 @@ def _run(
                 shutil.rmtree(job.folder / part, ignore_errors=True)
             last_whole(job.folder)
             raise
+        finally:
+            if job.track is not None:
+                job.track.close()
     return target
 
 

@@ -25,6 +25,7 @@ QUIZ = {"name": "quiz", "kind": "choice", "rows": [{"q": f"w{i} w{i + 1}", "a": 
         "prompt": "{{ q }}", "options": [" w5", " w6"], "answer": "{{ a }}"}  # fmt: skip
 PLAIN: dict = {}
 CONTEXT = {"policy": "prompts", "set": "prompts.txt"}
+CFT = {"cft": {"data": "texts", "context": CONTEXT}}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def made(tiny, home):
         wanted = None if gradients is None else {"every": 2, "items": 3, "context": CONTEXT, **gradients}
         train = {"steps": 5, "batch": 4, "lr": 1e-2, "max_length": 64, "save": 3,
                  "adapter": {"rank": 2, "dropout": 0.3}}  # fmt: skip
-        arms = {"cpt": {"data": "texts"}, "cft": {"data": "texts", "context": CONTEXT}}
+        arms = {"cpt": {"data": "texts"}, **CFT}
         looked = {"callbacks": {"gradients": wanted}} if wanted is not None else {}
         evaluate = {"tasks": [QUIZ], "samples": 0, **looked}
         return recipe.parse({
@@ -78,7 +79,7 @@ def looks(folder: Path, arm: str = "cft") -> Path:
 
 
 def test_training_does_not_notice_and_a_killed_one_goes_on(made, home, whole, monkeypatch):
-    run(made("without", None), home)
+    run(made("without", None, arms=CFT), home)
     plain, watched = weights(home / "without"), weights(whole)
     assert all(torch.equal(plain[k], watched[k]) for k in plain), "bit for bit"
     assert not looks(home / "without").exists()
@@ -94,12 +95,12 @@ def test_training_does_not_notice_and_a_killed_one_goes_on(made, home, whole, mo
 
     monkeypatch.setattr(gradients_measure, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(made("killed"), home)
+        run(made("killed", arms=CFT), home)
     taken: list[int] = []
     monkeypatch.setattr(
         gradients_measure, "measure", lambda *given, **more: taken.append(1) or measured(*given, **more)
     )
-    run(made("killed"), home)
+    run(made("killed", arms=CFT), home)
     again = weights(home / "killed")
     assert all(torch.equal(plain[k], again[k]) for k in plain)
     for file in sorted(looks(home / "with").glob("*.json")):

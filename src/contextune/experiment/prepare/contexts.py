@@ -147,15 +147,15 @@ HOLD = {
 
 def _refuse_nothing_held(kl: KL, records: Seq[Record], context: BoundPolicy, key: DrawKey) -> None:
     """UserError where the stage has none of the tokens, in its first epoch, that are to be predicted as before."""
-    missing = set(kl.on)
+    missing = set(kl.at)
     for record in records:
         drawn = compose(record, context, key)
-        missing -= {"replay" if drawn.replayed else "targets"}
-        missing -= {s.role for s in drawn.segments if s.text or s.ids}
+        here = {"context" if s.role == "context" else "targets" for s in drawn.segments if s.text or s.ids}
+        missing -= {"replay"} if drawn.replayed else here
         if not missing:
             return
-    place = next(place for place in kl.on if place in missing)
-    raise UserError(f"train.kl: on names {place}, but none of the {len(records)} rows has such tokens", HOLD[place])
+    place = next(place for place in kl.at if place in missing)
+    raise UserError(f"train.kl: at names {place}, but none of the {len(records)} rows has such tokens", HOLD[place])
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

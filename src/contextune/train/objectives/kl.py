@@ -3,9 +3,9 @@
     L = L_objective + weight · mean over t ∈ T of D(p_t, q_t)
     p_t = P_first(· | row_<t)      the model as the stage found it
     q_t = P_θ(· | row_<t)          the model that is trained; the same row in both
-    T     replay    targets of the rows of general text in the mixture
-          context   tokens of contexts, which are in the row and not trained on
-          targets   the targets of all other rows
+    T     replay    all tokens of the rows of general text in the mixture
+          context   of all other rows the tokens of contexts, which are not trained on
+          targets   and those that are
 
 Sources: learning without forgetting (Li & Hoiem 2016, arXiv 1606.09282, equation 2: the old model's outputs are kept),
 here on text for general ability; the direction KL(first ‖ now) as in Shenfeld et al. 2025 (arXiv 2509.04259), where it
@@ -38,11 +38,11 @@ class KL(Divergence):
     """Options of the penalty: `train.kl`."""
 
     weight: float = Field(1.0, gt=0, le=1e6, description="of the penalty beside the objective")
-    on: Annotated[tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)] = Field(
+    at: Annotated[tuple[Place, ...], BeforeValidator(lambda said: (said,) if isinstance(said, str) else said)] = Field(
         ("replay",),
         min_length=1,
-        description="tokens that are to be predicted as before: replay, those of general text in the mixture; context, "
-        "those of contexts; targets, those of all other rows",
+        description="tokens that are to be predicted as before: replay, all of general text in the mixture; context, "
+        "of other rows those of contexts; targets, and those that are learned",
     )
     learn_replay: bool = Field(
         True, description="whether general text is learned by the objective as well; false: it is only held"
@@ -50,9 +50,9 @@ class KL(Divergence):
 
     @model_validator(mode="after")
     def _straight(self) -> KL:
-        if not self.learn_replay and "replay" not in self.on:
+        if not self.learn_replay and "replay" not in self.at:
             raise ValueError(
-                "kl.learn_replay: false leaves general text to the penalty, which on does not name; add it"
+                "kl.learn_replay: false leaves general text to the penalty, which at does not name; add it"
             )
         return self
 
@@ -61,9 +61,8 @@ class KL(Divergence):
 
     def holds(self, row: Rendered) -> Rendered | None:
         """The row with the tokens that are held in the place of its labels; None where it has none."""
-        at_targets, at_context = ("replay" if row.replayed else "targets") in self.on, "context" in self.on
-        held = (at_context if label == IGNORED else at_targets for label in row.labels)
-        labels = tuple(id if wanted else IGNORED for id, wanted in zip(row.ids, held, strict=True))
+        places = ("replay" if row.replayed else "context" if label == IGNORED else "targets" for label in row.labels)
+        labels = tuple(id if place in self.at else IGNORED for id, place in zip(row.ids, places, strict=True))
         labels = (IGNORED, *labels[1:])  # of the first token nothing is predicted
         if all(label == IGNORED for label in labels):
             return None
