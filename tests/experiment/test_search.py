@@ -111,6 +111,9 @@ def test_a_killed_search_ends_the_same(go, tmp_path, monkeypatch):
     assert found(tmp_path / "killed") == whole
     results = [json.loads((tmp_path / f / "results.json").read_text()) for f in ("out", "killed")]
     assert results[0] == results[1]
+    for _ in range(2):
+        assert go(*short, "keep=outcomes") == [], "it stays finished without its weights"
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
     report = (tmp_path / "out" / "report.html").read_text()
     assert searching.settings(whole["a/seed-0"]["choice"]) in report
 

@@ -82,11 +82,11 @@ def run(
         if rank() == 0:
             augment_files.write(prepared)
         record(prepared, command, "training")
-        if evaluate:
-            refuse_gone(prepared)
         if prepared.recipe.search is not None:
             with open_workers(prepared, workers) as pool:
                 prepared = search(prepared, reporter, pool)
+        if evaluate:
+            refuse_gone(prepared)
         tracking.begin(prepared)
         with open_workers(prepared, workers) as pool:
             for part in weights.parts(prepared) if evaluate else [prepared]:
