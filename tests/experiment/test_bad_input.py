@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from contextune.cli import main
+from tests.data.rich.made import docx, paragraph, pdf
+from tests.data.rich.test_rich import LOCKED
 
 GOOD = '{"text": "w0 w1 w2 w3 w4 w5 w6 w7 w8 w9"}\n{"text": "w9 w8 w7 w6 w5 w4 w3 w2 w1 w0 w0 w1"}\n'
 
@@ -83,6 +85,16 @@ def talk(content: object):
     def spoil(b: Bench) -> None:
         b.write("talk.jsonl", json.dumps({"messages": content}) + "\n")
         b.set("data.docs", {"path": "talk.jsonl", "kind": "messages"})
+
+    return spoil
+
+
+def mute(content: object):
+    """Conversations for a model whose chat template leaves the assistant out."""
+
+    def spoil(b: Bench) -> None:
+        talk(content)(b)
+        b.model(chat_template__jinja="{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
 
     return spoil
 
@@ -171,6 +183,22 @@ CASES = {
     ),
     "option without effect": (key("data.docs.template", "x"), r"'template' has no effect"),
     "no assistant": (talk([{"role": "user", "content": "w0"}]), r"talk\.jsonl:1.*no assistant message"),
+    "template without an assistant": (
+        mute([{"role": "user", "content": "w0"}, {"role": "assistant", "content": "w1"}]),
+        r"talk\.jsonl:1.*message 2: the chat template does not write the answer 'w1'[\s\S]*set a chat_template",
+    ),
+    "rows of two forms": (
+        data('{"text": "w0 w1"}\n{"messages": [{"role": "user", "content": "w0"}]}\n'),
+        r"docs\.jsonl:2.*'text'.*found messages",
+    ),
+    "scanned PDF": (data(pdf([[], []]), "a.pdf"), r"a\.pdf.*no text on any of its 2 pages: it was scanned"),
+    "encrypted PDF": (data(LOCKED, "a.pdf"), r"a\.pdf.*encrypted, and needs a password"),
+    "broken DOCX": (data(docx(paragraph("a"))[:300], "a.docx"), r"a\.docx.*no DOCX file, or a part of one"),
+    "folder of an exam that is not there": (
+        key("evaluate.tasks", ["exam/"]),
+        r"task exam/: no such folder.*contextune exam DOCUMENTS --out",
+    ),
+    "unknown tracker": (key("track", ["tensorbord"]), r"track: no tracker 'tensorbord'[\s\S]*'tensorboard'"),
     "unknown role": (talk([{"role": "bot", "content": "w0"}]), r"talk\.jsonl:1.*unknown role 'bot'"),
     "unknown world": (key("data.docs", {"world": "atlantis"}), r"unknown world 'atlantis'"),
     "chunk too large": (key("data.docs.chunk", 31), r"data\.docs: a chunk of 31 tokens does not fit[\s\S]*30 or less"),

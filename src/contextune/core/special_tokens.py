@@ -119,6 +119,20 @@ def end_mark(tail: str, tokenizer: Tokenizer) -> re.Match[str] | None:
     return spellings(tokenizer).search(tail) or _pattern(added_tokens(tokenizer)).search(tail)
 
 
+@lru_cache(maxsize=64)
+def end_behind(mark: str, tokenizer: Tokenizer) -> str:
+    """The end of text, where the chat template writes it right behind that end mark of each turn, not of the last alone
+    (Cohere: `<|END_RESPONSE|><|END_OF_TURN_TOKEN|>`); "" elsewhere.
+    """
+    turns = [("user", "question"), ("assistant", MARK), ("user", "question")]
+    try:
+        whole = _rendered([{"role": role, "content": text} for role, text in turns], tokenizer)
+    except Exception:  # it wants other messages
+        return ""
+    eos = str(tokenizer.eos_token or "")
+    return eos if eos != mark and whole.partition(MARK)[2].startswith(mark + eos) else ""
+
+
 def text_ends(tokenizer: Tokenizer) -> tuple[int, ...]:
     """The tokens at which writing stops: the end of text, and those of a turn and a document where they are others."""
     ends = (tokenizer.eos_token_id, turn_end(tokenizer), document_end(tokenizer))

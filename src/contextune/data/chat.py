@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from contextune.core.encoding import encode_markup
 from contextune.core.errors import UserError
 from contextune.core.sequence import Segment
-from contextune.core.special_tokens import MARK, end_mark, spelled, turn_end, write_chat
+from contextune.core.special_tokens import MARK, end_behind, end_mark, spelled, turn_end, write_chat
 
 if TYPE_CHECKING:
     from contextune.core.special_tokens import Tokenizer
@@ -118,7 +118,11 @@ def _to_end(text: str, message: Mapping[str, Any], tokenizer: Tokenizer) -> str:
     """What a template writes up to the mark that ends the turn; all of it where there is none."""
     rest = _behind_calls(text, message)
     mark = end_mark(rest, tokenizer)
-    return text[: len(text) - len(rest) + mark.end()] if mark else text
+    if mark is None:
+        return text
+    behind = end_behind(mark[0], tokenizer)
+    end = mark.end() + (len(behind) if rest.startswith(behind, mark.end()) else 0)
+    return text[: len(text) - len(rest) + end]
 
 
 def _behind_calls(text: str, message: Mapping[str, Any]) -> str:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from contextune.core.errors import UserError
-from contextune.core.options import Options
+from contextune.core.errors import UserError, nearest
+from contextune.core.options import Options, Refused
 
 
 class Tracker(Options):
@@ -90,6 +90,9 @@ class Track(Options):
         if isinstance(value, str):
             value = [value]
         if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+            known = [name for name in cls.model_fields if name != "project"]
+            if unknown := next((name for name in value if name not in known), None):
+                raise Refused(f"no tracker '{unknown}'", nearest(unknown, known))
             return {name: {} for name in value}
         if isinstance(value, Mapping):
             return {k: {} if v is None and k != "project" else v for k, v in value.items()}
