@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from contextune.chat.contexts import Library, preceded
@@ -63,6 +65,15 @@ def test_one_that_cannot_answer_stops_none_of_the_others(talk):
     assert [(p.kind, p.speaker) for p in found] == [(k, n) for n in ("one", "two") for k in ("context", "error")]
     assert found[1].text == "too long; ask less"
     assert said(talk.ask("fine", only=("two",))) == "a 0"
+
+
+def test_bytes_that_are_no_text_of_the_terminal(talk, monkeypatch, capsys):
+    from contextune.cli.chat import _talk
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Caf\xe9?\n"), encoding="utf-8"))
+    _talk(talk)
+    assert talk._engines["two"].asked[0].prompt == "Caf\ufffd?"
+    assert "two: a 0" in capsys.readouterr().out
 
 
 def test_the_wording():

@@ -73,6 +73,8 @@ def test_passages_are_retrieved_where_the_page_asks_for_them(page, tmp_path):
     ("body", "status", "reason"),
     [
         ("{", 400, "no JSON"),
+        ("[" * 100_000, 400, "no JSON"),
+        ('{"question": "\\ud800"}', 400, "no JSON"),
         ("[1]", 400, "the question is empty"),
         ('{"question": " "}', 400, "the question is empty"),
         ('{"question": 3}', 400, "expected {question"),

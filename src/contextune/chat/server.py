@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.reading import parse_json
 
 from .conversation import Conversation
 
@@ -96,9 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not size.isdecimal() or int(size) > LARGEST:
             raise ValueError(f"expected a body of at most {LARGEST:,} bytes")
         try:
-            found = json.loads(self.rfile.read(int(size)))
+            found = parse_json(self.rfile.read(int(size)).decode("utf-8"))
+            json.dumps(found, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
         except ValueError:
-            raise ValueError("the body is no JSON") from None
+            raise ValueError("the body is no JSON in UTF-8") from None
         made = {
             "question": "",
             "context": "",

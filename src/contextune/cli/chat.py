@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,6 +84,8 @@ def _serve(talk: Conversation, port: int) -> None:
 
 def _talk(talk: Conversation) -> None:
     asks = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no text of the terminal's encoding
     if asks:
         print(f"Ask, or: {HELP}")
     while True:

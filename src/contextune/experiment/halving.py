@@ -81,7 +81,16 @@ class Standing:
 
 
 def rungs(candidates: int) -> int:
+    """Rounds until one candidate is left."""
     return max(1, math.ceil(math.log2(candidates)))
+
+
+def trials(candidates: int) -> int:
+    """How many trials a search of so many candidates makes."""
+    alive, made = candidates, 0
+    for _ in range(rungs(candidates)):
+        made, alive = made + alive, math.ceil(alive / 2)
+    return made
 
 
 def standing(updates: Seq[int], done: Done) -> Standing:

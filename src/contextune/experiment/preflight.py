@@ -75,6 +75,9 @@ def look_ahead(prepared: Prepared) -> Overlap:
     refuse_lengths(prepared)
     warn_of_small_numbers(prepared)
     warn_of_threads(prepared)
+    prepared.recipe.track.check()
+    for warning in prepared.recipe.track.unused():
+        prepared.warn(warning)
     for callback in prepared.recipe.evaluate.callbacks.values():
         callback.check(Training(prepared))
     return refuse_overlap(prepared)

@@ -25,6 +25,7 @@ from contextune.evaluate.tasks.retrieved import Retrieve
 from contextune.generation.options import Writer
 from contextune.models.options import Model
 from contextune.train.options import Train
+from contextune.train.track_options import Track
 
 from .explain import explain
 from .halving import Search
@@ -123,6 +124,11 @@ class Recipe(Options):
         "all",
         description="weights that stay in the run's folder when they are scored: all, the best arm's, or none; may "
         "change later",
+    )
+    track: Track = Field(
+        default_factory=Track,
+        description="trackers that are told what training logs: tensorboard, trackio, wandb, mlflow; one, a list, or "
+        "a mapping with their options; see track below",
     )
     output: str = Field("", description="the run's folder; default: runs/NAME beside where the command is given")
     allow_overlap: bool = Field(False, description="run although training texts contain test items")

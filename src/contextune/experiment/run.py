@@ -24,7 +24,7 @@ from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import most_at_once
 
-from . import augment_files, memory, retrieval_file, weights
+from . import augment_files, memory, questions, retrieval_file, tracking, weights
 from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .measures_table import measures_table
@@ -86,6 +86,7 @@ def run(
         if prepared.recipe.search is not None:
             with open_workers(prepared, workers) as pool:
                 prepared = search(prepared, reporter, pool)
+        tracking.begin(prepared)
         with open_workers(prepared, workers) as pool:
             for part in weights.parts(prepared) if evaluate else [prepared]:
                 train_all(part, reporter, pool)
@@ -162,6 +163,7 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
     write_json(prepared.out / "accounting.json", accounting(prepared))
     write_json(prepared.out / "contexts.json", context_shares(prepared))
     retrieval_file.write(prepared)
+    questions.write(prepared)
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
         plain = [arm for arm in prepared.arms if prepared.recipe.is_untrained(arm)]
@@ -181,13 +183,22 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
     if results:
         reporter.show(measures_table(results))
         reporter.say(results["verdict"]["sentence"], "bold")
+        tracking.log_measures(prepared, results)
+    for line in tracking.lines(prepared):
+        reporter.say(f"tracked: {line}")
     reporter.say(f"report: {page}")
     return results
 
 
 def _shown(out: Path) -> list[str]:
     """Files that a report shows and no command but the run's own writes."""
-    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(retrieval_file.FILE)]
+    made = [
+        out / "recipe.yaml",
+        out / "accounting.json",
+        out / "samples.json",
+        out / questions.FILE,
+        *out.glob(retrieval_file.FILE),
+    ]
     made += out.glob(f"{augment_files.FOLDER}/*")
     made += out.glob("arms/*/seed-*/stage-*/losses.json")
     return sorted(str(f.relative_to(out)) for f in made if f.exists())

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import WHOLE, digest, no_link, released, sweep
+from contextune.core.files import WHOLE, Damaged, digest, no_link, read_sealed, released, sweep
 from contextune.core.progress import say_once
 from contextune.data.records import hashed
 from contextune.train.objectives.base import Likelihood
@@ -164,7 +164,11 @@ def kept(out: Path) -> str:
         if not (p / "model").is_dir() and (steps := [_step(whole) for whole in p.glob(f"checkpoint-[0-9]*/{WHOLE}")])
     ]
     scored = len(list((out / "outcomes").glob("*.parquet")))
-    parts = [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
+    tried = 0
+    with suppress(Damaged):
+        tried = sum(len(one["trials"]) for one in (read_sealed(out / "search.json") or {}).values())
+    parts = [f"{tried} trial{'s' * (tried != 1)} of the search"] * (tried > 0)
+    parts += [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
     parts += [f"{scored} scored task{'s' * (scored != 1)}"] * (scored > 0)
     parts += ["what a writer has written"] * (out / "generated.sqlite").exists()
     return f"kept in {out}: {', '.join(parts) or 'nothing yet'}"

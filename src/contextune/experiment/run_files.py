@@ -32,8 +32,18 @@ TOP = (
     "samples.json",
     "results.json",
     "report.html",
+    "augmented.html",
+    "questions.json",
 )
-KEPT = ("preview.html", ".lock", "generated.sqlite", "generated.sqlite-wal", "generated.sqlite-shm", "similarities")
+KEPT = (
+    "preview.html",
+    "decisions.jsonl",
+    ".lock",
+    "generated.sqlite",
+    "generated.sqlite-wal",
+    "generated.sqlite-shm",
+    "similarities",
+)
 """What --fresh leaves."""
 CARD = "README.md"
 """Of a finished model; people edit it."""

@@ -41,7 +41,7 @@ def refuse_gone(prepared: Prepared) -> None:
     for arm, seed in models_of(prepared):
         if not weights.let_go(prepared, last_stage(prepared, arm, seed)):
             continue
-        for task in prepared.tasks_of(arm):
+        for task in prepared.scored(arm):
             name = name_of(arm, seed, task)
             if index.get(name) != _key(prepared, arm, seed, task) or outcomes.fault(prepared.out / "outcomes" / name):
                 trains = prepared.recipe.models_of(arm)

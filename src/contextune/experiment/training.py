@@ -25,6 +25,7 @@ from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .prepare.data import DATE
 from .run_dir import RESUMES, fingerprint_of, stage_folder
+from .tracking import tracking
 from .workers import Workers, advance
 
 PAUSE = 0.2
@@ -92,8 +93,9 @@ def _train(
     label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     look = watched(prepared, ready, arm, seed, folder)
     train_stage(
-        prepared, ready.at(seed), arm, seed, index, folder, start, parts, label, tell, card(prepared, arm, seed), look
-    )
+        prepared, ready.at(seed), arm, seed, index, folder, start, parts, label, tell, card(prepared, arm, seed), look,
+        tracking(prepared, arm, seed, index),
+    )  # fmt: skip
 
 
 def train_stage(
@@ -109,6 +111,7 @@ def train_stage(
     tell: Callable[[dict[str, Any]], None],
     card: str = "",
     look: tuple[int, Look | None] = (0, None),
+    track: Any = None,
 ) -> None:
     """Train a stage of an arm in `folder`, from the model `start`; `parts` tell it from any other."""
     from contextune.train import stage  # imports torch
@@ -119,7 +122,8 @@ def train_stage(
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
         prepared.recipe.model if not index else None, card, *look,
-        last=index == len(prepared.arms[arm]) - 1, validation=ready.validation, identity=fingerprint.key(parts),
+        last=index == len(prepared.arms[arm]) - 1, validation=ready.validation, track=track,
+        identity=fingerprint.key(parts),
     )  # fmt: skip
     last, spoke, open_ = 0, 0.0, not job.done
 
@@ -162,7 +166,8 @@ def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folde
 
     def look(step: int, model: Any) -> None:
         for every, callback in found:
-            if step % every == 0 or step == last:
+            if step % every == 0 or step == last or step % together:  # of the last: it may come early
                 callback(step, model)
 
-    return math.gcd(*(every for every, _ in found)), look if found else None
+    together = math.gcd(*(every for every, _ in found))
+    return together, look if found else None

@@ -24,12 +24,19 @@ def write(folder: Path, command: str = "") -> Path:
     `command` is what repeats the run; by default the one in run.json. The same folder gives the
     same bytes. Raises UserError where `folder` is no run's or a file in it is broken.
     """
-    from . import items, looks, read, render
+    from . import items, looks, made_texts, read, render
 
     run = read.read(Path(folder))
     look = looks.looks(run, looks.colours([run]))
     shown = items.answers(run, look)
-    html = render.page("report.html.jinja", **view(run, look), items=shown, command=command or repeat(run))
+    texts = made_texts.write(run.folder)
+    html = render.page(
+        "report.html.jinja",
+        **view(run, look),
+        items=shown,
+        command=command or repeat(run),
+        texts=texts.name if texts else "",
+    )
     return render.save(run.folder / "report.html", html)
 
 

@@ -170,7 +170,7 @@ class Every(TrainerCallback):
             self._look(state, at["model"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any) -> None:
-        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+        if state.global_step % self.every == 0 or control.should_training_stop:
             self._look(state, at["model"])
 
     def _look(self, state: TrainerState, model: Any) -> None:

@@ -75,6 +75,8 @@ def _run(
         trainer.add_callback(clock)
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
+        if job.track is not None:
+            trainer.add_callback(job.track)
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -83,6 +85,9 @@ def _run(
             shutil.rmtree(job.folder / PART, ignore_errors=True)
             last_whole(job.folder)
             raise
+        finally:
+            if job.track is not None:
+                job.track.close()
     return target
 
 
@@ -176,6 +181,11 @@ def _trainer(
     objective = options.objective.bind(model)
     penalty = options.kl.bind(model) if options.kl is not None else None
     validation = Validation(job) if job.validation else None
+    if validation is not None and sharded():
+        raise UserError(
+            "a validation loss needs the whole model in each process, not shards of it",
+            "train it without FSDP or DeepSpeed, or without data.NAME.validation and train.validate_on",
+        )
     trainer = ContextTrainer(
         model=model,
         args=arguments,
