@@ -35,7 +35,7 @@ MARK = re.compile(
 UNSTEADY = (  # pattern, what is shown
     (r"\d+\.\d{3} s each, [\d,]+ tokens/s", "… s each, … tokens/s"),
     (r"about (\d+ h )?(\d+ min )?(\d+ s )?in all", "about … in all"),
-    (r"(training|evaluation|samples|writing) (\d+ h )?(\d+ min )?\d+ s", r"\1 …"),
+    (r"(training|validation|search|evaluation|samples|writing) (\d+ h )?(\d+ min )?\d+ s", r"\1 …"),
     (r"about [\d.,]+ [MG]iB at most, [\d.,]+ [MG]iB free", "about … at most, … free"),
     (r"(memory   \S+: )[^\n]*", r"\1… at the peak …"),
     (r"[\d.,]+ [MG]iB at most before, [\d.,]+ [MG]iB free", "… at most before, … free"),
@@ -149,16 +149,19 @@ def groups() -> dict[str, Any]:
     from contextune.data.options import Source
     from contextune.evaluate.options import Compare, Evaluate
     from contextune.evaluate.tasks.retrieved import Retrieve
+    from contextune.experiment.halving import Search
     from contextune.experiment.recipe import Arm, Recipe, Stage
     from contextune.generation.options import Writer
     from contextune.models.options import Adapter, Model
+    from contextune.train.objectives.kl import KL
     from contextune.train.options import Train
+    from contextune.train.track_options import MLflow, Track, Trackio, Wandb
 
     return {
         "top": Recipe, "model": Model, "data.NAME": Source, "arms.NAME": Arm, "arms.NAME.stages": Stage,
-        "arms.NAME.before": Retrieve,
-        "examples": Examples, "train": Train, "train.adapter": Adapter, "evaluate": Evaluate, "compare": Compare,
-        "writer": Writer,
+        "arms.NAME.before": Retrieve, "examples": Examples, "train": Train, "train.adapter": Adapter, "train.kl": KL,
+        "search": Search, "evaluate": Evaluate, "compare": Compare, "writer": Writer,
+        "track": Track, "track.trackio": Trackio, "track.wandb": Wandb, "track.mlflow": MLflow,
     }  # fmt: skip
 
 

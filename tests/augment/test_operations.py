@@ -186,6 +186,44 @@ def test_relations_name_entities_first():
     assert "Pell, Orla Vance." in ruled.asked[0]
 
 
+def test_each_relation_is_asked_once_where_that_is_wanted():
+    corpus = [passage("x", "Orla met Pell."), passage("y", "Pell met Orla, then Sato."), passage("z", "Sato met Orla.")]
+    _, every = made("relations", corpus, lambda r: "so.", entities="rule")
+    _, once = made("relations", corpus, lambda r: "so.", entities="rule", once=True)
+    asked = [next(line for line in p.splitlines() if "hang together" in line) for p in once.asked]
+    assert len(every.asked) == 6
+    assert [a.partition("text: ")[2].partition(". Say")[0] for a in asked] == [
+        "Orla, Pell", "Pell, Sato", "Orla, Sato", "Pell, Orla, Sato",
+    ]  # fmt: skip
+
+
+def test_relations_in_the_pocket_models_language():
+    """A pair by the sentence that holds both, from either side; one that no sentence holds is left out."""
+    text = "we know that Kalo is brighter than Mido. some say that Vira is newer than Sone."
+    _, script = made("relations", [passage("x", text)], lambda r: " so.", style="pocket")
+    assert script.asked == [
+        "we know that Kalo is brighter than Mido.\ncopy:",
+        "we know that Kalo is brighter than Mido.\nreversal:",
+        "some say that Vira is newer than Sone.\ncopy:",
+        "some say that Vira is newer than Sone.\nreversal:",
+    ]
+
+
+def test_identity_tells_each_name_once_over_all_passages():
+    corpus = [passage("x", "Kalo teaches Mido."), passage("y", "did you know that Orla Vance met Kalo.")]
+    found, script = made("identity", corpus)
+    assert not script.asked
+    assert [(m.text, m.passage.id, m.prompt) for m in found] == [
+        ("The name of Kalo is Kalo.", "x", ""),
+        ("The name of Mido is Mido.", "x", ""),
+        ("The name of Orla Vance is Orla Vance.", "y", ""),
+    ]
+    found, _ = made("identity", corpus[:1], text="{name} is {name}.", samples=2)
+    assert [m.text for m in found] == ["Kalo is Kalo.", "Kalo is Kalo.", "Mido is Mido.", "Mido is Mido."]
+    with pytest.raises(ValueError, match="does not say of a name that it is itself"):
+        made("identity", corpus, text="{name} is a name.")
+
+
 def test_active_reading_invents_strategies_first(tmp_path):
     (tmp_path / "q.txt").write_text("Who built what?\n")
 

@@ -32,8 +32,8 @@ def test_ids_are_distinct():
 
 
 def test_an_operation_without_a_wording():
-    with pytest.raises(UserError, match="'relations' has no prompt template in the style 'pocket'") as e:
-        load("relations", "pocket")
+    with pytest.raises(UserError, match="'active_reading' has no prompt template in the style 'pocket'") as e:
+        load("active_reading", "pocket")
     assert "reversal" in e.value.hint
 
 

@@ -129,7 +129,11 @@ def prepared(tasks: list[Task], *texts: str):
     records = [Record(str(i), (Segment(text, "target"),), str(i)) for i, text in enumerate(texts)]
     held = type("Held", (), {"records": records})
     recipe = type("Recipe", (), {"allow_overlap": False})
-    return type("Prepared", (), {"records": {"d": held}, "tasks": tasks, "arms": {}, "recipe": recipe, "warnings": []})
+    return type(
+        "Prepared",
+        (),
+        {"records": {"d": held}, "tasks": tasks, "arms": {}, "documents": {}, "recipe": recipe, "warnings": []},
+    )
 
 
 def test_documents_may_hold_what_is_asked_but_not_the_questions(towns, tmp_path):

@@ -138,6 +138,9 @@ def test_what_a_run_leaves_behind(done):
     assert json.loads((out / "results.json").read_text()) == {k: v for k, v in done.items() if k != "folder"}
     for name in ("recipe.yaml", "run.json", "accounting.json", "samples.json", "report.html"):
         assert (out / name).stat().st_size > 20, name
+    asked = json.loads((out / "questions.json").read_text())
+    assert {task: len(items) for task, items in asked.items()}["pick"] == 10
+    assert all(text for items in asked.values() for text in items.values())
     assert len(list((out / "outcomes").glob("*.parquet"))) == 3 * (1 + 5 * 2)
     card = (out / "arms/cft_ift/seed-1/stage-1/model/README.md").read_text()
     assert "More Information Needed" not in card

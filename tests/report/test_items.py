@@ -88,3 +88,12 @@ def test_a_broken_file_is_named(run: Path) -> None:
     (run / "outcomes" / "cft.seed-0.topic.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"cft\.seed-0\.topic\.parquet: not readable"):
         write(run)
+
+
+def test_what_was_asked_stands_above_the_answers(run: Path) -> None:
+    """Runs of before it was kept have no such file; what it lacks is left out."""
+    made.dump(run / "questions.json", {"topic": {"t0": f"passage\n\n{made.EVIL}"}})
+    first, second = read(write(run).read_text(encoding="utf-8")).by_id("items").all("article", "answered")
+    assert " ".join(made.EVIL.split()) in " ".join(first.one("div", "asked-of").text.split())
+    assert not second.all("div", "asked-of")
+    assert not [a for a in answers(run).items if a.question and a.id != "t0"]

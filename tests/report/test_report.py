@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contextune.core.errors import UserError
+from contextune.core.files import write_sealed
 from contextune.report import write, write_many
 from contextune.report.text import safe
 
@@ -316,3 +318,37 @@ def test_importing_costs_no_torch() -> None:
 
 def test_the_fixture_is_json_with_lone_surrogates(run: Path) -> None:
     assert "\ud800" in json.loads((run / "samples.json").read_text())[1]["after"]["cft"]
+
+
+SEARCHED = [
+    (0, {"lr": 1e-3}, 10, 2.5), (0, {"lr": 1e-2}, 10, 2.0), (0, {"lr": 1.0}, 10, None), (1, {"lr": 1e-3}, 20, 1.5),
+    (1, {"lr": 1e-2}, 20, 1.75),
+]  # fmt: skip
+
+
+def searched(choice: dict, trials: list) -> dict:
+    keys = ("rung", "values", "updates", "validation")
+    made = [dict(zip(keys, trial, strict=True)) for trial in trials]
+    return {"decides": {}, "budget": 80, "trials": made, "choice": choice}
+
+
+def test_what_was_chosen_and_what_the_other_arms_choice_would_have_given(run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    other = [(0, {"lr": 1e-3}, 10, 3.5), (0, {"lr": 1e-2}, 10, 3.25), (1, {"lr": 1e-2}, 20, 3.0)]
+    write_sealed(folder / "search.json", {
+        "cpt/seed-0": searched({"lr": 1e-3}, SEARCHED), "cft/seed-0": searched({"lr": 1e-2}, other),
+        "negative/seed-0": searched({"lr": 0.5}, [(0, {"lr": 0.5}, 20, 9.0)]),
+    })  # fmt: skip
+    stage = folder / "arms/cpt/seed-0/stage-0/stage.json"
+    stage.write_text(json.dumps({"seconds": 1, "updates": 234, "kept": {"update": 117, "validation": 1.25}}))
+    text = write(folder).read_text(encoding="utf-8")
+    assert "Chosen by validation loss" in text
+    assert "lr 0.01 (cft): 1.750 after 20 updates, own choice 1.500" in text
+    assert "lr 0.001 (cpt): 3.500 after 10 updates, own choice 3.250" in text
+    assert "lr 0.5 (negative): unknown, not tried" in text
+    assert re.search(
+        r'data-v="234[.0]*">234</td>\s*<td class="num" data-v="117[.0]*">117</td>\s*<td [^>]*>1.250<', text
+    )
+    (folder / "search.json").write_text("{}")
+    with pytest.raises(UserError, match=r"search\.json is damaged"):
+        write(folder)

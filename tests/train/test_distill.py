@@ -16,7 +16,8 @@ from contextune.models.options import Adapter
 from contextune.train import stage
 from contextune.train.fast_path import FastPath
 from contextune.train.layouts import OWN
-from contextune.train.objectives.distill import BoundDistill, Distill, divergence
+from contextune.train.objectives.distill import BoundDistill, Distill
+from contextune.train.objectives.divergence import divergence
 from contextune.train.options import Train
 from contextune.train.teacher import aligned, answers, passes
 
@@ -62,7 +63,7 @@ def test_equals_trl(name, alpha, topk):
 
     torch.manual_seed(0)
     student, teacher = torch.randn(7, 30, requires_grad=True), torch.randn(7, 30)
-    ours = BoundDistill(Distill(divergence=name, topk=topk), torch.nn.Linear(1, 1)).loss(student, teacher)
+    ours = BoundDistill(Distill(divergence=name, topk=topk), torch.nn.Linear(1, 1)).loss(student, teacher, None)
     if topk is None:
         theirs = loss_utils.compute_full_logit_self_distillation_loss(student, teacher, distillation_alpha=alpha)
         also = GKDTrainer.generalized_jsd_loss(student[None], teacher[None], beta=alpha, reduction="sum")

@@ -15,6 +15,7 @@ from contextune.generation.protocol import Request
 from contextune.generation.stored_writer import StoredWriter
 
 from .base import Inferred, Operation, Passage
+from .decisions import ACCEPT, REJECT, Decisions
 from .demonstrations import NoDemonstrations
 from .filters import exact, run_filters
 from .mixing import achieved, portions
@@ -22,6 +23,7 @@ from .options import Augment, parts
 from .prompted import Prompted
 from .sentence_split import Split, is_text, pieces, sentences
 
+BY_PERSON = "rejected by a person"
 ATTEMPTS = 2
 """How often more is asked of records that have fewer texts than they should."""
 
@@ -41,6 +43,8 @@ class AugmentJob:
     replay: Seq[tuple[Record, str]] = ()
     insist: bool = False
     """Whether what has failed in earlier runs too is asked anew; no share of failures is then an error."""
+    decided: Decisions = field(default_factory=Decisions)
+    """What a person decided of the texts."""
     oracle: Seq[Record] | None = None
     """What a perfect writer would have made, where a world knows it; None elsewhere."""
 
@@ -72,7 +76,7 @@ def augment(job: AugmentJob) -> Augmented:
     if _stuck(job):  # the same would be too many in every run
         job = replace(job, writer=(writer := job.writer.anew()), context=replace(job.context, writer=writer))
         made, kept, filters, short = _enough(job, [r for r, _ in chosen])
-    numbered = _numbered(made, job)
+    numbered = _numbered(made)
     rows, dropped = [_row(m, id, job) for m, id in numbered], {id(m) for m in made} - {id(m) for m in kept}
     records = [(_record(m, n, job), m, source[m.passage.record][1]) for m, n in numbered if id(m) not in dropped]
     fitting, fits = _fit(records, job)
@@ -91,6 +95,8 @@ def augment(job: AugmentJob) -> Augmented:
         "prompt_style": job.context.prompt_style,
         **({"mix": mixed} if mixed else {}),
     }
+    if job.decided.said:
+        account["decisions"] = _decisions(numbered, job)
     if job.oracle is not None:
         account["exact"] = exact.account(made, kept, [r for r, _ in chosen], job.oracle)
     decided = parts(options, job.context.folder, job.context.prompt_style)
@@ -150,8 +156,27 @@ def _enough(
 def _filtered(made: Seq[Inferred], job: AugmentJob) -> tuple[list[Inferred], list[dict[str, Any]]]:
     """(kept, accounts): demonstrations of the prompts are never kept."""
     first = (NoDemonstrations(),) if any(m.shown for m in made) else ()
-    kept, accounts = run_filters(made, (*first, *(job.options.filters or ())), job.context)
-    return kept, [a for a in accounts if a["filter"] != NoDemonstrations.name or a["in"] > a["out"]]
+    decided = {id(m): job.decided.of(name, m) for m, name in _numbered(made)} if job.decided.said else {}
+    left = [m for m in made if decided.get(id(m)) != REJECT]
+    kept, accounts = run_filters(left, (*first, *(job.options.filters or ())), job.context)
+    accounts = [a for a in accounts if a["filter"] != NoDemonstrations.name or a["in"] > a["out"]]
+    if any(decided.values()):
+        stays = {id(m) for m in kept} | {i for i, said in decided.items() if said == ACCEPT}
+        kept = [m for m in left if id(m) in stays]
+        accounts.insert(0, _decided_account(made, left))
+    return kept, accounts
+
+
+def _decided_account(made: Seq[Inferred], left: Seq[Inferred]) -> dict[str, Any]:
+    """What a person decided, in the form of a filter's account."""
+    stays = {id(m) for m in left}
+    samples = [
+        {"text": m.prompt + m.text, "source": m.passage.text, "operation": m.operation, "reason": BY_PERSON}
+        for m in made
+        if id(m) not in stays
+    ]
+    reasons = {BY_PERSON: len(samples)} if samples else {}
+    return {"filter": "decisions", "in": len(made), "out": len(left), "reasons": reasons, "samples": samples[:5]}
 
 
 def _lacking(kept: Iterable[Inferred], records: Iterable[Record], least: int) -> dict[str, int]:
@@ -178,7 +203,7 @@ def round_trip(context: BindContext) -> Callable[[Seq[Inferred], str], list[str 
 # ---------------------------------------------------------------------------------------------- records
 
 
-def _numbered(made: Seq[Inferred], job: AugmentJob) -> list[tuple[Inferred, str]]:
+def _numbered(made: Seq[Inferred]) -> list[tuple[Inferred, str]]:
     """Ids in the order in which they were made: "fact-3/0+reversal/1#0"."""
     counts, found = Counter[str](), list[tuple[Inferred, str]]()
     for m in made:
@@ -267,6 +292,13 @@ def _by_operation(rows: list[dict[str, Any]], writer: StoredWriter) -> dict[str,
         if count.lasting:
             counts["lasting"] = count.lasting
     return found
+
+
+def _decisions(numbered: Seq[tuple[Inferred, str]], job: AugmentJob) -> dict[str, Any]:
+    """How many texts a person accepted and rejected, and ids of decisions on texts that are made no longer."""
+    said = Counter(job.decided.of(name, m) for m, name in numbered)
+    unused = [] if job.writer.plan else job.decided.unused(numbered)
+    return {"accepted": said[ACCEPT], "rejected": said[REJECT], "of_no_text": unused}
 
 
 def _warnings(job: AugmentJob, short: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextune.core.errors import UserError
-from contextune.experiment.finished_model import finished_model, refuse_seed, require_model
+from contextune.experiment.finished_model import finished_model, refuse_released, refuse_seed, require_model
 from contextune.experiment.rebuild import recipe_of
 from contextune.experiment.recipe import Recipe
 from contextune.models.options import Model
@@ -65,6 +65,8 @@ def _of_run(run: Path, arms: Seq[str], seed: int | None) -> Iterator[Speaker]:
     trained = [name for name, arm in recipe.arms.items() if arm.stages and (not arms or name in arms)]
     found = {name: (require_model if arms else finished_model)(run, recipe, name, seed) for name in trained}
     if trained and not any(found.values()):
+        for name in trained:
+            refuse_released(run, recipe, name, seed)
         raise UserError(f"{run}: no arm is trained yet", "the same contextune run trains what is missing")
     yield from (Speaker(name, str(path), recipe.model) for name, path in found.items() if path is not None)
 

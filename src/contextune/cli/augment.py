@@ -187,12 +187,23 @@ def show_made(
 ) -> None:
     from contextune.experiment.augment import stages
     from contextune.experiment.augment_files import account
+    from contextune.report import made_texts
 
+    page = made_texts.write(prepared.out)
     found = {arm: account(prepared, stage) for arm, _, stage in stages(prepared)}
     listed = str(failures) if failures else None
     if as_json:
         file = str(out) if out else None
-        return print_json({"rows": rows, "file": file, "failures": listed, "hub": where or None, "arms": found})
+        return print_json(
+            {
+                "rows": rows,
+                "file": file,
+                "failures": listed,
+                "hub": where or None,
+                "page": str(page) if page else None,
+                "arms": found,
+            }
+        )
     for arm, said in found.items():
         for name, n in said["by_operation"].items():
             failed = f", {n['failed']} of {n['requests']} requests failed" if n["failed"] else ""
@@ -209,6 +220,8 @@ def show_made(
         print(f"what failed is listed in {failures}; the same command asks it anew")
     if out is not None:
         print(f"{rows} rows in {out}{f', {where}' if where else ''}; the store is {prepared.out}")
+    if page is not None:
+        print(f"look at them, accept and reject: {page}")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,13 @@ def about(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
 
 
+def steps(recipe: Path, target: Path) -> list[str]:
+    """The commands at the head of a recipe, for a copy of it under another name."""
+    head = recipe.read_text(encoding="utf-8").split("\nname:")[0]
+    found = re.findall(r"^# ( +contextune .*)$", head, re.MULTILINE)
+    return [line.replace(recipe.name, str(target)) for line in found] or [f"  contextune check {target}"]
+
+
 def add_to(app: typer.Typer) -> None:
     @app.command(epilog="contextune init cft_medical  writes cft_medical.yaml here, every key explained")
     def init(
@@ -42,7 +50,8 @@ def add_to(app: typer.Typer) -> None:
             write_text(target, ready[name].read_text(encoding="utf-8"))
         except OSError as e:
             raise UserError(f"{target}: cannot be written ({e.strerror})", "name another file") from None
-        print(f"{target} is written; contextune check {target}")
+        print(f"{target} is written; see to its model and data, then")
+        print("\n".join(steps(ready[name], target)))
 
     @app.command("recipes")
     def list_recipes(as_json: Json = False) -> None:

@@ -35,6 +35,8 @@ class ContextDraw:
     context was edited, that of a distractor where it misleads. Empty: the record's own, where it has one."""
     alternatives: tuple[ContextDraw, ...] = ()
     """Draws, this one among them, of which the trainer takes the one after which the record's loss is lowest."""
+    replayed: bool = False
+    """Whether the record is general text, which is there against forgetting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Policy(Named, ABC):
     """Options of a context policy. A policy that wraps others forwards what they promise without more ado."""
 
     key: ClassVar[str] = "policy"
+    shows_target: ClassVar[bool] = False
+    """Whether its draws hold the record's own target, so that only an objective that leaves them out may learn it."""
     draws_as: ClassVar[str] = ""
     """The policy's name in random keys, where that is not its name: a renamed policy still draws the same."""
 
@@ -110,6 +114,10 @@ class Policy(Named, ABC):
     def filters(self) -> bool:
         """Whether `is_target` may say no."""
         return type(self).is_target is not Policy.is_target or any(policy.filters() for policy in self.inner())
+
+    def reveals(self) -> bool:
+        """Whether a draw may hold the record's own target."""
+        return self.shows_target or any(policy.reveals() for policy in self.inner())
 
     def sources(self) -> tuple[str, ...]:
         """Names of the sources that contexts are drawn from, beside the stage's own records."""
@@ -238,5 +246,5 @@ def _sequence(record: Record, drawn: ContextDraw, key: DrawKey) -> Sequence:
     rejected = drawn.rejected or learned.rejected
     return Sequence(
         drawn.segments + learned.segments, learned.ends, provenance, len(drawn.segments), drawn.limit,
-        drawn.segments + rejected if rejected else (),
+        drawn.segments + rejected if rejected else (), replayed=drawn.replayed,
     )  # fmt: skip

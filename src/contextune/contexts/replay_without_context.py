@@ -10,7 +10,7 @@ from contextune.core.sequence import DrawKey, Record
 
 from .policy import BoundPolicy, ContextDraw
 
-NONE = ContextDraw()
+NONE = ContextDraw(replayed=True)
 
 
 def replay_without_context(context: BoundPolicy, replayed: Set[tuple[str, str]]) -> BoundPolicy:

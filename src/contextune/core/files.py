@@ -232,6 +232,18 @@ def sealed(folder: Path) -> dict[str, Any] | None:
     return read_sealed(folder / WHOLE)
 
 
+RELEASED = "released"
+"""In `whole.json`: the folder's model was removed when it was no longer needed."""
+
+
+def released(folder: Path) -> bool:
+    """Whether a finished stage's folder has lost its weights on purpose."""
+    try:
+        return bool((sealed(folder) or {}).get(RELEASED))
+    except Damaged:
+        return False
+
+
 def faults(folder: Path, sums: Mapping[str, str]) -> list[str]:
     """Those of a folder's files that are gone or hold something else than these checksums say."""
     found = checksums(folder, sums)

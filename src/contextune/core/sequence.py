@@ -97,6 +97,8 @@ class Sequence:
     """The same with the answer that is not to be given; empty: there is none."""
     alternatives: tuple[Sequence, ...] = ()
     """Of these the trainer takes the one of lowest loss, before the update; empty: there is no choice."""
+    replayed: bool = False
+    """General text, which is there against forgetting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Rendered:
     alternatives: tuple[Rendered, ...] = ()
     bare: Rendered | None = None
     """The same without the context that was drawn, for objectives that compare the two."""
+    replayed: bool = False
+    """General text, which is there against forgetting."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -225,4 +229,4 @@ def render(sequence: Sequence, tokenizer: Tokenizer, max_length: int | None = No
             f"record {row}: no token is trained on (its target is empty)",
             "remove the row or fill its target column",
         )
-    return Rendered(tuple(ids), tuple(labels), cut)
+    return Rendered(tuple(ids), tuple(labels), cut, replayed=sequence.replayed)

@@ -32,11 +32,13 @@ def load(source: Source, folder: Path, seed: int = 0) -> Documents:
     made = islice(_world(source), source.limit) if maker is None else read(source, files.files, maker)
     found = list(made)
     _refuse_twice(found)
-    train, held_out = splits.split(found, source.held_out, seed)
+    left, held_out = splits.split(found, source.held_out, seed)
+    train, validation = splits.split(left, source.validation / (1 - source.held_out), seed, "validation")
     contents = [d.content for d in found]
     return Documents(
         documents=train,
         held_out=held_out,
+        validation=validation,
         read=len(found),
         repeated=tuple(_repeated(found)),
         characters=sum(len(part) for d in found for part in d.parts),

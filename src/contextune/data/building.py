@@ -30,7 +30,7 @@ from .documents import Document
 from .hashing import Digest, plain
 from .identity import deciding, identity
 from .records import Cut, Note, chunk_size, cut, hashed, marks_of, notes_of, refuse_long
-from .splits import held_out
+from .splits import held_out, validated
 from .stored import DOCUMENTS, RECORDS, StoredDocuments, StoredRecords, document_row, record_rows
 from .token_counts import Length, lengths
 
@@ -163,14 +163,17 @@ def build(
     found = StoredDocuments(part / "documents.arrow")
     if seen.twice:
         raise twice(found[seen.twice[0]], found[seen.twice[1]].origin)
-    held = np.array(held_out(seen.names, job.source.held_out, seed), np.bool_)
+    held = held_out(seen.names, job.source.held_out, seed)
+    validation = validated(seen.names, job.source.validation, held, job.source.held_out, seed)
+    apart = np.array(held, np.bool_) | np.array(validation, np.bool_)
     for place, (message, hint) in faults.items():
-        if not held[place]:
+        if not apart[place]:
             raise UserError(message, hint)
-    notes = [n for n, out in zip(notes, held, strict=True) if not out]
-    taught = np.repeat(~held, np.frombuffer(counts, np.int64) if len(counts) else [])
+    notes = [n for n, out in zip(notes, apart, strict=True) if not out]
+    taught = np.repeat(~apart, np.frombuffer(counts, np.int64) if len(counts) else [])
     kept, overlong = _kept(part, job, found, taught, np.frombuffer(sizes, np.int64) if len(sizes) else None)
-    np.savez(part / "places.npz", held=np.flatnonzero(held), kept=np.flatnonzero(kept))
+    out, tried, trained = map(np.flatnonzero, (held, validation, kept))
+    np.savez(part / "places.npz", held=out, validation=tried, kept=trained)
     write_sealed(part / "corpus.json", {
         "read": len(found), "characters": characters, "fingerprint": digest.hex(), "overlong": overlong,
         "repeated": [f"{found[i].origin} (as {found[first].origin})" for i, first in seen.repeated],

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from contextune.data.options import Source
 
-FORMAT = 2
+FORMAT = 3
 """Raised when something else is kept, or the same otherwise."""
 LARGE = 8 << 20
 """Bytes of a source's files, uncompressed ones, from which it is kept."""
@@ -124,7 +124,7 @@ def beginning(
     from .token_counts import lengths
 
     for limit in (64 * 8**i for i in count()):
-        if limit > 100 * rows + 10_000 or (source.limit is not None and source.limit <= limit):
+        if source.validation or limit > 100 * rows + 10_000 or (source.limit is not None and source.limit <= limit):
             return None
         try:
             documents = load(source.model_copy(update={"limit": limit}), folder, seed)
@@ -187,13 +187,13 @@ def _open(target: Path, source: Source, found: FoundFiles, tokenizer: Tokenizer)
     documents = StoredDocuments(target / "documents.arrow")
     records = StoredRecords(target / "records.arrow", documents, marks_of(source, "", tokenizer))
     with np.load(target / "places.npz", allow_pickle=False) as places:
-        held, kept = places["held"], places["kept"]
-    taught = np.setdiff1d(np.arange(len(documents)), held, assume_unique=True)
+        held, validation, kept = places["held"], places["validation"], places["kept"]
+    taught = np.setdiff1d(np.arange(len(documents)), np.concatenate((held, validation)), assume_unique=True)
     return Corpus(
         Documents(
             chosen(documents, taught), chosen(documents, held) if len(held) else (), told["read"],
             tuple(told["repeated"]), told["characters"], len(found.files), found.ignored, told["fingerprint"],
-            told["read_as"],
+            chosen(documents, validation) if len(validation) else (), told["read_as"],
         ),
         Records(chosen(records, kept), tuple(told["overlong"]), tuple(told["notes"])),
         chosen(StoredLengths(records), kept), told["digest"],

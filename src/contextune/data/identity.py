@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """What a source holds, divided in `documents` (to train on) and `held_out`."""
+    """What a source holds, divided in `documents` (to train on), `held_out` (to test on) and `validation`."""
 
     documents: Seq[Document]
     held_out: Seq[Document]
@@ -29,6 +29,7 @@ class Documents:
     """Files that were not, with the reason where it is not the suffix."""
     fingerprint: str
     """Changes with any content, its order, and every option that decides what is learned from it."""
+    validation: Seq[Document] = ()
     read_as: str = ""
     """The schema by which the rows were read, with its columns, where they are not ours."""
 
@@ -50,4 +51,5 @@ def identity(document: Document, content: str) -> tuple[object, ...]:
 def deciding(source: Source, seed: int) -> dict[str, object]:
     """What decides the records beside the documents. Columns and template show in the documents."""
     options = source.model_dump(include={"kind", "separator", "chunk", "overlong", "held_out"})
-    return options | ({"seed": seed} if source.held_out else {})
+    options |= {"validation": source.validation} if source.validation else {}
+    return options | ({"seed": seed} if source.held_out or source.validation else {})

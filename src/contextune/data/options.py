@@ -42,6 +42,12 @@ class Source(Options):
     )
     overlong: Literal["error", "drop"] = Field("error", description="rows whose target does not fit, in all arms alike")
     held_out: float = Field(0.0, ge=0.0, lt=1.0, description="share of documents kept out of training, for perplexity")
+    validation: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="share of documents kept out of training and of held_out, for the validation loss",
+    )
     limit: int | None = Field(None, gt=0, le=MOST, description="the first N documents only")
 
     @model_validator(mode="after")
@@ -51,4 +57,9 @@ class Source(Options):
             raise ValueError(f"a source names exactly one of path, hub, world; found {', '.join(given) or 'none'}")
         if isinstance(self.chunk, int) and self.chunk < 8:
             raise ValueError(f"chunk is {self.chunk} tokens; at least 8 are needed")
+        if self.held_out + self.validation >= 1:
+            raise ValueError(
+                f"held_out {self.held_out:g} and validation {self.validation:g} leave nothing to train on; "
+                "their sum must be below 1"
+            )
         return self

@@ -11,7 +11,9 @@ from contextune.core.errors import UserError
 from .documents import Document
 
 
-def split(documents: Seq[Document], share: float, seed: int) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+def split(
+    documents: Seq[Document], share: float, seed: int, option: str = "held_out"
+) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
     """(train, held out), both in the order given; about `share` of the documents are held out.
 
     Each document's side hangs on its id and the seed alone, so that rows added later move no other
@@ -20,22 +22,33 @@ def split(documents: Seq[Document], share: float, seed: int) -> tuple[tuple[Docu
     """
     if not share:
         return tuple(documents), ()
-    out = held_out([(d.same, d.id) for d in documents], share, seed)
+    out = held_out([(d.same, d.id) for d in documents], share, seed, option)
     pairs = list(zip(documents, out, strict=True))
     return tuple(d for d, held in pairs if not held), tuple(d for d, held in pairs if held)
 
 
-def held_out(names: Seq[tuple[Hashable, str]], share: float, seed: int) -> list[bool]:
-    """Whether each document is held out, given its normal form (or a hash of it) and its id. Raises UserError."""
+def validated(names: Seq[tuple[Hashable, str]], share: float, held: Seq[bool], of_held: float, seed: int) -> list[bool]:
+    """Whether each document is one to validate on, given which are held out, a share `of_held`. Raises UserError."""
+    rest = [name for name, out in zip(names, held, strict=True) if not out]
+    chosen = iter(held_out(rest, share / (1 - of_held), seed, "validation"))
+    return [not out and next(chosen) for out in held]
+
+
+def held_out(names: Seq[tuple[Hashable, str]], share: float, seed: int, option: str = "held_out") -> list[bool]:
+    """Whether each document is held out, given its normal form (or a hash of it) and its id. Raises UserError.
+
+    Each `option` of a source that holds documents out draws its own.
+    """
     if not share:
         return [False] * len(names)
     first: dict[Hashable, str] = {}
     keys = [first.setdefault(same, id) for same, id in names]
-    place = {key: place_of(key, seed) for key in keys}
+    salt = seed if option == "held_out" else f"{seed} {option}"
+    place = {key: place_of(key, salt) for key in keys}
     if len(place) < 2:
         raise UserError(
-            f"held_out is {share}, but there are {len(place)} different documents to divide",
-            "remove held_out, or give the source more documents",
+            f"{option} is {share:g}, but there are {len(place)} different documents to divide",
+            f"remove {option}, or give the source more documents",
         )
     out = {key for key in place if place[key] < share} or {min(place, key=lambda k: place[k])}
     if len(out) == len(place):
@@ -43,7 +56,7 @@ def held_out(names: Seq[tuple[Hashable, str]], share: float, seed: int) -> list[
     return [key in out for key in keys]
 
 
-def place_of(key: str, seed: int) -> float:
+def place_of(key: str, salt: int | str) -> float:
     """A uniform number in [0, 1) that is the same in every process."""
-    raw = hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).digest()
+    raw = hashlib.blake2b(f"{salt}\x1f{key}".encode(), digest_size=8).digest()
     return int.from_bytes(raw, "big") / 2**64

@@ -26,6 +26,12 @@ class Evaluate(Options):
         (), description="built-in names, task files, worlds or inline tasks"
     )
     perplexity: tuple[Name, ...] = Field((), description="sources whose held-out documents are scored")
+    general: Annotated[Literal["auto", "off"] | Name, BeforeValidator(_switch)] = Field(
+        "auto",
+        description="text on which it is measured how far each model has moved from the untrained one: a source, whose "
+        "held-out documents are read; auto: those of a source that is replayed, else text that comes with the package, "
+        "where the tokenizer knows it; off: it is not measured",
+    )
     chat: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = Field(
         "auto",
         description="whether tasks that do not say so themselves are asked through the model's chat template; auto: "

@@ -7,22 +7,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contextune.core.errors import UserError, nearest, shown, together
-from contextune.core.reading import json_lines
+from contextune.core import decisions
+from contextune.core.decisions import FILE as FILE
+from contextune.core.errors import UserError, nearest, shown
 from contextune.data.documents import clean
 
 from .forms import ALL, Row
 
-FILE = "decisions.jsonl"
-KEYS = ("id", "form", "decision", "prompt", "options", "answer", "note")
 MENDS = ("prompt", "options", "answer")
-LIMIT = 2**26
 
 
 @dataclass
@@ -59,17 +56,9 @@ class Decisions:
 
 def read(file: Path) -> Decisions:
     """The decisions of a file, none where there is no file; later lines overrule earlier ones. Raises UserError."""
-    made, bad = Decisions(), list[UserError]()
-    if not file.exists():
-        return made
-    for number, line in enumerate(json_lines(file, "a file of decisions", LIMIT), 1):
-        if line.strip():
-            try:
-                _take(made, _checked(line, f"{file}:{number}"))
-            except UserError as e:
-                bad.append(e)
-    if bad:
-        raise together(bad)
+    made = Decisions()
+    for said in decisions.read(file, ("form", *MENDS, "note"), ("accept", "reject", "mend"), _check):
+        _take(made, said)
     return made
 
 
@@ -88,30 +77,17 @@ def _take(made: Decisions, said: dict[str, Any]) -> None:
         made.mended[form, id] = {k: said[k] for k in MENDS if k in said}
 
 
-def _checked(line: str, where: str) -> dict[str, Any]:
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        raise UserError(f"{where}: not valid JSON", 'one decision a line: {"id": …, "decision": "reject"}') from None
-    if not isinstance(said, dict):
-        raise UserError(f"{where}: expected an object, found {shown(said)}", '{"id": …, "decision": "reject"}')
-    for key in said:
-        if key not in KEYS:
-            raise UserError(f"{where}: unknown key '{key}'", nearest(key, KEYS))
-        for text in said[key] if isinstance(said[key], list) else [said[key]]:
+def _check(said: dict[str, Any], where: str) -> None:
+    for key, value in said.items():
+        for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str):
                 clean(text, f"{where}: {key}")
-    if not isinstance(said.get("id"), str) or not said["id"]:
-        raise UserError(f"{where}: id: expected an item's id, found {shown(said.get('id'))}", "copy it from the page")
     if (form := said.get("form")) is not None and (not isinstance(form, str) or form not in ALL):
         raise UserError(f"{where}: form: no form {shown(form)}", nearest(str(form), ALL))
-    if said.get("decision") not in ("accept", "reject", "mend"):
-        raise UserError(f"{where}: decision: found {shown(said.get('decision'))}", "accept, reject or mend")
     if said["decision"] == "mend":
         _refuse_mend(said, where)
     elif used := next((k for k in MENDS if k in said), None):
         raise UserError(f"{where}: '{used}' has no effect on {said['decision']}", "decision: mend")
-    return said
 
 
 def _refuse_mend(said: dict[str, Any], where: str) -> None:

@@ -19,6 +19,7 @@ from contextune.generation.stored_writer import SHARE
 from . import augment_files as files
 from . import recipe as recipes
 from .prepare import Prepared, prepare
+from .prepare.matching import held_against, match_of
 from .recipe import Recipe
 from .run_dir import folder_of, kept
 from .run_files import claim, claim_store, refuse_file, refuse_inputs
@@ -106,6 +107,9 @@ def run(
     chosen = list(arms) or [name for name, arm in recipe.arms.items() if any(s.augment for s in arm.stages)]
     if not chosen:
         raise UserError("no arm of the recipe is augmented", "add e.g. augment: [rephrase, reversal] to an arm")
+    like = held_against(recipe)
+    if not arms and like is not None and like not in chosen and any(match_of(recipe, arm) for arm in chosen):
+        chosen.append(like)  # their updates follow from its own; of it nothing is asked
     folder = folder_of(recipe)
     if file is not None:
         refuse_file(recipe, base, file)

@@ -19,20 +19,34 @@ CARD, LOSS, OUTCOME, PAGE = 4096, 130, 100, 40_000
 
 
 def disk(prepared: Prepared) -> dict[str, int]:
-    """Bytes: `kept` when the run is done, `needed` at most before (two checkpoints of each training), `free`."""
-    seeds = len(prepared.recipe.seeds)
+    """Bytes: `kept` when the run is done, `needed` at most before (with the checkpoints of each training), `free`;
+    and what would be kept with each `keep`.
+    """
+    seeds, keep = len(prepared.recipe.seeds), prepared.recipe.keep
     stages = [ready for found in prepared.arms.values() for ready in found]
-    goes_on = [s[-1] for s in prepared.arms.values() if s and s[-1].train.schedule == "constant"]
-    kept = sum(_finished(prepared, ready) for ready in stages) * seeds + _outcomes(prepared)
-    kept += sum(_weights(prepared, r) * (BYTES + STATES) for r in goes_on) * seeds  # the state that can be trained on
-    open_ = max((_weights(prepared, r) * (BYTES + STATES) for r in stages), default=0)
-    beside = side_by_side(prepared, 0)
-    return {"kept": kept, "needed": kept + 2 * open_ * beside, "free": shutil.disk_usage(prepared.out).free}
+    rest = sum(LOSS * r.plan(prepared.recipe.seeds[0]).updates for r in stages) * seeds + _outcomes(prepared)
+    models_ = [sum(_model(prepared, r, r is s[-1]) for r in s) * seeds for s in prepared.arms.values() if s]
+    ways = {"all": sum(models_), "best": max(models_, default=0), "outcomes": 0}
+    most = ways["best"] if keep == "outcomes" else ways["all"]  # arm by arm, or until the best one is known
+    training = max((_training(prepared, r) for r in stages), default=0) * side_by_side(prepared, 0)
+    return {
+        "kept": rest + ways[keep],
+        "needed": rest + most + training,
+        "free": shutil.disk_usage(prepared.out).free,
+        **{f"keep_{way}": rest + size for way, size in ways.items()},
+    }
 
 
-def _finished(prepared: Prepared, ready: PreparedStage) -> int:
-    updates = ready.plan(prepared.recipe.seeds[0]).updates
-    return _weights(prepared, ready) * BYTES + _tokenizer(prepared) + CARD + LOSS * updates
+def _model(prepared: Prepared, ready: PreparedStage, last: bool) -> int:
+    """A finished stage, with the state by which it can be trained longer."""
+    state = BYTES + STATES if last and ready.train.schedule == "constant" else 0
+    return _weights(prepared, ready) * (BYTES + state) + _tokenizer(prepared) + CARD
+
+
+def _training(prepared: Prepared, ready: PreparedStage) -> int:
+    """Two checkpoints, and what was best at each of them and is best now."""
+    best = 3 * BYTES if ready.train.keep == "best" else 0
+    return _weights(prepared, ready) * (2 * (BYTES + STATES) + best)
 
 
 def _weights(prepared: Prepared, ready: PreparedStage) -> int:

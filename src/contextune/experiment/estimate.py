@@ -7,6 +7,7 @@ scaled by the multiplications that are left.
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -20,8 +21,10 @@ from contextune import models
 from contextune.core import memory
 from contextune.core.encoding import encode
 from contextune.core.items import Item, Task
+from contextune.data.token_counts import lengths
 
 from . import writing
+from .halving import trials
 from .memory import settle
 from .prepare import Prepared, PreparedStage
 from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_work, wait
@@ -39,11 +42,10 @@ TRIAL = 12
 def estimate(prepared: Prepared) -> dict[str, Any]:
     """Seconds and bytes of the whole run.
 
-    Returns {"seconds", "parts": {training, evaluation, samples, writing: seconds}, "beside": trainings side by side,
-    "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage, updates, tokens,
-    seconds_per_update, tokens_per_second}], "opening": seconds a training takes beside them, "tasks": {name:
-    seconds of one model}}. Raises UserError where a stage
-    does not fit into memory.
+    Returns {"seconds", "parts": {training, validation, search, evaluation, samples, writing: seconds}, "beside":
+    trainings side by side, "memory": bytes at the peak, this process included, "free": bytes, "stages": [{arm, stage,
+    updates, tokens, seconds_per_update, tokens_per_second}], "opening": seconds a training takes beside them, "tasks":
+    {name: seconds of one model}}. Raises UserError where a stage does not fit into memory.
     """
     own = 0 if _cuda() else psutil.Process().memory_info().rss
     free = memory.free()
@@ -64,11 +66,13 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     trained = sum(bool(stages) for stages in prepared.arms.values())
     parts = {
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
+        "validation": sum(_validation(prepared, row) for row in rows) * seeds,
+        "search": _search(prepared, rows, opening) * seeds,
         "evaluation": sum(_of_arm(prepared, arm, scoring) + opened for arm, _ in models_of(prepared)),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": written,
     }
-    shared = (parts["training"] + parts["evaluation"]) / beside
+    shared = sum(parts[what] for what in ("training", "validation", "search", "evaluation")) / beside
     return {
         "seconds": shared + parts["samples"] + parts["writing"],
         "parts": parts,
@@ -79,6 +83,24 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "stages": rows,
         "tasks": scoring,
     }
+
+
+def _validation(prepared: Prepared, row: Mapping[str, Any]) -> float:
+    """Seconds that a stage's validation losses take: passes without gradients, a third of a step's work."""
+    ready = prepared.arms[row["arm"]][row["stage"]]
+    if not len(ready.validation):
+        return 0.0
+    read = sum(length.context + length.target for length in lengths(ready.validation, prepared.tokenizer))
+    every = ready.train.validate_every or max(1, row["updates"] // 10)
+    return float(math.ceil(row["updates"] / every) * read / row["tokens_per_second"] / 3)
+
+
+def _search(prepared: Prepared, rows: Seq[Mapping[str, Any]], opening: float) -> float:
+    """Seconds that the arms search at one seed: as many updates as a run has, and each trial is opened apart."""
+    if prepared.recipe.search is None:
+        return 0.0
+    updates = sum(row["updates"] * row["seconds_per_update"] + _validation(prepared, row) for row in rows)
+    return float(updates) + trials(len(prepared.recipe.search.candidates)) * len(rows) * opening
 
 
 def _of_arm(prepared: Prepared, arm: str, scoring: Mapping[str, float]) -> float:

@@ -7,6 +7,7 @@ constant learning rate. The optimiser's state after the last whole update is kep
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune.core.errors import UserError
+from contextune.core.files import released
 from contextune.core.ownership import listed
 from contextune.train.checkpoints import last_whole
 from contextune.train.schedule import Plan
@@ -28,7 +30,8 @@ KEYS = {"train.epochs", "train.steps"}
 def refuse(folder: Path, old: Mapping[str, Any], ready: PreparedStage, seed: int, name: str) -> None:
     """UserError where a stage begun with the parts `old`, of another length alone, cannot go on to its new one."""
     before, after = _plan(old, ready, seed), ready.plan(seed)
-    done, checkpoint = (folder / "model").is_dir(), last_whole(folder)
+    gone, checkpoint = released(folder), last_whole(folder)
+    done = (folder / "model").is_dir() or gone
     step = int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0
     if after.draws == before.draws or not (done or step):
         return
@@ -42,6 +45,12 @@ def refuse(folder: Path, old: Mapping[str, Any], ready: PreparedStage, seed: int
         why = "it cannot be made shorter"
     elif int(os.environ.get("WORLD_SIZE", 1)) > 1:
         why = "several processes cannot take up a finished stage"
+    elif ready.train.selects and not ready.train.validate_every:
+        why = "when it is validated depends on how many there are; with train.validate_every: N it does not"
+    elif done and ready.train.patience is not None and (ended := _ended(folder)) < before.updates:
+        why = f"it ended at update {ended}, as its validation loss no longer fell (train.patience)"
+    elif gone:
+        why = "its weights were not kept (keep)"
     elif not step and before.draws >= before.batch:
         why = "the state of its optimiser was not kept (by an earlier version, or as another stage follows)"
     else:
@@ -62,6 +71,11 @@ def reopen(folder: Path, parts: Mapping[str, Any], ready: PreparedStage, seed: i
         shutil.rmtree(folder / "model", ignore_errors=True)
     fingerprint.begin(folder, parts, **old.get(fingerprint.NOTES, {}))
     return longer
+
+
+def _ended(folder: Path) -> int:
+    """The last update of a finished stage."""
+    return int(json.loads((folder / "stage.json").read_text())["updates"])
 
 
 def _plan(parts: Mapping[str, Any], ready: PreparedStage, seed: int) -> Plan:

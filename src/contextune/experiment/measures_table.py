@@ -1,4 +1,7 @@
-"""What the terminal shows of a finished run: each measure by arm, and beside it what needs no training."""
+"""What the terminal shows of a finished run: each measure by arm, and beside it what needs no training.
+
+In the last row how far each arm's models have moved from the first one on general text (nats a token).
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ def measures_table(results: Mapping[str, Any]) -> Any:
     for measure, floors in results["floors"]["measures"].items():
         values = [arm["measures"][measure]["value"] for arm in results["arms"].values()]
         table.add_row(measure, *map(_share, (*values, *(floors[name] for name in SHOWN))))
+    if moved := results.get("first_kl"):
+        found = [moved["arms"].get(arm, {}).get("value") for arm in results["arms"]]
+        table.add_row("first KL", *map(_share, found), *("" for _ in SHOWN))
     return table
 
 

@@ -29,7 +29,7 @@ def card(prepared: Prepared, arm: str, seed: int, results: dict[str, Any] | None
         f"- Contextune {__version__}, recipe `{digest(recipe.model_dump(mode='json'))}`",
     ]  # fmt: skip
     for i, stage in enumerate(stages):
-        train, plan = stage.train, stage.plan(seed)
+        train, plan = stage.at(seed).train, stage.plan(seed)
         context = stage.stage.context.model_dump(mode="json")
         tokens = sum(r["trained"] for r in accounting(prepared) if r["arm"] == arm and r["stage"] == i)
         sources = ", ".join(f"{n} (`{prepared.documents[n].fingerprint[:12]}`)" for n in stage.stage.sources)

@@ -14,6 +14,7 @@ from contextune.core.items import Item
 from contextune.core.lazy import Lazy, chained
 from contextune.core.sequence import Record
 from contextune.data.contamination import Hit, Overlap, overlap, wordings
+from contextune.data.records import hashed
 
 from .prepare import Prepared
 
@@ -23,7 +24,8 @@ def refuse_overlap(prepared: Prepared) -> Overlap:
     found = overlaps(prepared)
     if found.ids:
         shown = ", ".join(found.ids[:5])
-        message = f"{len(found.ids)} test items occur in the training texts (13-gram overlap), e.g. {shown}"
+        where = "training or validation texts" if _validated(prepared) else "training texts"
+        message = f"{len(found.ids)} test items occur in the {where} (13-gram overlap), e.g. {shown}"
         if not prepared.recipe.allow_overlap:
             raise UserError(
                 message, "remove them from the data, or set allow_overlap: true to run all the same and report it"
@@ -51,14 +53,20 @@ def overlaps(prepared: Prepared) -> Overlap:
 
 
 def _overlap(prepared: Prepared, items: list[tuple[str, str]], n: int = 13) -> Overlap:
-    """Of all records; kept, where a large source is among them."""
-    names = sorted(prepared.records)
-    texts = _Taught(chained([prepared.records[name].records for name in prepared.records]))
+    """Of all records, those that are validated on too; kept, where a large source is among them."""
+    names, apart = sorted(prepared.records), [prepared.validation(name) for name in _validated(prepared)]
+    texts = _Taught(chained([*(prepared.records[name].records for name in prepared.records), *apart]))
     if not items or not any(map(prepared.large, names)):
         return overlap(iter(texts), items, n)
-    key = digest([FORMAT, n, [prepared.digest(name) for name in prepared.records], items])
+    more = [[hashed(r) for r in records] for records in apart]
+    key = digest([FORMAT, n, [prepared.digest(name) for name in prepared.records], items, *more])
     found = cache.remembered("overlaps", key, lambda: asdict(overlap(texts, items, n)))
     return Overlap(found["checked"], tuple(Hit(**hit) for hit in found["hits"]), tuple(found["unchecked"]))
+
+
+def _validated(prepared: Prepared) -> list[str]:
+    """Sources that hold texts out for the validation loss."""
+    return [name for name, found in prepared.documents.items() if found.validation]
 
 
 class _Taught(Lazy[tuple[str, str]]):

@@ -26,6 +26,8 @@ from .power import power, power_line
 from .prepare import Prepared
 from .prepare.matching import held_against, match_of
 from .run_files import claim, refuse_inputs
+from .search import plan, plan_line
+from .validated import validated, validated_lines
 from .workers import side_by_side
 
 
@@ -57,6 +59,8 @@ def check(prepared: Prepared, measure: bool = True, stated: int | None = None) -
         "contexts": context_shares(prepared),
         "augment": pending(prepared),
         "power": power(prepared),
+        "validation": validated(prepared),
+        "search": plan(prepared),
         "disk": space,
         "warnings": prepared.warnings,
         "memory": rows(chosen, stated or memory.free()) if chosen else [],
@@ -73,6 +77,9 @@ def look_ahead(prepared: Prepared) -> Overlap:
     refuse_lengths(prepared)
     warn_of_small_numbers(prepared)
     warn_of_threads(prepared)
+    prepared.recipe.track.check()
+    for warning in prepared.recipe.track.unused():
+        prepared.warn(warning)
     for callback in prepared.recipe.evaluate.callbacks.values():
         callback.check(Training(prepared))
     return refuse_overlap(prepared)
@@ -101,7 +108,7 @@ def enough(prepared: Prepared) -> dict[str, int]:
     if space["needed"] > space["free"]:
         raise UserError(
             f"output {prepared.out}: {space['free'] >> 20} MiB free, about {space['needed'] >> 20} MiB needed",
-            "free some space, give another output=FOLDER, use an adapter, or fewer arms and seeds",
+            "free some space, give another output=FOLDER, keep: outcomes, use an adapter, or fewer arms and seeds",
         )
     return space
 
@@ -160,6 +167,8 @@ def target_line(accounting: list[dict[str, Any]]) -> str:
     return "not the same in every arm: " + ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
 
 
+WORTH = 1 << 30
+"""Bytes of weights from which `check` says what each `keep` would leave."""
 FEW = 5
 """Fewer items, documents or updates than this say nothing."""
 
@@ -288,11 +297,20 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"task     {name}: {task['items']} items, {task['kind']}, {task['metric']}" + asked)
     if found["power"]:
         console.print(f"power    {power_line(found['power'])}")
+    for line in validated_lines(found["validation"]):
+        console.print(f"validate {line}")
+    if found["search"]:
+        console.print(f"search   {plan_line(found['search'])}", style="" if found["search"]["equal"] else "yellow")
     for row in found["augment"]:
         console.print(f"augment  {augment_line(row)}")
     console.print(f"overlap  {found['overlap']['items']} test items occur in the training texts (13-grams)")
     space = {k: gib(v) for k, v in found["disk"].items()}
-    console.print(f"disk     {space['kept']} when it is done, {space['needed']} at most before, {space['free']} free")
+    ways = ", ".join(f"keep: {way} {space[f'keep_{way}']}" for way in ("all", "best", "outcomes"))
+    worth = found["disk"]["keep_all"] - found["disk"]["keep_outcomes"] >= WORTH
+    console.print(
+        f"disk     {space['kept']} when it is done, {space['needed']} at most before, {space['free']} free"
+        + f" ({ways})" * worth
+    )
     for row in found["memory"]:
         console.print(f"memory   {memory_line(row)}")
     if found["estimate"]:

@@ -25,8 +25,10 @@ from contextune.evaluate.tasks.retrieved import Retrieve
 from contextune.generation.options import Writer
 from contextune.models.options import Model
 from contextune.train.options import Train
+from contextune.train.track_options import Track
 
 from .explain import explain
+from .halving import Search
 
 
 class Stage(Options):
@@ -112,9 +114,22 @@ class Recipe(Options):
     arms: dict[Name, Arm]
     seeds: tuple[Seed, ...] = (0,)
     train: Train = Train()
+    search: Search | None = Field(
+        None, description="settings that each arm and seed choose from by their validation loss; see search below"
+    )
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
     writer: Writer = Writer()
+    keep: Literal["all", "best", "outcomes"] = Field(
+        "all",
+        description="weights that stay in the run's folder when they are scored: all, the best arm's, or none; may "
+        "change later",
+    )
+    track: Track = Field(
+        default_factory=Track,
+        description="trackers that are told what training logs: tensorboard, trackio, wandb, mlflow; one, a list, or "
+        "a mapping with their options; see track below",
+    )
     output: str = Field("", description="the run's folder; default: runs/NAME beside where the command is given")
     allow_overlap: bool = Field(False, description="run although training texts contain test items")
 
@@ -159,16 +174,60 @@ class Recipe(Options):
                     if name not in self.data:
                         raise Refused(f"arms.{arm}: stage {i} uses data '{name}'", nearest(name, self.data))
             self._refuse_variant(arm, spec)
+        if self.keep != "all" and not self.evaluate.tasks and not self.evaluate.perplexity:
+            raise Refused(f"keep: {self.keep}: no task gives outcomes to keep", "name evaluate.tasks, or keep: all")
+        self._refuse_validation()
+        self._refuse_search()
         for name in self.evaluate.perplexity:
             if name not in self.data:
                 raise Refused(f"evaluate.perplexity: '{name}' is not in data", nearest(name, self.data))
             if not self.data[name].held_out:
                 raise Refused(f"evaluate.perplexity: data.{name} holds nothing out", f"data.{name}.held_out=0.05")
+        if (name := self.evaluate.general) not in ("auto", "off"):
+            if name not in self.data:
+                raise Refused(f"evaluate.general: '{name}' is not in data", nearest(name, (*self.data, "auto", "off")))
+            if not self.data[name].held_out:
+                raise Refused(f"evaluate.general: data.{name} holds nothing out", f"data.{name}.held_out=0.05")
         if self.compare.baseline is not None and self.compare.baseline not in self.arms:
             raise Refused(
                 f"compare.baseline: no arm '{self.compare.baseline}'", nearest(self.compare.baseline, self.arms)
             )
         return self
+
+    def _refuse_validation(self) -> None:
+        """Refuse validation on what is not there, or is trained on, and options of it that have no effect."""
+        stages = [(arm, stage) for arm, spec in self.arms.items() for stage in spec.stages]
+        trained = {name: arm for arm, stage in stages for name in (*stage.sources, *stage.replayed)}
+        for where, keys in (("train", self.train.model_dump()), *((f"arms.{a}: train", s.train) for a, s in stages)):
+            on = keys.get("validate_on") or ()
+            for name in (on,) if isinstance(on, str) else on:
+                if name not in self.data:
+                    raise Refused(f"{where}.validate_on: no data '{name}'", nearest(name, self.data))
+                if name in trained and not self.data[name].validation:
+                    raise Refused(
+                        f"{where}.validate_on: arm {trained[name]} trains on '{name}'",
+                        f"name another source, or data.{name}.validation=0.05 keeps a share of it out of training",
+                    )
+            given = [k for k in ("patience", "validate_every") if keys.get(k)] + ["keep"] * (keys.get("keep") == "best")
+            if given and not on and not any(source.validation for source in self.data.values()):
+                name = next(iter(trained), "NAME")
+                raise Refused(
+                    f"{where}.{given[0]}: nothing is held out to validate on",
+                    f"data.{name}.validation=0.05 keeps a share out of training, train.validate_on names a source",
+                )
+
+    def _refuse_search(self) -> None:
+        """Refuse a search for what is set already, so that every arm chooses from the same settings."""
+        keys = self.search.keys if self.search is not None else ()
+        fixed = [("train", key) for key in keys if key in self.train.model_fields_set]
+        for arm, spec in self.arms.items():
+            for key in (*keys, *["epochs"] * ("steps" in keys)):
+                fixed += [(f"arms.{arm}: train", key) for stage in spec.stages if key in stage.train]
+        if fixed:
+            where, key = fixed[0]
+            raise Refused(
+                f"{where}.{key} is set, and search chooses it", f"leave out {where}.{key}, or the search for it"
+            )
 
     def _refuse_variant(self, arm: str, spec: Arm) -> None:
         """Refuse models of an arm that has none of its own, and passages of a source that holds no plain texts."""
@@ -187,6 +246,14 @@ class Recipe(Options):
                     f"arms.{arm}: before.retrieve: data.{name} holds {kind}",
                     "passages are texts: name a source of them",
                 )
+
+    @property
+    def general(self) -> str | None:
+        """The source on whose held-out documents it is measured how far models move; None: none of the recipe's."""
+        if self.evaluate.general != "auto":
+            return None if self.evaluate.general == "off" else self.evaluate.general
+        replayed = (name for arm in self.arms.values() for stage in arm.stages for name in stage.replayed)
+        return next((name for name in replayed if self.data[name].held_out), None)
 
     def models_of(self, arm: str) -> str:
         """The arm that trains an arm's models: itself, or the one that it names."""
@@ -217,8 +284,10 @@ class Recipe(Options):
                     )
 
     def training(self, stage: Stage) -> Train:
-        """The training options of a stage: those of the recipe, with the stage's own on top."""
-        return Train.model_validate({**self.train.model_dump(), **stage.train})
+        """The training options of a stage: those of the recipe, with the stage's own on top; of what is searched, the
+        longest."""
+        longest = self.search.longest if self.search is not None else {}
+        return Train.model_validate({**self.train.model_dump(), **longest, **stage.train})
 
 
 WHERE = "recipe"

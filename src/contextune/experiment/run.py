@@ -24,7 +24,7 @@ from contextune.core.yaml_files import dump
 from contextune.evaluate.analysis.summary import summarise
 from contextune.train.options import most_at_once
 
-from . import augment_files, memory, retrieval_file
+from . import augment_files, memory, questions, retrieval_file, tracking, weights
 from .accounting import accounting
 from .context_shares import context_line, context_shares
 from .measures_table import measures_table
@@ -35,8 +35,10 @@ from .prepare.data import DATE
 from .recipe import RecipeLike, as_recipe, folder_of, parse
 from .run_dir import RESUMES, kept, locked, stage_folder
 from .run_files import CARD, claim, clear, may_clear, refuse_inputs
-from .scoring import evaluate_all, samples, score_one
+from .scoring import evaluate_all, refuse_gone, samples, score_one
+from .search import chosen, plan, plan_line, search, try_one
 from .training import train_all, train_one
+from .validated import validated, validated_lines
 from .workers import Message, Workers, side_by_side, start_workers
 
 Result = dict[str, Any]
@@ -80,11 +82,22 @@ def run(
         if rank() == 0:
             augment_files.write(prepared)
         record(prepared, command, "training")
+        if evaluate:
+            refuse_gone(prepared)
+        if prepared.recipe.search is not None:
+            with open_workers(prepared, workers) as pool:
+                prepared = search(prepared, reporter, pool)
+        tracking.begin(prepared)
         with open_workers(prepared, workers) as pool:
-            train_all(prepared, reporter, pool)
-            if not evaluate or rank() != 0:
-                return {"folder": str(out)}
-            return {**judge(prepared, reporter, command, pool), "folder": str(out)}
+            for part in weights.parts(prepared) if evaluate else [prepared]:
+                train_all(part, reporter, pool)
+                if evaluate and rank() == 0:
+                    ask(part, reporter, pool)
+                    if prepared.recipe.keep == "outcomes":
+                        weights.release(part, None)
+        if not evaluate or rank() != 0:
+            return {"folder": str(out)}
+        return {**judge(prepared, reporter, command), "folder": str(out)}
 
 
 def open_workers(prepared: Prepared, asked: int) -> AbstractContextManager[Workers | None]:
@@ -103,9 +116,9 @@ def worker(start: dict[str, Any]) -> Callable[[Message, Callable[[Message], None
     """In a worker process: what does one job of the run that `start` describes."""
     made = parse(start["recipe"])
     prepared = prepare(made, Path(start["base"]), Path(start["out"]), start["only"])
-    prepared = memory.with_tokens(prepared, memory.read(prepared.out))
-    duties = {"train": train_one, "score": score_one}
-    return lambda job, tell: duties[job["do"]](prepared, job["arm"], job["seed"], tell)
+    prepared = chosen(memory.with_tokens(prepared, memory.read(prepared.out)))
+    duties: dict[str, Callable[..., None]] = {"train": train_one, "score": score_one, "try": try_one}
+    return lambda job, tell: duties[job["do"]](prepared, tell=tell, **{k: v for k, v in job.items() if k != "do"})
 
 
 def settle_memory(prepared: Prepared, workers: int, reporter: Reporter) -> Prepared:
@@ -126,25 +139,35 @@ def preflight(prepared: Prepared, reporter: Reporter) -> None:
     refuse_commands(prepared.tasks)
     enough(prepared)
     look_ahead(prepared)
+    validates = validated_lines(validated(prepared))
     for warning in prepared.warnings:
         reporter.say(f"warning: {warning}", "yellow")
     reporter.show(accounting_table(accounting(prepared)))
     for line in reached(prepared):
         reporter.say(line)
+    for line in validates:
+        reporter.say(f"validate {line}")
+    if (found := plan(prepared)) is not None:
+        reporter.say(f"search   {plan_line(found)}", "" if found["equal"] else "yellow")
     for row in context_shares(prepared):
         reporter.say(f"contexts {context_line(row)}")
 
 
-def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Workers | None = None) -> Result:
-    """Score every trained arm, write samples, results and the report."""
-    results: Result = {}
+def ask(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
+    """Score every arm and write samples: all that weights are needed for."""
     if prepared.tasks:
         evaluate_all(prepared, reporter, workers)
     if prepared.recipe.evaluate.samples:
         samples(prepared)
+
+
+def judge(prepared: Prepared, reporter: Reporter, command: str = "") -> Result:
+    """Write results and the report from what was scored, then let go of the weights that are not kept."""
+    results: Result = {}
     write_json(prepared.out / "accounting.json", accounting(prepared))
     write_json(prepared.out / "contexts.json", context_shares(prepared))
     retrieval_file.write(prepared)
+    questions.write(prepared)
     if prepared.tasks:
         about = {arm: prepared.recipe.arms[arm].about for arm in prepared.arms}
         plain = [arm for arm in prepared.arms if prepared.recipe.is_untrained(arm)]
@@ -154,20 +177,32 @@ def judge(prepared: Prepared, reporter: Reporter, command: str = "", workers: Wo
         for seed, i in product(prepared.recipe.seeds, range(len(stages))):
             text = card(prepared, arm, seed, results if results and i == len(stages) - 1 else None)
             file = stage_folder(prepared.out, arm, seed, i) / "model" / CARD
+            if not file.parent.is_dir():  # not kept
+                continue
             set_aside(file)
             write_text(file, text)
     record(prepared, command, "done")
+    weights.release(prepared, results["verdict"]["winner"] if results else None)
     page = registry.reports.find("html")(prepared.out, command)
     if results:
         reporter.show(measures_table(results))
         reporter.say(results["verdict"]["sentence"], "bold")
+        tracking.log_measures(prepared, results)
+    for line in tracking.lines(prepared):
+        reporter.say(f"tracked: {line}")
     reporter.say(f"report: {page}")
     return results
 
 
 def _shown(out: Path) -> list[str]:
     """Files that a report shows and no command but the run's own writes."""
-    made = [out / "recipe.yaml", out / "accounting.json", out / "samples.json", *out.glob(retrieval_file.FILE)]
+    made = [
+        out / "recipe.yaml",
+        out / "accounting.json",
+        out / "samples.json",
+        out / questions.FILE,
+        *out.glob(retrieval_file.FILE),
+    ]
     made += out.glob(f"{augment_files.FOLDER}/*")
     made += out.glob("arms/*/seed-*/stage-*/losses.json")
     return sorted(str(f.relative_to(out)) for f in made if f.exists())

@@ -14,8 +14,9 @@ from typing import IO, Any
 
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
-from contextune.core.files import WHOLE, digest, no_link, sweep
+from contextune.core.files import WHOLE, Damaged, digest, no_link, read_sealed, released, sweep
 from contextune.core.progress import say_once
+from contextune.data.records import hashed
 from contextune.train.objectives.base import Likelihood
 from contextune.train.options import Train
 
@@ -38,6 +39,7 @@ def model_of(prepared: Prepared, arm: str, seed: int) -> str:
 
 def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: int, seed: int) -> dict[str, Any]:
     """All that decides a stage's weights, by the recipe's own keys."""
+    ready = ready.at(seed)
     named = (*ready.stage.sources, *ready.stage.context.sources())
     parts: dict[str, Any] = {
         "model": prepared.model_hash,
@@ -51,6 +53,8 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
     if ready.augmented is not None:
         parts["augment"] = ready.augmented.parts
         parts["augmented"] = digest([(r.id, [s.text for s in r.segments], r.ends) for r in ready.records])
+    if ready.train.selects:
+        parts["validation"] = digest([hashed(r) for r in ready.validation])
     if index:
         before = prepared.arms[arm][index - 1]
         parts["stage before"] = digest(fingerprint_of(prepared, before, arm, index - 1, seed))
@@ -59,7 +63,10 @@ def fingerprint_of(prepared: Prepared, ready: PreparedStage, arm: str, index: in
 
 def _decisive(train: Train) -> dict[str, Any]:
     """What of a stage's options decides its weights; what a folder of an earlier version did not name is left out."""
-    found = {k: v for k, v in train.model_dump(mode="json").items() if k not in ("save", "threads", "tokens")}
+    left = {"save", "threads", "tokens", "validate_on"}
+    left |= set() if train.selects else {"keep", "validate_every"}
+    left |= set() if train.patience is not None else {"patience"}
+    found = {k: v for k, v in train.model_dump(mode="json").items() if k not in left}
     found["checkpointing"] = train.checkpointing is True  # not where it is left to memory
     if train.optimizer == "adamw":
         del found["optimizer"]
@@ -67,6 +74,8 @@ def _decisive(train: Train) -> dict[str, Any]:
         del found["adapter"]["preserved"]
     if not train.freeze:
         del found["freeze"]
+    if train.kl is None:
+        del found["kl"]
     found["objective"] = train.objective.full()
     if train.objective == Likelihood():
         del found["objective"]
@@ -148,14 +157,18 @@ def _write(file: IO[str], text: str) -> None:
 def kept(out: Path) -> str:
     """What an interrupted run leaves, in words."""
     names = {p: f"{p.parts[-3]} {p.parts[-2].replace('-', ' ')}" for p in out.glob("arms/*/seed-*/stage-*")}
-    done = sum((p / "model").is_dir() for p in names)
+    done = sum((p / "model").is_dir() or released(p) for p in names)
     begun = [
         f"{name} at update {max(steps)}"
         for p, name in sorted(names.items())
         if not (p / "model").is_dir() and (steps := [_step(whole) for whole in p.glob(f"checkpoint-[0-9]*/{WHOLE}")])
     ]
     scored = len(list((out / "outcomes").glob("*.parquet")))
-    parts = [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
+    tried = 0
+    with suppress(Damaged):
+        tried = sum(len(one["trials"]) for one in (read_sealed(out / "search.json") or {}).values())
+    parts = [f"{tried} trial{'s' * (tried != 1)} of the search"] * (tried > 0)
+    parts += [f"{done} finished stage{'s' * (done != 1)}"] * (done > 0) + begun
     parts += [f"{scored} scored task{'s' * (scored != 1)}"] * (scored > 0)
     parts += ["what a writer has written"] * (out / "generated.sqlite").exists()
     return f"kept in {out}: {', '.join(parts) or 'nothing yet'}"

@@ -20,7 +20,7 @@ from .recipe import Recipe, folder_of
 
 KIND = "run"
 OUTPUT = "give another output=FOLDER"
-CLEARED = ("arms", "outcomes", "augmented")
+CLEARED = ("arms", "outcomes", "augmented", "search")
 TOP = (
     "recipe.yaml",
     "run.json",
@@ -28,11 +28,22 @@ TOP = (
     "accounting.json",
     "contexts.json",
     "retrieval.json",
+    "search.json",
     "samples.json",
     "results.json",
     "report.html",
+    "augmented.html",
+    "questions.json",
 )
-KEPT = ("preview.html", ".lock", "generated.sqlite", "generated.sqlite-wal", "generated.sqlite-shm", "similarities")
+KEPT = (
+    "preview.html",
+    "decisions.jsonl",
+    ".lock",
+    "generated.sqlite",
+    "generated.sqlite-wal",
+    "generated.sqlite-shm",
+    "similarities",
+)
 """What --fresh leaves."""
 CARD = "README.md"
 """Of a finished model; people edit it."""
@@ -107,7 +118,8 @@ def patterns() -> re.Pattern[str]:
             rf"augmented/{name}\.stage-\d+\.jsonl?{part}",
             rf"outcomes/({name}\.seed-\d+\.{name}\.parquet(\.part-\d+)?|index\.json|samples\.key){part}",
             rf"{stage}/(identity|stage|losses|whole)\.json{part}",
-            rf"{stage}/(tmp-checkpoint-\d+|(save|model)\.part|{looks})/.*",
+            rf"{stage}/(tmp-checkpoint-\d+|(save|model|best)\.part|best-\d+|{looks})/.*",
+            rf"search/{name}/seed-\d+/\d+-\d+/stage-\d+/.*",
         ])
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from contextune.core import registry
 from contextune.core.options import MARK, Named
+from contextune.train.track_options import Track
 
 from .recipe import Recipe, Stage
 
@@ -24,6 +25,10 @@ def recipe_schema() -> dict[str, Any]:
     (pattern,) = named["patternProperties"]
     named["patternProperties"] = {pattern: {"anyOf": [{"$ref": "#/$defs/Arm"}, arm, {"type": "null"}]}}
     schema["properties"]["model"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Model"}]}
+    trackers = {"enum": [name for name in Track.model_fields if name != "project"]}
+    schema["properties"]["track"] = {
+        "anyOf": [trackers, {"type": "array", "items": trackers}, {"$ref": "#/$defs/Track"}]
+    }
     written: dict[str, Any] = _written({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, defs)
     done: dict[str, Any] = {}
     while left := [name for name in defs if name not in done]:  # what is written out may name more

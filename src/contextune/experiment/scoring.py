@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
@@ -14,7 +15,7 @@ from contextune.core.asking import window
 from contextune.core.commands import refuse_commands
 from contextune.core.environment import quiet_libraries
 from contextune.core.errors import UserError
-from contextune.core.files import checksum, digest, write_json, write_sealed, write_text
+from contextune.core.files import Damaged, checksum, digest, read_sealed, write_json, write_sealed
 from contextune.core.items import Task
 from contextune.core.machine import refusals
 from contextune.core.ownership import claim
@@ -24,13 +25,31 @@ from contextune.evaluate.options import Compare, Evaluate
 from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
+from . import weights
 from .prepare import Prepared
-from .run_dir import fingerprint_of, locked, model_of
+from .run_dir import fingerprint_of, locked, model_of, stage_folder
 from .workers import Workers, advance
 
 EvaluationResult = dict[str, Any]
 SAMPLE = 40
 """Tokens that a sample of the report has at most; half of what a model reads, where that is less."""
+
+
+def refuse_gone(prepared: Prepared) -> None:
+    """UserError where a model that was let go of is still to be asked."""
+    index = _index(prepared.out / "outcomes")
+    for arm, seed in models_of(prepared):
+        if not weights.let_go(prepared, last_stage(prepared, arm, seed)):
+            continue
+        for task in prepared.scored(arm):
+            name = name_of(arm, seed, task)
+            if index.get(name) != _key(prepared, arm, seed, task) or outcomes.fault(prepared.out / "outcomes" / name):
+                trains = prepared.recipe.models_of(arm)
+                raise UserError(
+                    f"{prepared.out}: task {task.name} is to be asked of arm {trains} at seed {seed}, whose weights "
+                    f"were not kept (keep: {prepared.recipe.keep})",
+                    weights.again(trains),
+                )
 
 
 def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = None) -> None:
@@ -39,9 +58,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
     folder.mkdir(exist_ok=True)
     index = _index(folder)
     wanted = {
-        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t))
-        for a, s in models_of(prepared)
-        for t in prepared.tasks_of(a)
+        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.scored(a)
     }
     for stale in set(index) - set(wanted):
         if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
@@ -71,13 +88,15 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
 def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
     """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
     folder = prepared.out / "outcomes"
-    index, model = _index(folder), None
-    for task in prepared.tasks_of(arm):
-        name, key = name_of(arm, seed, task), _key(prepared, arm, seed, task)
-        if index.get(name) == key and (folder / name).exists():
-            continue
-        model = model or open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed))
-        outcomes.write(folder / name, _score(prepared, model, task, arm, seed))
+    index = _index(folder)
+    named = [(task, name_of(arm, seed, task), _key(prepared, arm, seed, task)) for task in prepared.scored(arm)]
+    todo = [(t, name, key) for t, name, key in named if index.get(name) != key or not (folder / name).exists()]
+    if prepared.general in [t for t, *_ in todo] and not prepared.recipe.is_untrained(arm):
+        first_model(prepared)  # while no other model takes memory
+    model = open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed)) if todo else None
+    for task, name, key in todo:
+        score = _distance if task is prepared.general else _score
+        outcomes.write(folder / name, score(prepared, model, task, arm, seed))
         tell({"file": name, "key": key, "label": f"{arm} seed {seed}", "note": task.name, "by": 1})
     del model
     gc.collect()
@@ -118,24 +137,55 @@ def samples(prepared: Prepared) -> None:
     """What the models write after the beginning of some texts, before and after training."""
     prompts = list(_beginnings(prepared))[: prepared.recipe.evaluate.samples]
     seed = prepared.recipe.seeds[0]
-    trained = [arm for arm, stages in prepared.arms.items() if stages]
-    key = digest([prompts, [folder_key(prepared, arm, seed) for arm in trained]])
     file, mark = prepared.out / "samples.json", prepared.out / "outcomes" / "samples.key"
     if not prompts:
         return
-    known = mark.read_text(errors="replace").split() if mark.exists() else []
-    if file.exists() and known == [key, checksum(file)]:
-        return
-    if key in known:
-        say_once(f"{file} is damaged or gone: written again by the models")
-    texts: dict[str | None, list[str]] = {None: _write(prepared, prepared.model, [p for p, _ in prompts])}
-    texts |= {arm: _write(prepared, model_of(prepared, arm, seed), [p for p, _ in prompts]) for arm in trained}
+    keys = {BEFORE: prepared.model_hash}
+    keys |= {arm: folder_key(prepared, arm, seed) for arm, stages in prepared.arms.items() if stages}
+    texts, of = _written(file, mark, digest(prompts))
+    for name, key in keys.items():
+        if of.get(name) == key and name in texts:
+            continue
+        if name != BEFORE and weights.let_go(prepared, last_stage(prepared, name, seed)):
+            say_once(f"{file}: nothing of {name}, whose weights were not kept: {weights.again(name)}")
+            texts.pop(name, None)
+            continue
+        path = model_of(prepared, name, seed) if name != BEFORE else prepared.model
+        texts[name] = _write(prepared, path, [p for p, _ in prompts])
+    arms = [a for a in prepared.recipe.arms if a in texts and (a in keys or a not in prepared.arms)]
     write_json(file, [
-        {"prompt": p, "gold": gold, "before": texts[None][i], "after": {arm: texts[arm][i] for arm in trained}}
+        {"prompt": p, "gold": gold, "before": texts[BEFORE][i], "after": {arm: texts[arm][i] for arm in arms}}
         for i, (p, gold) in enumerate(prompts)
     ])  # fmt: skip
     mark.parent.mkdir(exist_ok=True)
-    write_text(mark, f"{key} {checksum(file)}")
+    known = {name: {**of, **keys}[name] for name in (BEFORE, *arms)}
+    write_sealed(mark, {"prompts": digest(prompts), "models": known, "sum": checksum(file)})
+
+
+BEFORE = ""
+"""The name of the untrained model among those that write samples; no arm has it."""
+
+
+def _written(file: Path, mark: Path, prompts: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What models have written after these prompts already, and the key of each; nothing where the file is damaged."""
+    try:
+        made = read_sealed(mark) or {}
+    except Damaged:
+        made = {}
+    if made.get("prompts") != prompts:
+        return {}, {}
+    if made.get("sum") != checksum(file):
+        say_once(f"{file} is damaged or gone: written again by the models")
+        return {}, {}
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    texts = {BEFORE: [row["before"] for row in rows]}
+    return texts | {arm: [row["after"][arm] for row in rows] for arm in made["models"] if arm != BEFORE}, made["models"]
+
+
+def last_stage(prepared: Prepared, arm: str, seed: int) -> Path:
+    """The folder of the stage that gave an arm's model; of an untrained arm none that is there."""
+    arm = prepared.recipe.models_of(arm)
+    return stage_folder(prepared.out, arm, seed, len(prepared.arms[arm]) - 1)
 
 
 def folder_key(prepared: Prepared, arm: str, seed: int) -> str:
@@ -180,6 +230,34 @@ def _score(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> A
         return score(model, prepared.tokenizer, [task], arm=arm, seed=seed, tokens=tokens, without_context=alone)[
             task.name
         ]
+
+
+_first: dict[str, list[Any]] = {}
+"""Of the first model the log-probabilities at every token of the general text, by what decides them; the last ones."""
+
+
+def first_model(prepared: Prepared, model: Any = None) -> list[Any]:
+    """Log-probabilities (tokens, vocabulary) of each general text by the untrained model, which is opened for it."""
+    from contextune.evaluate.scoring.first_model import log_probabilities
+
+    assert prepared.general is not None
+    key = digest([prepared.model_hash, [(i.id, i.prompt, i.answer) for i in prepared.general.items]])
+    if key not in _first:
+        _first.clear()
+        model = open_for_scoring(prepared.recipe.model, prepared.model) if model is None else model
+        with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+            _first[key] = list(log_probabilities(model, prepared.tokenizer, prepared.general.items))
+    return _first[key]
+
+
+def _distance(prepared: Prepared, model: Any, task: Task, arm: str, seed: int) -> Any:
+    """How far a model has moved from the first one; an untrained arm's model is that itself."""
+    from contextune.evaluate.scoring.first_model import table
+
+    untrained = prepared.recipe.is_untrained(arm)
+    first = first_model(prepared, model if untrained else None)
+    with models.threads(prepared.recipe.train.threads, model.num_parameters()):
+        return table(first, None if untrained else model, prepared.tokenizer, task, arm, seed)
 
 
 def _key(prepared: Prepared, arm: str, seed: int, task: Task) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,19 @@ from typing import Any
 from contextune.core import memory
 from contextune.core.environment import rank
 from contextune.core.errors import UserError
+from contextune.core.files import released
 from contextune.core.machine import refusals
 from contextune.core.progress import Reporter
 from contextune.models import SMALL
 from contextune.train.callback import Look, Training
 from contextune.train.options import NEEDED
 
-from . import fingerprint, longer
+from . import fingerprint, longer, weights
 from .model_card import card
 from .prepare import Prepared, PreparedStage
 from .prepare.data import DATE
 from .run_dir import RESUMES, fingerprint_of, stage_folder
+from .tracking import tracking
 from .workers import Workers, advance
 
 PAUSE = 0.2
@@ -54,14 +56,19 @@ def train_all(prepared: Prepared, reporter: Reporter, workers: Workers | None = 
     ]
     for f, p in zip(folders, parts, strict=True):
         repair(f, fingerprint.key(p))
-    whole = [(f / "model").is_dir() for f in folders]
+    whole = [weights.is_finished(prepared, f) for f in folders]
+    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
+    gone = {f for f, j in zip(folders, jobs, strict=True) if j[:2] in open_pairs and released(f)}
+    whole = [w and f not in gone for w, f in zip(whole, folders, strict=True)]
+    if gone and rank() == 0:
+        weights.take_back(gone)
+        reporter.say(f"training {len(gone)} of {len(jobs)} stages again, whose weights were not kept")
     if any(begun):
         reporter.say(f"resuming the run in {prepared.out}: {sum(whole)} of {len(jobs)} stages are finished")
     if any(extended):
         reporter.say(f"training {sum(extended)} of {len(jobs)} stages longer, from where they ended")
     total = sum(ready.plan(seed).updates for _, seed, _, ready in jobs)
     done = sum(r.plan(s).updates for (_, s, _, r), w in zip(jobs, whole, strict=True) if w)
-    open_pairs = [p for p in pairs if any(j[:2] == p and not w for j, w in zip(jobs, whole, strict=True))]
     with reporter.counting("training", total, done) as line:
         if workers is not None:
             todo = [{"do": "train", "arm": arm, "seed": seed} for arm, seed in open_pairs]
@@ -80,22 +87,45 @@ def train_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str,
 def _train(
     prepared: Prepared, arm: str, seed: int, index: int, ready: PreparedStage, tell: Callable[[dict[str, Any]], None]
 ) -> None:
-    from contextune.train import stage  # imports torch
-
     folder = stage_folder(prepared.out, arm, seed, index)
     start = str(stage_folder(prepared.out, arm, seed, index - 1) / "model") if index else prepared.model
     parts = fingerprint_of(prepared, ready, arm, index, seed)
+    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
+    look = watched(prepared, ready, arm, seed, folder)
+    train_stage(
+        prepared, ready.at(seed), arm, seed, index, folder, start, parts, label, tell, card(prepared, arm, seed), look,
+        tracking(prepared, arm, seed, index),
+    )  # fmt: skip
+
+
+def train_stage(
+    prepared: Prepared,
+    ready: PreparedStage,
+    arm: str,
+    seed: int,
+    index: int,
+    folder: Path,
+    start: str,
+    parts: fingerprint.Parts,
+    label: str,
+    tell: Callable[[dict[str, Any]], None],
+    card: str = "",
+    look: tuple[int, Look | None] = (0, None),
+    track: Any = None,
+) -> None:
+    """Train a stage of an arm in `folder`, from the model `start`; `parts` tell it from any other."""
+    from contextune.train import stage  # imports torch
+
     if rank() == 0:
         fingerprint.begin(folder, parts, began=prepared.began.strftime(DATE), tokens=ready.train.tokens,
             recomputes=ready.train.checkpointing == NEEDED)  # fmt: skip
-    label = f"{arm} seed {seed}" + (f" stage {index + 1}" if len(prepared.arms[arm]) > 1 else "")
     job = stage.TrainJob(
         ready.records, ready.context, prepared.tokenizer, ready.train, seed, start, folder,
-        prepared.recipe.model if not index else None, card(prepared, arm, seed),
-        *watched(prepared, ready, arm, seed, folder), last=index == len(prepared.arms[arm]) - 1,
+        prepared.recipe.model if not index else None, card, *look,
+        last=index == len(prepared.arms[arm]) - 1, validation=ready.validation, track=track,
         identity=fingerprint.key(parts),
     )  # fmt: skip
-    last, spoke = 0, 0.0
+    last, spoke, open_ = 0, 0.0, not job.done
 
     def progress(step: int, of: int, loss: float) -> None:
         nonlocal last, spoke
@@ -115,13 +145,16 @@ def _train(
                 f"{folder}: there is no memory left, with {ready.train.tokens} tokens at once",
                 f"free some memory, or give train.tokens=N, smaller; {RESUMES}",
             ) from e
-    if (share := waited(folder)) >= NOTABLE:
+    made = json.loads((folder / "stage.json").read_text())
+    if open_ and made["updates"] < job.plan.updates:
+        why = f"ended at update {made['updates']}: its validation loss no longer falls"
+        tell({"label": label, "note": why, "by": job.plan.updates - last})
+    if (share := waited(made)) >= NOTABLE:
         tell({"label": label, "note": f"waited {share:.0%} of the time for its updates to be drawn", "by": 0})
 
 
-def waited(folder: Path) -> float:
-    """Share of a finished stage's time in which steps waited for their updates."""
-    made = json.loads((folder / "stage.json").read_text())
+def waited(made: Mapping[str, Any]) -> float:
+    """Share of a finished stage's time in which steps waited for their updates, by its stage.json."""
     return float(made.get("waited", 0.0) / max(made["seconds"], 1e-9))
 
 
@@ -133,7 +166,8 @@ def watched(prepared: Prepared, ready: PreparedStage, arm: str, seed: int, folde
 
     def look(step: int, model: Any) -> None:
         for every, callback in found:
-            if step % every == 0 or step == last:
+            if step % every == 0 or step == last or step % together:  # of the last: it may come early
                 callback(step, model)
 
-    return math.gcd(*(every for every, _ in found)), look if found else None
+    together = math.gcd(*(every for every, _ in found))
+    return together, look if found else None

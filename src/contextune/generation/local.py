@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 ON_CPU = 8192
 """Tokens at once on a CPU, where memory holds them."""
+Written = tuple[int, list[int], float]
+"""The place of a request, the ids written for it and what fills its row, seconds."""
 SLICE = 512
 """Requests that are written together in pages; their answers are kept before the next."""
 
@@ -90,10 +92,32 @@ class LocalEngine:
                 yield place, Failure(reason)
             else:
                 queue.append((place, ids))
+        ends = _Ends(list(requests), self.tokenizer, 0, ends_of(self.model, self.tokenizer))
+        size = {place: len(ids) for place, ids in queue}
+        for place, ids, seconds in self._written(queue, requests):
+            yield place, ends.answer(place, ids, size[place], seconds)
+
+    def continuations(self, prompts: Sequence[list[int]], requests: Sequence[Request]) -> list[list[int]]:
+        """Ids written after each prompt, the token that ends them among them; of a request all but its prompt counts.
+
+        Raises UserError where a prompt leaves no room in the model.
+        """
+        if reason := next(
+            (r for p, q in zip(prompts, requests, strict=True) if (r := self._unfit(len(p), q.max_tokens))), ""
+        ):
+            raise UserError(reason, "write fewer tokens, or shorten the prompts")
+        final, found = ends_of(self.model, self.tokenizer), dict[int, list[int]]()
+        for place, ids, _ in self._written(list(enumerate(prompts)), requests):
+            ids = ids[: requests[place].max_tokens]
+            found[place] = ids[: next((i + 1 for i, token in enumerate(ids) if token in final), len(ids))]
+        return [found[place] for place in range(len(prompts))]
+
+    def _written(self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]) -> Iterator[Written]:
+        """What is written after each prompt's ids, by its place in `requests`."""
         written = set()
-        for place, found in self._in_pages(queue, requests):
+        for place, ids, seconds in self._in_pages(queue, requests):
             written.add(place)
-            yield place, found
+            yield place, ids, seconds
         queue = [(place, ids) for place, ids in queue if place not in written]
         plan = [(size, group, list(self._batches(group, requests))) for size, group in self._groups(queue, requests)]
         steps = sum(max(requests[place].max_tokens for place, _ in batch) for _, _, made in plan for batch in made)
@@ -101,12 +125,11 @@ class LocalEngine:
             for size, group, made in plan:
                 past = self._read(group[0][1][:size]) if size else None
                 for batch in made:
-                    for part, answers in self.room.results(batch, partial(self._answers, requests, past, size), _area):
-                        yield from zip([place for place, _ in part], answers, strict=True)
+                    for part, found in self.room.results(batch, partial(self._answers, requests, past, size), _area):
+                        for (place, _), (ids, seconds) in zip(part, found, strict=True):
+                            yield place, ids, seconds
 
-    def _in_pages(
-        self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
-    ) -> Iterator[tuple[int, Answer | Failure]]:
+    def _in_pages(self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]) -> Iterator[Written]:
         """Greedy answers by continuous batching where the model allows it; those are missing that it failed at."""
         greedy = [(place, ids) for place, ids in queue if requests[place].temperature == 0]
         with self.writing() as pad:
@@ -115,11 +138,11 @@ class LocalEngine:
         for low in range(0, len(greedy), SLICE):
             part = greedy[low : low + SLICE]
             found = self._paged([ids for _, ids in part], [requests[place] for place, _ in part])
-            yield from ((part[i][0], answer) for i, answer in found)
+            yield from ((part[i][0], ids, seconds) for i, ids, seconds in found)
             if len(found) < len(part):
                 return
 
-    def _paged(self, prompts: list[list[int]], requests: list[Request]) -> list[tuple[int, Answer | Failure]]:
+    def _paged(self, prompts: list[list[int]], requests: list[Request]) -> list[Written]:
         final, began = ends_of(self.model, self.tokenizer), time.monotonic()
         ends = _Ends(requests, self.tokenizer, 0, final)
         stopped = (lambda i, ids: ends.stopped(requests[i], ids)) if any(r.stop for r in requests) else None
@@ -130,7 +153,7 @@ class LocalEngine:
         except (RuntimeError, MemoryError) as e:
             say_once(f"{first_line(e)}; the rest is written in batches")
         seconds = (time.monotonic() - began) / max(1, len(found))
-        return [(i, ends.answer(i, written, len(prompts[i]), seconds)) for i, written in found]
+        return [(i, written, seconds) for i, written in found]
 
     def _groups(
         self, queue: list[tuple[int, list[int]]], requests: Sequence[Request]
@@ -195,13 +218,14 @@ class LocalEngine:
         past: DynamicCache | None,
         size: int,
         batch: list[tuple[int, list[int]]],
-    ) -> list[Answer | Failure]:
+    ) -> list[tuple[list[int], float]]:
         return self._write([ids for _, ids in batch], [requests[place] for place, _ in batch], past, size)
 
     def _write(
         self, prompts: list[list[int]], requests: list[Request], past: DynamicCache | None = None, size: int = 0
-    ) -> list[Answer | Failure]:
-        """Answers to a batch; of `past` all prompts have the first `size` tokens. Padding stands between the two."""
+    ) -> list[tuple[list[int], float]]:
+        """Ids written after a batch, and seconds of each; of `past` all prompts have the first `size` tokens. Padding
+        stands between the two."""
         began, width, way = time.monotonic(), max(map(len, prompts)), self.way()
         ends = _Ends(requests, self.tokenizer, width, ends_of(self.model, self.tokenizer))
         gumbel = Gumbel(requests)
@@ -215,7 +239,7 @@ class LocalEngine:
                 custom_generate=dropping(pad, [gumbel, ends]) if way == WAYS[0] else None,
             )
         seconds = (time.monotonic() - began) / len(prompts)
-        return [ends.answer(row, new, len(prompts[row]), seconds) for row, new in enumerate(out[:, width:].tolist())]
+        return [(new, seconds) for new in out[:, width:].tolist()]
 
 
 def _area(batch: list[tuple[int, list[int]]]) -> int:

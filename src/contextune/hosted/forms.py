@@ -67,6 +67,11 @@ def _stage(prepared: Prepared, arm: str) -> PreparedStage:
             "holds texts",
             "export an arm whose objective is the likelihood",
         )
+    if stage.train.kl is not None:
+        raise UserError(
+            f"arm {arm}: the penalty train.kl needs the model's own distributions, and a form holds texts",
+            "export an arm without it",
+        )
     return stage
 
 

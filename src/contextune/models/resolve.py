@@ -11,7 +11,7 @@ from typing import Any
 
 from contextune.core import registry
 from contextune.core.errors import UserError, first_line, readable, shown
-from contextune.core.files import samples
+from contextune.core.files import released, samples
 from contextune.core.reading import read_json, refuse_path
 
 from .gguf import converted, is_gguf
@@ -37,6 +37,12 @@ def resolve(model: Model, folder: Path) -> str:
                 f"model: {local} is a file, expected a model folder or a GGUF file",
                 "give the folder that holds config.json",
             )
+    stages = [(base / model.path).expanduser().parent for base in (folder, Path())]
+    if Path(model.path).name == "model" and any(map(released, stages)):
+        raise UserError(
+            f"model: {readable(model.path)}: these weights were not kept by their run (keep)",
+            "contextune train with the same recipe and keep=all trains them again",
+        )
     if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
         raise UserError(
             f"model: no folder {readable(model.path)} (looked in {folder.resolve()} and here)", "check the path"

@@ -24,12 +24,19 @@ def write(folder: Path, command: str = "") -> Path:
     `command` is what repeats the run; by default the one in run.json. The same folder gives the
     same bytes. Raises UserError where `folder` is no run's or a file in it is broken.
     """
-    from . import items, looks, read, render
+    from . import items, looks, made_texts, read, render
 
     run = read.read(Path(folder))
     look = looks.looks(run, looks.colours([run]))
     shown = items.answers(run, look)
-    html = render.page("report.html.jinja", **view(run, look), items=shown, command=command or repeat(run))
+    texts = made_texts.write(run.folder)
+    html = render.page(
+        "report.html.jinja",
+        **view(run, look),
+        items=shown,
+        command=command or repeat(run),
+        made_page=texts.name if texts else "",
+    )
     return render.save(run.folder / "report.html", html)
 
 
@@ -49,7 +56,7 @@ def write_many(folders: list[Path], out: Path) -> Path:
 
 def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
     """Everything that the templates show of a run."""
-    from . import augmented, environment, figures, probes, published, tables, tasks, verdict
+    from . import augmented, environment, figures, probes, published, selection, tables, tasks, verdict
 
     results = run.results
     scores = results.get("arms") or {}
@@ -74,9 +81,13 @@ def view(run: Run, look: dict[str, ArmLook]) -> dict[str, Any]:
         "measures": tasks.measures(results, look),
         "overview": tables.overview(run, look) if scores else None,
         "tasks": tasks.cards(run, look),
+        "moved": tables.moved(run, look, environment.level(run)),
+        "moved_text": str((results.get("first_kl") or {}).get("about", "")),
         "published": published.beside(run, look),
         "curves": figures.curves(trained),
         "training": tables.training(trained) if trained else None,
+        "kept": selection.kept(run, look),
+        "searches": selection.searches(run, look),
         "probes": probes.sections(run.folder, look),
         "accounting": tables.accounting(run.accounting, look) if run.accounting else None,
         "contexts": tables.contexts(run.contexts, look) if run.contexts else None,

@@ -42,7 +42,7 @@ def exam_html(folder: Path) -> str:
     decided = folder / "decisions.jsonl"
     return render.page(
         "exam.html.jinja",
-        scripts=("script.js", "exam.js"),
+        scripts=("script.js", "decide.js", "exam.js"),
         title="Exam",
         counts=counts,
         forms=[{"name": t["name"].removeprefix("exam."), "about": t["about"], "measure": t["measure"]} for t in tasks],

@@ -34,6 +34,8 @@ class AnsweredItem:
     id: str
     gold: str
     answers: tuple[Answer, ...]
+    question: str = ""
+    """What was asked, its end where it is long; empty in runs of before that was kept."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def answers(run: Run, looks: dict[str, ArmLook], most: int = MOST) -> Answers | 
     Of more than `most` items the first of each task are shown, as many of one as of another.
     """
     found: dict[str, dict[str, _Found]] = {}
+    asked = run.questions
     for row in _rows(run.folder):
         if row["correct"] is None or row["arm"] not in looks:
             continue  # a perplexity has no answers
@@ -72,7 +75,7 @@ def answers(run: Run, looks: dict[str, ArmLook], most: int = MOST) -> Answers | 
     each = _each([len(items) for items in found.values()], most)
     order = [task for task in run.results.get("tasks") or {} if task in found]
     order += sorted(found.keys() - set(order))
-    shown = tuple(_item(task, id, of, looks) for task in order for id, of in list(found[task].items())[:each])
+    shown = tuple(_item(task, id, of, looks, asked) for task in order for id, of in list(found[task].items())[:each])
     there = {a.look.name for item in shown for a in item.answers}
     return Answers(
         shown,
@@ -91,14 +94,18 @@ def _each(sizes: list[int], most: int) -> int:
     return each
 
 
-def _item(task: str, id: str, found: _Found, looks: dict[str, ArmLook]) -> AnsweredItem:
+def _item(
+    task: str, id: str, found: _Found, looks: dict[str, ArmLook], asked: dict[str, dict[str, str]]
+) -> AnsweredItem:
     made = []
     for name, look in looks.items():
         if rows := sorted(found.by.get(name, ())):
             right = [correct for _, _, correct in rows]
             share = f"{sum(c > 0.5 for c in right)} of {len(right)}" if len(right) > 1 else ""
             made.append(Answer(look, rows[0][1], sum(right) / len(right) > 0.5, share))
-    return AnsweredItem(task, id, _cut(found.gold), tuple(made))
+    question = asked.get(task)
+    text = question.get(id) if isinstance(question, dict) else None
+    return AnsweredItem(task, id, _cut(found.gold), tuple(made), str(text or ""))
 
 
 def _cut(text: str) -> str:

@@ -39,6 +39,8 @@ class Run:
     contexts: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    questions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By task and item what was asked."""
     training: dict[str, dict[int, TrainingRecord]] = field(default_factory=dict)
 
     @property
@@ -71,6 +73,7 @@ def read(folder: Path) -> Run:
         _json(folder / "contexts.json", list),
         results,
         _json(folder / "samples.json", list),
+        _json(folder / "questions.json", dict),
         _training(folder),
     )
 

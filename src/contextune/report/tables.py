@@ -115,6 +115,18 @@ def of_task(scores: dict[ArmLook, dict[str, Any]], task: dict[str, Any], level: 
     return Table(heads, tuple(rows))
 
 
+def moved(run: Run, looks: dict[str, ArmLook], level: str) -> Table | None:
+    """How far each arm's models have moved from the first one on general text; None where it was not measured."""
+    found = (run.results.get("first_kl") or {}).get("arms") or {}
+    rows = []
+    for name, score in found.items():
+        seeds = ", ".join(f"{num(v)} (seed {seed})" for seed, v in (score.get("seeds") or {}).items())
+        cells = [number(score.get("value")), Cell(between(score.get("interval")) or "–"), Cell(seeds)]
+        rows.append((arm(looks[name]) if name in looks else Cell(name), *cells))
+    heads = (Column("Arm", numeric=False), Column("Nats a token"), Column(level), Column("By seed", numeric=False))
+    return Table(heads, tuple(rows)) if rows else None
+
+
 def by_class(scores: dict[ArmLook, dict[str, Any]]) -> list[tuple[str, Table]]:
     """One table for each metric that has a value a class: classes down, arms across."""
     keys = {k: None for s in scores.values() for k, v in (s.get("metrics") or {}).items() if isinstance(v, dict)}

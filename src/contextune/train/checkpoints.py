@@ -20,6 +20,7 @@ from contextune.core.errors import UserError
 from contextune.core.files import WHOLE, Damaged, checksums, faults, files_in, seal, sealed, sync, sync_tree
 from contextune.core.progress import say_once
 
+from .best import BEST, files_of_best, forget
 from .callback import SCORES
 
 KEPT = 2
@@ -37,6 +38,11 @@ def step_of(checkpoint: Path) -> int | None:
     return int(number) if number.isdecimal() and number.isascii() else None
 
 
+def steps(folder: Path) -> list[int]:
+    """The updates of a stage's checkpoints, the first one first."""
+    return [step for checkpoint in found(folder) if (step := step_of(checkpoint)) is not None]
+
+
 def last_whole(folder: Path) -> Path | None:
     """The newest complete checkpoint, looked at from outside; incomplete ones, leftovers of a kill, are removed."""
     whole = []
@@ -51,7 +57,7 @@ def last_whole(folder: Path) -> Path | None:
 def last_good(folder: Path) -> Path | None:
     """The newest checkpoint that holds what was written into it; newer ones are removed, and that is said.
 
-    What callbacks have kept since then goes too: it is looked at again.
+    What callbacks have kept since then, and what was best only later, goes too: it is looked at again.
     """
     last_whole(folder)
     for checkpoint in reversed(found(folder)):
@@ -66,11 +72,13 @@ def last_good(folder: Path) -> Path | None:
         if not wrong:
             for name in set(looks(folder)) - set(made["beside"]):
                 (folder / name).unlink(missing_ok=True)
+            forget(folder, step_of(checkpoint) or 0)
             return checkpoint
         shutil.rmtree(checkpoint, ignore_errors=True)
         say(f"{folder}: damaged or gone: {', '.join(wrong)}; training resumes from an earlier update")
     for name in looks(folder):
         (folder / name).unlink(missing_ok=True)
+    forget(folder, 0)
     return None
 
 
@@ -80,7 +88,7 @@ def looks(folder: Path) -> list[str]:
         str(file.relative_to(folder))
         for inner in folder.iterdir()
         if inner.is_dir() and inner.name != "model" and not inner.name.startswith("checkpoint-")
-        if inner.suffix != ".part"
+        if inner.suffix != ".part" and not BEST.fullmatch(inner.name)
         for file in sorted(inner.rglob("*"))
         if file.is_file() and file.name != SCORES and file.suffix != ".part"
     ]
@@ -110,7 +118,8 @@ class Checkpoints(TrainerCallback):
         every = self.every or max(1, state.max_steps // 10)
         due = state.global_step % every == 0 and state.global_step < state.max_steps
         pause = not self.every and time.monotonic() - self.last < self.pause
-        control.should_save = state.global_step == self.also or (due and not pause)
+        ends = control.should_training_stop and state.global_step < state.max_steps  # to be decided alike if killed
+        control.should_save = not ends and (state.global_step == self.also or (due and not pause))
         if control.should_save and state.is_world_process_zero:
             keep(_folder(args), KEPT - 1)  # so that there is never more than KEPT on the disk
 
@@ -123,7 +132,7 @@ class Checkpoints(TrainerCallback):
         folder = _folder(args)
         new = folder / f"checkpoint-{state.global_step}"
         sync_tree(new)
-        beside = checksums(folder, looks(folder))
+        beside = checksums(folder, [*looks(folder), *files_of_best(folder)])
         seal(new, checksums(new, files_in(new)), step=state.global_step, identity=self.identity, beside=beside)
         sync(folder)
 
@@ -140,6 +149,16 @@ def keep(folder: Path, count: int) -> None:
         shutil.rmtree(old)
 
 
+class Diverged(UserError):
+    """A loss that is no longer a number."""
+
+    def __init__(self, update: int, loss: float, what: str = "loss") -> None:
+        super().__init__(
+            f"update {update}: the {what} is {loss}, training has diverged",
+            "lower train.lr, raise train.warmup, or set train.precision: fp32",
+        )
+
+
 class Every(TrainerCallback):
     """Calls `look(step, model)` before the first update, after every `every`-th and after the last."""
 
@@ -151,7 +170,7 @@ class Every(TrainerCallback):
             self._look(state, at["model"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **at: Any) -> None:
-        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+        if state.global_step % self.every == 0 or control.should_training_stop:
             self._look(state, at["model"])
 
     def _look(self, state: TrainerState, model: Any) -> None:
@@ -171,9 +190,6 @@ class Watch(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"update {state.global_step}: the loss is {logs['loss']}, training has diverged",
-                "lower train.lr, raise train.warmup, or set train.precision: fp32",
-            )
+            raise Diverged(state.global_step, logs["loss"])
         if state.is_world_process_zero:
             self.progress(state.global_step, state.max_steps, logs["loss"])

@@ -21,6 +21,7 @@ from contextune.core.files import (
     checksums,
     faults,
     files_in,
+    released,
     seal,
     sealed,
     sync,
@@ -29,11 +30,13 @@ from contextune.core.files import (
 )  # fmt: skip
 from contextune.core.ownership import listed
 
+from .best import bests, prune
 from .callback import SCORES
-from .checkpoints import keep, looks, say
+from .checkpoints import keep, looks, say, steps
 from .job import TrainJob
-from .saving import CARD, write_texts
+from .saving import CARD, save_weights, write_texts
 from .trainer import ContextTrainer
+from .validation import LOSS, kept
 from .weight_interpolation import part_of_the_way
 
 NOTED = "noted"
@@ -45,9 +48,12 @@ PART = "model.part"
 def finish(job: TrainJob, trainer: ContextTrainer, times: Mapping[str, float]) -> None:
     """Write the model beside its place, then move it there; then the checkpoints go. `times` go into stage.json."""
     fresh = job.folder / PART
-    model: Any = trainer.model
-    model.config.use_cache = True
-    trainer.save_model(str(fresh))
+    best = bests(job.folder)
+    if job.train.keep == "last":
+        save_weights(trainer, fresh)
+    elif trainer.is_world_process_zero():
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(best[max(best)], fresh)
     if not trainer.is_world_process_zero():
         trainer.accelerator.wait_for_everyone()
         return
@@ -55,8 +61,8 @@ def finish(job: TrainJob, trainer: ContextTrainer, times: Mapping[str, float]) -
         began = None if job.train.adapter else models.load_model(job.start, job.model).state_dict()
         part_of_the_way(fresh, began, job.train.weight_interpolation)
     write_texts(fresh, job.tokenizer, job.card)
-    (fresh / "training_args.bin").unlink(missing_ok=True)  # a pickle
     keys = {"step": "step", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm", "seconds": "seconds"}
+    keys |= {LOSS: LOSS}
     history = [row for row in trainer.state.log_history if "loss" in row]
     losses: list[dict[str, Any]] = [
         {**{k: row[v] for k, v in keys.items() if v in row}, **row.get(NOTED, {})}  # type: ignore[dict-item]
@@ -64,13 +70,15 @@ def finish(job: TrainJob, trainer: ContextTrainer, times: Mapping[str, float]) -
     ]
     assert all(math.isfinite(row["loss"]) for row in losses)
     write_text(job.folder / "losses.json", json.dumps(losses))
-    stage = {**times, "updates": job.plan.updates, "files": sorted(os.listdir(fresh))}
+    stage = {**times, "updates": trainer.state.global_step, "files": sorted(os.listdir(fresh))}
+    stage |= {"kept": found} if (found := kept(job, history)) else {}
     write_text(job.folder / "stage.json", json.dumps(stage))
     sync_tree(fresh)
     seal_stage(job.folder, fresh, job.identity)
     os.replace(fresh, job.folder / "model")
     sync(job.folder)
     keep(job.folder, 1 if job.extendable else 0)
+    prune(job.folder, steps(job.folder))
     trainer.accelerator.wait_for_everyone()
 
 
@@ -78,8 +86,9 @@ def repair(folder: Path, identity: str = "") -> None:
     """Look whether a finished stage is what was written: small files are written anew from their copies; where others
     are damaged the model is removed, so that it is trained again. Both are said.
     """
-    if not (folder / "model").is_dir():
+    if not (folder / "model").is_dir() or released(folder):
         return
+    prune(folder, steps(folder))  # left where a kill came just before
     try:
         made = sealed(folder)
     except Damaged:

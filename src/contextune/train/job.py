@@ -37,6 +37,10 @@ class TrainJob:
     look: Callable[[int, Any], None] | None = None
     last: bool = False
     """No stage follows."""
+    validation: Seq[Record] = ()
+    """What the validation loss is measured on, each text alone; empty: none is."""
+    track: Any = None
+    """The callback that tells trackers what is logged (`tracking.Tracking`)."""
     identity: str = ""
     """What tells this stage from any other; kept beside the checksums."""
 

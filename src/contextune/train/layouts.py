@@ -74,7 +74,7 @@ def share_of(shares: Seq[list[T]], rank: int, blank: Callable[[T], T]) -> list[T
     """A process's part, filled up with blank ones to the number of the longest: sharded backends need equal passes."""
     mine = shares[rank]
     missing = max(map(len, shares)) - len(mine)
-    return [*mine, *([blank(mine[0])] * missing if missing else ())]
+    return [*mine, *([blank(next(share[0] for share in shares if share))] * missing if missing else ())]
 
 
 Deal = Callable[[Seq[Rendered], int], list[list[Rendered]]]

@@ -8,9 +8,10 @@ from pydantic import Field, PlainSerializer, field_validator, model_validator
 
 from contextune.core import registry
 from contextune.core.errors import nearest
-from contextune.core.options import LONGEST, MOST, Options, name_in
+from contextune.core.options import LONGEST, MOST, Name, Options, name_in
 from contextune.models.options import ALL_BUT, PARTS, Adapter
 from contextune.train.objectives.base import Likelihood, ObjectiveOption
+from contextune.train.objectives.kl import KL
 
 LayoutName = Annotated[str, name_in(registry.layouts, "auto")]
 """auto, or the name of a layout."""
@@ -95,6 +96,24 @@ class Train(Options):
         description="what is minimised: likelihood, a comparison of two answers (dpo), or the distance from what the "
         "model says with the context (distill)",
     )
+    kl: KL | None = Field(
+        None, description="a penalty on the distance from the model of the stage's beginning, beside any objective"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="weights of the finished model: of the last update, or of the one with the lowest validation loss",
+    )
+    validate_on: Name | tuple[Name, ...] = Field(
+        (),
+        description="sources whose texts the validation loss is measured on; default: what the stage's own hold out "
+        "for it (data.NAME.validation)",
+    )
+    validate_every: int = Field(
+        0, ge=0, le=MOST, description="updates between validations; 0: about ten a stage; the last is always validated"
+    )
+    patience: int | None = Field(
+        None, gt=0, le=MOST, description="validations in a row without a new lowest loss after which a stage ends"
+    )
     save: int = Field(
         0, ge=0, le=MOST, description="updates between checkpoints; 0: about ten a stage, not faster than 20 s"
     )
@@ -129,6 +148,16 @@ class Train(Options):
             if name.removeprefix(ALL_BUT) not in PARTS:
                 raise ValueError(f"{name} is no part of a model; {nearest(name.removeprefix(ALL_BUT), PARTS)}")
         return names
+
+    @property
+    def validates(self) -> tuple[str, ...]:
+        """The sources of `validate_on`."""
+        return (self.validate_on,) if isinstance(self.validate_on, str) else self.validate_on
+
+    @property
+    def selects(self) -> bool:
+        """Whether the validation loss decides which weights a stage has in the end."""
+        return self.keep == "best" or self.patience is not None
 
     @property
     def recomputes(self) -> bool:

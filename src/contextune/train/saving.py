@@ -24,6 +24,15 @@ PROBE = "The quick brown fox: 3 × 14 = 42.\n\tЖ 你好 🙂"
 """A text that a tokenizer must encode alike once it is saved."""
 
 
+def save_weights(trainer: Any, folder: Path) -> None:
+    """The weights and configurations of a model in training, by all processes together; no pickles."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    cached, model.config.use_cache = model.config.use_cache, True
+    trainer.save_model(str(folder))
+    model.config.use_cache = cached
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
+
+
 def write_texts(folder: Path, tokenizer: Tokenizer, card: str) -> None:
     """What stands beside the weights and their configurations: the tokenizer with its template, and the card."""
     tokenizer.save_pretrained(folder)

@@ -27,6 +27,7 @@ from contextune.models.ends import add_ends
 from contextune.models.resolve import base_of, known
 from contextune.train.options import OPTIMIZERS, Train, most_at_once
 
+from . import best
 from .ahead import Ahead, ahead
 from .checkpoints import Checkpoints, Every, Watch, last_good, last_whole
 from .fast_path import FastPath
@@ -36,8 +37,10 @@ from .job import TrainJob as TrainJob
 from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
+from .on_policy import AnswerWriter
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
+from .validation import Validation
 from .weight_interpolation import refuse
 
 
@@ -73,14 +76,20 @@ def _run(
         trainer.add_callback(clock)
         if job.look is not None:
             trainer.add_callback(Every(job.every, _in_fp32(job.look)))
+        if job.track is not None:
+            trainer.add_callback(job.track)
         try:
             with disk_errors():
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 finish(job, trainer, clock.times)
         except OSError:  # what was half-written would only take room
-            shutil.rmtree(job.folder / PART, ignore_errors=True)
+            for part in (PART, best.PART):
+                shutil.rmtree(job.folder / part, ignore_errors=True)
             last_whole(job.folder)
             raise
+        finally:
+            if job.track is not None:
+                job.track.close()
     return target
 
 
@@ -172,12 +181,20 @@ def _trainer(
     tried = FastPath.of(model, options.max_length, bf16, options.layout)
     engine: FastPath = broadcast_object_list([replace(tried, layers=layers)])[0]  # one way for all processes
     objective = options.objective.bind(model)
-    return ContextTrainer(
+    penalty = options.kl.bind(model) if options.kl is not None else None
+    validation = Validation(job) if job.validation else None
+    if validation is not None and sharded():
+        raise UserError(
+            "a validation loss needs the whole model in each process, not shards of it",
+            "train it without FSDP or DeepSpeed, or without data.NAME.validation and train.validate_on",
+        )
+    trainer = ContextTrainer(
         model=model,
         args=arguments,
         train_dataset=updates or job.updates,
         callbacks=[
             *([] if objective is None else [Keep(objective)]),  # before the checkpoint is sealed
+            *([] if validation is None else [validation]),
             Checkpoints(
                 options.save,
                 distributed=arguments.world_size > 1,
@@ -192,7 +209,12 @@ def _trainer(
         pad=job.tokenizer.pad_token_id or 0,
         may_recompute=options.checkpointing == "auto",
         objective=objective,
+        penalty=penalty,
+        writer=AnswerWriter(job.tokenizer, job.seed, options.max_length),
     )
+    if validation is not None:
+        validation.trainer = trainer
+    return trainer
 
 
 def _layout(name: str, model: Any, device: str, engine: FastPath) -> Layout:

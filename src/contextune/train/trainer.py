@@ -13,7 +13,7 @@ from collections.abc import Sequence as Seq
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -31,12 +31,14 @@ from .ahead import Ahead
 from .fast_path import FastPath
 from .layouts import Batch, Layout, share_of
 from .loss import labelled_logits
-from .objectives import BoundObjective, OfRows, OfTokens
+from .objectives import BoundObjective, OfRows, OfTokens, Penalty
+from .on_policy import AnswerWriter, with_answers
 from .randomness import Randomness
 from .schedule import Plan
 from .scores import log_likelihoods, weighted
 from .teacher import LOGITS, Pass, answers, passes
 
+T = TypeVar("T")
 Loss = Callable[[Any, Batch, float], torch.Tensor]
 """(model, micro-batch, scale) -> its loss, summed over targets, times the scale."""
 
@@ -92,10 +94,12 @@ class ContextTrainer(Trainer):
 
     def __init__(
         self, *args: Any, layout: Layout, engine: FastPath, tokens: int, pad: int, may_recompute: bool = False,
-        objective: BoundObjective | None = None, **kwargs: Any,
+        objective: BoundObjective | None = None, penalty: Penalty | None = None, writer: AnswerWriter | None = None,
+        **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
         self.objective: BoundObjective | None = objective
+        self.penalty, self.writer = penalty, writer
         self.noted: dict[str, Any] = {}
         """What is reported of the last update beside its loss; kept with it in losses.json."""
         self.layout, self.engine, self.tokens, self.pad = layout, engine, tokens, pad
@@ -133,6 +137,12 @@ class ContextTrainer(Trainer):
             begun.restore()
 
     def _update(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
+        if self.penalty is None:
+            return self._learn(model, rows)
+        loss = self._learn(model, self.penalty.left(rows))
+        return loss + self._imitate(model, rows, self.penalty)
+
+    def _learn(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
         if isinstance(self.objective, OfRows):
             return self._compare(model, rows, self.objective)
         if isinstance(self.objective, OfTokens):
@@ -174,6 +184,8 @@ class ContextTrainer(Trainer):
         return max(batch.input_ids.numel() for batch in self.layout(rows, tokens, self.pad))
 
     def _accumulate(self, model: Any, inputs: Any) -> torch.Tensor:
+        if not inputs:
+            return torch.zeros((), device=self.args.device)
         model.train()
         ranks = self.args.world_size
         batches, targets = micro_batches(inputs, self.args.process_index, ranks, self.layout, self.tokens, self.pad)
@@ -200,11 +212,21 @@ class ContextTrainer(Trainer):
             total += loss.detach()
         return total
 
-    def scores(self, model: Any, rows: Seq[Rendered]) -> torch.Tensor:
-        """The summed log-likelihood of each row's targets (nats, fp32) as the model is now; leaves it as it was."""
+    def scores(self, model: Any, rows: Seq[Rendered], tokens: int | None = None) -> torch.Tensor:
+        """The summed log-likelihood of each row's targets (nats, fp32) as the model is now; leaves it as it was.
+        `tokens`: at once; default: as many as in an update."""
         bare = self.accelerator.unwrap_model(model)
+        tokens = tokens or self.tokens
         with self.compute_loss_context_manager():
-            return log_likelihoods(bare, self.engine, rows, self.layout, self.tokens, self.pad, self.args.device)
+            return log_likelihoods(bare, self.engine, rows, self.layout, tokens, self.pad, self.args.device)
+
+    def validation_loss(self, rows: Seq[Rendered]) -> float:
+        """The mean negative log-likelihood of the rows' targets (nats a token) as the model is now."""
+        self._unsharded("a validation loss")
+        bare: Any = self.accelerator.unwrap_model(self.model)
+        tokens = min(self.tokens, max(1, LOGITS // bare.config.get_text_config().vocab_size))
+        total = -self.scores(self.model, rows, tokens).double().sum().item()
+        return self._agreed([total / sum(row.trained for row in rows)])[0]
 
     def _chosen(self, model: Any, rows: Seq[Rendered]) -> list[Rendered]:
         """Of a row with alternatives the one whose targets have the lowest loss, the first of equal ones."""
@@ -249,10 +271,13 @@ class ContextTrainer(Trainer):
         self._backward(model, batches, ranks)
         return loss.detach().to(self.args.device)
 
-    def _imitate(self, model: Any, rows: Seq[Rendered], objective: OfTokens) -> torch.Tensor:
+    def _imitate(self, model: Any, inputs: Seq[Rendered], objective: OfTokens) -> torch.Tensor:
         """Accumulates the gradients of a mean over the update's targets of D(reference with the context, model without
         it), a micro-batch at a time: first the reference's logits, without gradients, then the model's."""
         self._unsharded(f"the objective {objective.name}")
+        rows = objective.rows(self._written(model, inputs, objective))
+        if not rows:
+            return torch.zeros((), device=self.args.device)
         model.train()
         bare, ranks = self.accelerator.unwrap_model(model), self.args.world_size
         tokens = min(self.tokens, max(1, LOGITS // bare.config.get_text_config().vocab_size))
@@ -269,19 +294,35 @@ class ContextTrainer(Trainer):
                 if teacher is None:  # no rows: a loss of zero, for processes that have more passes
                     return student.sum()
                 agreed += int((student.argmax(-1) == teacher.argmax(-1)).sum())
-                return objective.loss(student, teacher).sum() * scale
+                return objective.loss(student, teacher, batch.targets).sum() * scale
 
             return loss
 
-        total = self._backward(model, [p.batch for p in made], ranks / targets, prepare)
+        total = self._backward(model, [p.batch for p in made], objective.weight * ranks / targets, prepare)
         mine = sum(len(p.numbers) for p in made)
-        self.noted["agreed"] = round(agreed / max(1, mine), 6)
+        noted = objective.notes(float(total) / objective.weight, agreed / max(1, mine))
+        self.noted |= {name: round(value, 6) for name, value in noted.items()}
         return total
 
     def _answers(self, model: Any, asked: Pass, tokens: int) -> torch.Tensor | None:
         return answers(model, self.engine, asked, self.layout, tokens, self.pad, self.args.device)
 
-    def _agreed(self, values: list[float]) -> list[float]:
+    def _written(self, model: Any, rows: Seq[Rendered], objective: OfTokens) -> Seq[Rendered]:
+        """The rows with answers of the model as it is, or of the reference, where the objective has them written."""
+        if (writing := objective.writing) is None:
+            return rows
+        assert self.writer is not None
+        bare = self.accelerator.unwrap_model(model)
+        writes = objective.reference(bare) if writing.by == "teacher" else nullcontext()
+        begun = Randomness.now(self.args.device)
+        with writes, self.compute_loss_context_manager():
+            answers = self._agreed(self.writer.answers(bare, rows, writing, self.state.global_step))
+        begun.restore()
+        lengths = [len(answer) for answer in answers if answer is not None]
+        self.noted["wrote"] = round(sum(lengths) / max(1, len(lengths)), 3)
+        return with_answers(rows, answers, writing.skip)
+
+    def _agreed(self, values: list[T]) -> list[T]:
         """Of several processes the first one's, since all must train on the same rows."""
         return list(broadcast_object_list([values])[0]) if self.args.world_size > 1 else values
 

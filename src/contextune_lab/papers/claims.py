@@ -121,6 +121,7 @@ STUDIES = {
     "synthesis": "synthesis",
     "cft-synthetic": "cft_synthetic",
     "cft": "cft",
+    "frontier": "frontier",
 }
 """Names of the studies, in the order in which `reproduce all` runs them, and their modules."""
 

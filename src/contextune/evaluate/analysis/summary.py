@@ -12,7 +12,7 @@ from contextune.core.errors import UserError, nearest
 
 from .. import metrics
 from ..scoring import outcomes
-from . import answers, notes, verdict
+from . import answers, first_kl, notes, verdict
 from .published import figures
 from .statistics import Estimate, bootstrap, mean
 
@@ -38,13 +38,17 @@ class _Run:
 
     def __init__(self, folder: Path, arms: Mapping[str, str], untrained: Collection[str] | None) -> None:
         self.files: dict[str, dict[str, dict[int, _File]]] = {arm: {} for arm in arms}
+        self.beside: dict[str, dict[str, dict[int, _File]]] = {arm: {} for arm in arms}
+        """What is said of arms and is no task, in the same way."""
         self.folder = folder / "outcomes" if (folder / "outcomes").is_dir() else folder
         for path in sorted(self.folder.glob("*.parquet")):
             found = outcomes.read(path)
             columns = found.to_pydict()
             arm, task, seed = (columns[c][0] for c in ("arm", "task", "seed"))
+            about = outcomes.about(found)
+            held = self.beside if metrics.find(about["metric"]).of_arm else self.files
             if arm in self.files:
-                self.files[arm].setdefault(task, {})[seed] = _File(outcomes.about(found), columns)
+                held[arm].setdefault(task, {})[seed] = _File(about, columns)
         alone = {arm for arm in arms if self._seeds(arm) == {0}}
         self.untrained = set(alone if len(alone) < len(arms) else ()) if untrained is None else set(untrained)
         self.seeds = sorted({s for arm in arms if arm not in self.untrained for s in self._seeds(arm)}) or [0]
@@ -108,6 +112,8 @@ def summarise(
     )
     made = {"schema": 1, "name": name, "verdict": judged, "arms": of_arms, "tasks": tasks, "notes": found}
     made["floors"] = _floors(run, tasks, cells, deciding)
+    if moved := first_kl.of_arms(run.beside, compare.resamples, compare.confidence):
+        made["first_kl"] = moved
     if said := answers.of(Path(folder), cells, tasks, compare.confidence, run.untrained):
         made["answers"] = said
     printed = figures(compare.published)

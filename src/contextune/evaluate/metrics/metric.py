@@ -55,6 +55,8 @@ class Metric(ABC):
     """What its value lies within; intervals go no further."""
     of_deaf: ClassVar[bool] = False
     """It asks what was right without the context, so that every item is asked again without it."""
+    of_arm: ClassVar[bool] = False
+    """It is said of an arm's models beside its tasks, in which it has no part."""
     has_majority: ClassVar[bool] = True
     """Whether the score of the most frequent gold answer says something."""
 

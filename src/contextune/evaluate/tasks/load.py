@@ -206,6 +206,11 @@ def _named(name: str, folder: Path, within: tuple[Path, ...]) -> list[_Found]:
     path = built_in if name in names() or (within and built_in.exists()) else folder / Path(name).expanduser()
     if path != built_in and path.is_dir():
         path = _of_folder(path)
+    if name.endswith("/") and not path.exists():
+        raise UserError(
+            f"task {name}: no such folder ({path})",
+            f"a folder that contextune exam made: contextune exam DOCUMENTS --out {path} makes it",
+        )
     if path.suffix not in (".yaml", ".yml") or not (path.exists() or "/" in name):
         raise UserError(f"unknown task '{name}'", f"{nearest(name, names())} a task file ends in .yaml")
     if path.resolve() in within:

@@ -15,14 +15,14 @@ from pathlib import Path
 from contextune.core import clock
 
 from ..recipe import RecipeLike, as_recipe, folder_of
-from .augmentation import augment_stage
+from .augmentation import augment_stage, warn_of_unused
 from .contexts import draws_from_options, prepare_stage
 from .data import Data, Say, began, chosen_arms, read_data
 from .matching import matched
 from .prepared import Prepared
 from .retrieval import retrieve
 from .stage import PreparedStage
-from .tasks import load_tasks
+from .tasks import load_general, load_tasks
 
 __all__ = ["Data", "Prepared", "PreparedStage", "prepare", "prepare_stage"]
 
@@ -59,9 +59,12 @@ def prepare(
             arm: tuple(prepare_stage(data, stage, augment_stage(data, stage, arm, plan, insist)) for stage in stages)
             for arm, stages in arms.items()
         }
+        if set(arms) == set(recipe.arms):
+            warn_of_unused(data, [s.augmented for stages in ready.values() for s in stages if s.augmented is not None])
         return Prepared(
             **{f.name: getattr(data, f.name) for f in fields(data)},
             arms=ready if data.partial else matched(data, ready),
             tasks=tasks,
+            general=load_general(data, tasks),
             retrieved=retrieve(data, arms, tasks),
         )

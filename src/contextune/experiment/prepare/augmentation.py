@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contextune import models
+from contextune.augment import decisions
 from contextune.augment.options import Augment, with_defaults
 from contextune.augment.room import MARGIN, WINDOW, prompt_tokens, window_of
 from contextune.augment.stage import Augmented, AugmentJob, augment, passages, round_trip
@@ -54,6 +55,15 @@ def augment_stage(data: Data, stage: Stage, arm: str, plan: bool = False, insist
     return made
 
 
+def warn_of_unused(data: Data, stages: Seq[Augmented]) -> None:
+    """Decisions on texts that no stage makes have no effect, which is said."""
+    unused = [set(s.account["decisions"]["of_no_text"]) for s in stages if "decisions" in s.account]
+    if ids := sorted(set.intersection(*unused)) if unused else []:
+        shown = ", ".join(ids[:3]) + (" …" if len(ids) > 3 else "")
+        file = data.out / decisions.FILE
+        data.warnings.append(f"{file}: {len(ids)} of its decisions are on texts that are not made any more ({shown})")
+
+
 def _job(data: Data, stage: Stage, options: Augment, train: Train, rows: Any, context: Any) -> AugmentJob:
     def sizes(records: Seq[Record]) -> list[int]:
         return [n.target + r.ends for n, r in zip(lengths(records, data.tokenizer), records, strict=True)]
@@ -61,7 +71,7 @@ def _job(data: Data, stage: Stage, options: Augment, train: Train, rows: Any, co
     room = train.max_length - specials(data.tokenizer) + 1  # the end of text is counted with the target
     return AugmentJob(
         options, rows, context, context.writer, sizes, room, _replayed(data, options),
-        oracle=_oracle(data, options.data or stage.sources),
+        decided=decisions.read(data.out / decisions.FILE), oracle=_oracle(data, options.data or stage.sources),
     )  # fmt: skip
 
 

@@ -21,7 +21,9 @@ from contextune.core.sequence import DrawKey, Record
 from contextune.generation.stored_writer import StoredWriter
 from contextune.models import Model
 from contextune.train.grouping import grouped
+from contextune.train.objectives.kl import KL
 from contextune.train.optimizer import check_optimizer
+from contextune.train.options import Train
 
 from ..recipe import Stage
 from .data import Data
@@ -62,11 +64,41 @@ def prepare_stage(data: Data, stage: Stage, made: Augmented | None = None) -> Pr
             models.frozen_parts(bare, train.freeze)
     bound = bind_policy(stage.context, bind_context(data, taught))
     context = grouped(replay_without_context(bound, replayed), records, train.share)
+    if stage.context.reveals() and not train.objective.bare:
+        raise UserError(
+            f"context {stage.context.name}: it shows the record's own answer, and the objective {train.objective.name} "
+            "would learn to copy it",
+            "train: {objective: {objective: distill, answers: student}} shows it to the teacher alone",
+        )
     if train.objective.pairs:
         _refuse_unpaired(data, train.objective.name, records, context)
     if train.objective.bare:
         _refuse_without_context(data, train.objective.name, stage.context.name, records, context)
-    return PreparedStage(stage, train, records, context, names, made, bound.shares())
+    if train.objective.writes and not any(r.segments[0].role == "context" for r in records):
+        raise UserError(
+            f"objective {train.objective.name}: answers are written after prompts, but none of the {len(records)} rows "
+            "has one",
+            "use a source of kind pairs or messages, or answers: text",
+        )
+    if train.kl is not None:
+        _refuse_nothing_held(train.kl, records, context, DrawKey(data.recipe.seeds[0], 0))
+    validation = validation_of(data, stage, train)
+    return PreparedStage(stage, train, records, context, names, made, validation, bound.shares())
+
+
+def validation_of(data: Data, stage: Stage, train: Train) -> Seq[Record]:
+    """What a stage's validation loss is measured on. UserError where it is needed and there is nothing."""
+    whole = [name for name in train.validates if not data.recipe.data[name].validation]
+    apart = [name for name in train.validates or stage.sources if data.recipe.data[name].validation]
+    parts = [*(data.records[name].records for name in whole), *(data.validation(name) for name in apart)]
+    found = chained(parts) if parts else ()
+    if train.selects and not len(found):
+        raise UserError(
+            f"train.{'keep: best' if train.keep == 'best' else 'patience'}: no text is held out to validate on by "
+            f"{', '.join(train.validates or stage.sources)}",
+            f"data.{stage.sources[0]}.validation=0.05 keeps a share out of training, train.validate_on names a source",
+        )
+    return found
 
 
 def draws_from_options(data: Data, stage: Stage) -> bool:
@@ -103,6 +135,27 @@ def _refuse_without_context(
             f"draws none for any of the {len(records)} rows",
             "set the stage's context, e.g. {policy: retrieved, retrieve: documents}, or objective: likelihood",
         )
+
+
+HOLD = {
+    "replay": "replay general text: augment: {mix: {replay: {data: SOURCE, share: 0.1}}}",
+    "context": "set the stage's context, or learn completions, whose prompts are contexts",
+    "targets": "learn something beside general text",
+}
+"""How a stage gets the tokens that a penalty is to hold."""
+
+
+def _refuse_nothing_held(kl: KL, records: Seq[Record], context: BoundPolicy, key: DrawKey) -> None:
+    """UserError where the stage has none of the tokens, in its first epoch, that are to be predicted as before."""
+    missing = set(kl.at)
+    for record in records:
+        drawn = compose(record, context, key)
+        here = {"context" if s.role == "context" else "targets" for s in drawn.segments if s.text or s.ids}
+        missing -= {"replay"} if drawn.replayed else here
+        if not missing:
+            return
+    place = next(place for place in kl.at if place in missing)
+    raise UserError(f"train.kl: at names {place}, but none of the {len(records)} rows has such tokens", HOLD[place])
 
 
 def bind_context(data: Data, records: Seq[Record], what: str = "writing contexts", plan: bool = False) -> BindContext:

@@ -21,7 +21,7 @@ from contextune.core.commands import refuse_code
 from contextune.core.errors import UserError, nearest, together
 from contextune.core.files import digest
 from contextune.core.progress import read_or_say
-from contextune.core.sequence import Tokenizer
+from contextune.core.sequence import Record, Tokenizer
 from contextune.data import Documents, load
 from contextune.data.corpus import Corpus, is_large, open_corpus
 from contextune.data.paths import HIDDEN
@@ -74,6 +74,19 @@ class Data:
             self.kept["lengths", source] = lengths(self.records[source].records, self.tokenizer)
         found: Seq[Length] = self.kept["lengths", source]
         return found
+
+    def validation(self, source: str) -> Seq[Record]:
+        """The records of what a source holds out for the validation loss, cut as the others are."""
+        made: Seq[Record] | None = self.kept.get(("validation", source))
+        if made is None:
+            found = self.documents[source].validation
+            room = budget(self.recipe, source, self.base, self.tokenizer)
+            try:
+                made = cut_records(found, self.recipe.data[source], self.tokenizer, room).records if found else ()
+            except UserError as e:
+                raise UserError(f"data.{source}: validation: {e.message}", e.hint) from None
+            self.kept["validation", source] = made
+        return made
 
     def digest(self, source: str) -> str:
         """Hash of a source's records as they are cut."""
@@ -136,7 +149,8 @@ def read_data(
     empty, warnings = model_fit(path, recipe, tokenizer)
     say("reading the data")
     wanted = {name for stages in arms.values() for s in stages for name in (*s.sources, *_drawn_from(recipe, s))}
-    wanted |= set(recipe.evaluate.perplexity)
+    wanted |= {*recipe.evaluate.perplexity, *([recipe.general] if recipe.general is not None else [])}
+    wanted |= {name for stages in arms.values() for s in stages for name in recipe.training(s).validates}
     wanted |= {before.retrieve for arm in arms if (before := recipe.arms[arm].before) is not None}
     kept: dict[Any, Any] = {"skeleton": empty}
     read = _read_all(recipe, sorted(wanted), base, tokenizer, say, first, kept)

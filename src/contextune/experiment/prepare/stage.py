@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from contextune.contexts import BoundPolicy, Share
 from contextune.core.sequence import Record
@@ -28,8 +29,19 @@ class PreparedStage:
     origins: Seq[str]
     """The source of each record; of what was inferred, "source+operation"."""
     augmented: Augmented | None = None
+    validation: Seq[Record] = ()
+    """What the validation loss is measured on: texts that no arm trains on, and no test asks about."""
     shares: tuple[Share, ...] = ()
     """What its policy wants of its contexts, and what the rows allow."""
 
+    chosen: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What a search has chosen of `train` at each seed."""
+
+    def at(self, seed: int) -> PreparedStage:
+        """The stage as it is trained at a seed."""
+        values = self.chosen.get(seed)
+        return replace(self, train=self.train.model_copy(update=values), chosen={}) if values else self
+
     def plan(self, seed: int) -> Plan:
-        return Plan.of(len(self.records), self.train.batch, seed, self.train.epochs, self.train.steps)
+        train = self.at(seed).train
+        return Plan.of(len(self.records), train.batch, seed, train.epochs, train.steps)

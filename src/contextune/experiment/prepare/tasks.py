@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from itertools import product
 
+from contextune.augment.prompt_style import style_of
 from contextune.augment.room import window_of
 from contextune.core.errors import UserError, nearest
 from contextune.core.items import Item, Task
 from contextune.data import Documents
+from contextune.evaluate.general import first_kl, readable, shipped
 from contextune.evaluate.scoring import outcomes
 from contextune.evaluate.tasks.chat import refuse_unused_system
 from contextune.evaluate.tasks.load import load_task, members
@@ -36,13 +38,33 @@ def load_tasks(data: Data) -> list[Task]:
     return tasks
 
 
-def _perplexity(name: str, documents: Documents, separator: str) -> Task:
+def load_general(data: Data, tasks: Seq[Task]) -> Task | None:
+    """The text on which it is measured how far models move from the first one; None where that is off, or where no
+    task is there and none was named, or no text that the tokenizer knows."""
+    how, name = data.recipe.evaluate.general, data.recipe.general
+    if how == "off" or (how == "auto" and not tasks):
+        return None
+    if name is not None:
+        items = _held_out("evaluate.general", name, data.documents[name], data.recipe.data[name].separator)
+        return first_kl(name, items, data.tokenizer)
+    texts = shipped(style_of(data.model))
+    if not readable(texts, data.tokenizer):
+        return None
+    return first_kl("shipped", (Item(f"general-{i}", "", text) for i, text in enumerate(texts)), data.tokenizer)
+
+
+def _held_out(key: str, name: str, documents: Documents, separator: str) -> tuple[Item, ...]:
     """Held-out texts, or held-out completions after their prompts and the separator, as they are trained on."""
     items = tuple(
         Item(d.id, d.prompt, d.text or (d.completion and separator + d.completion)) for d in documents.held_out
     )
     if not all(item.answer for item in items):
-        raise UserError(f"evaluate.perplexity: {name} holds conversations or a world's records", "name texts or pairs")
+        raise UserError(f"{key}: {name} holds conversations or a world's records", "name texts or pairs")
+    return items
+
+
+def _perplexity(name: str, documents: Documents, separator: str) -> Task:
+    items = _held_out("evaluate.perplexity", name, documents, separator)
     return Task(f"perplexity.{name}", "perplexity", items, "perplexity", about=f"held-out documents of {name}")
 
 

@@ -1,24 +1,16 @@
-// Decisions on an exam: kept in this page (and by the browser, where it can), given as lines of decisions.jsonl.
+// An exam's statements and items: accepted, rejected, worded anew.
 {
   const exam = document.getElementById("exam"), tools = document.getElementById("tools");
-  const key = (id, form) => form ? `${form} ${id}` : id, kept = "contextune-exam-" + exam.dataset.identity;
-  const decided = new Map();
-  const put = d => decided.set(key(d.id, d.form), d);
-  JSON.parse(exam.dataset.decided).forEach(put);
-  try { JSON.parse(localStorage.getItem(kept) || "[]").forEach(put); } catch { /* the browser keeps nothing */ }
-  const lines = () => [...decided.values()].map(d => JSON.stringify(d) + "\n").join("");
+  const key = d => d.form ? `${d.form} ${d.id}` : d.id;
   const of = element => {
     const item = element.closest(".item");
     return item ? [item, item.dataset.id, item.dataset.form] : [element.closest(".statement"), element.closest(".statement").dataset.id, undefined];
   };
   const mark = () => {
     for (const element of document.querySelectorAll(".statement, .item")) {
-      const [, id, form] = of(element), d = decided.get(key(id, form));
-      element.dataset.decision = d ? d.decision : "";
-      for (const b of element.querySelectorAll(":scope > .decide > button")) b.setAttribute("aria-pressed", d ? d.decision === b.dataset.decide : false);
+      const [, id, form] = of(element), d = decided.of({id, form});
+      pressed(element, d && d.decision);
     }
-    tools.querySelector("#download b").textContent = decided.size;
-    try { localStorage.setItem(kept, JSON.stringify([...decided.values()])); } catch { /* nothing to keep it in */ }
     filter();
   };
   const filter = () => {
@@ -62,36 +54,21 @@
         save.textContent = "needs a prompt and different options";
         return;
       }
-      put({id: item.dataset.id, form: item.dataset.form, decision: "mend", prompt: prompt.value, options, answer});
+      const made = {id: item.dataset.id, form: item.dataset.form, decision: "mend", prompt: prompt.value, options, answer};
       item.querySelector(".prompt-text").textContent = prompt.value;
       [...item.querySelectorAll(".choices li")].forEach((li, i) => { li.textContent = options[i]; li.classList.toggle("right", i === answer); });
       item.dataset.answer = answer;
       editor.remove();
-      mark();
+      decided.put(made);
     });
     editor.append(save);
     item.append(editor);
   };
+  const decided = decisions(exam, tools, "contextune-exam-" + exam.dataset.identity, key, mark);
   for (const button of document.querySelectorAll(".decide button")) button.addEventListener("click", () => {
-    const [element, id, form] = of(button), was = decided.get(key(id, form));
+    const [element, id, form] = of(button);
     if (button.dataset.decide === "mend") return edit(element);
-    if (was && was.decision === button.dataset.decide) decided.delete(key(id, form));
-    else put({id, ...(form && {form}), decision: button.dataset.decide});
-    mark();
+    decided.toggle({id, ...(form && {form}), decision: button.dataset.decide});
   });
-  for (const select of tools.querySelectorAll("select")) select.addEventListener("change", filter);
-  document.getElementById("download").addEventListener("click", () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([lines()], {type: "application/jsonl"}));
-    link.download = "decisions.jsonl";
-    link.click();
-  });
-  document.getElementById("copy").addEventListener("click", async event => {
-    const button = event.currentTarget;
-    try { await navigator.clipboard.writeText(lines()); button.textContent = "Copied"; } catch { button.textContent = "Cannot copy: download it"; }
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  });
-  tools.hidden = false;
-  for (const p of document.querySelectorAll(".decide")) p.hidden = false;
-  mark();
+  decided.show();
 }
