@@ -61,7 +61,7 @@ def push(made: list[ExportRow], name: str) -> str:
         Dataset.from_list(made).push_to_hub(name, private=True)
     except Exception as e:
         raise UserError(
-            f"{name}: the hub did not take it ({first_line(e)})", "hf auth login; the name is USER/NAME"
+            f"{name}: the upload to the hub failed ({first_line(e)})", "hf auth login; the name is USER/NAME"
         ) from None
     return f"https://huggingface.co/datasets/{name}"
 

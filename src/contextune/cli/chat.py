@@ -73,7 +73,7 @@ def _serve(talk: Conversation, port: int) -> None:
     from contextune.chat.server import Page
 
     server = Page(talk, port)
-    print(f"{server.address}\nCtrl-C ends it", flush=True)
+    print(f"{server.address}\nCtrl-C stops it", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -128,7 +128,7 @@ def _command(talk: Conversation, line: str) -> None:
     elif name == "context" and rest.strip():
         talk.context = _text(Path(rest.strip()))
     elif name == "retrieve" and rest.strip():
-        print(talk.seen(rest.strip()) or "nothing precedes it")
+        print(talk.seen(rest.strip()) or "no passage found")
     elif name == "new":
         talk.forget()
     else:

@@ -24,14 +24,14 @@ def add_to(app: typer.Typer) -> None:
             Path | None, typer.Option(parser=a_path, help="Write the texts as JSON Lines, a row a document.")
         ] = None,
         page: Annotated[
-            Path, typer.Option(parser=a_path, help="The page to look at.", show_default="documents.html")
+            Path, typer.Option(parser=a_path, help="The page that shows what was read.", show_default="documents.html")
         ] = Path("documents.html"),
         drop_duplicates: Annotated[
-            bool, typer.Option("--drop-duplicates", help="Leave out of --out what an earlier paragraph says already.")
+            bool, typer.Option("--drop-duplicates", help="Leave paragraphs that repeat an earlier one out of --out.")
         ] = False,
         as_json: Json = False,
     ) -> None:
-        """Show what is read from documents, page by page: text, what was taken out, what is there twice."""
+        """Show what is read from documents, page by page: the text, what was removed, and what is repeated."""
         from contextune.core import ownership
         from contextune.data.paths import refuse_within
         from contextune.data.read_documents import documents_source, read_documents
@@ -61,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
             print(f"warning: not read: {path}: {reason}")
         for path in found.passed_over[:LISTED]:
             print(f"passed over {path}")
-        print(f"{counts['paragraphs']:,} paragraphs, {counts['repeated']:,} of them said before; look at {saved}")
+        print(f"{counts['paragraphs']:,} paragraphs, {counts['repeated']:,} of them repeats; look at {saved}")
         if out is not None:
             print(f"{rows:,} rows in {out}; in a recipe: data: {{mine: {{path: {out}}}}}")
         return None
@@ -72,7 +72,7 @@ def _said(one: Any) -> str:
     if one.pages is not None:
         parts.append(f"{len(one.pages)} {'page' if len(one.pages) == 1 else 'pages'}")
     if one.removed:
-        parts.append(f"{sum(one.removed.values())} lines of boilerplate taken out")
+        parts.append(f"{sum(one.removed.values())} lines of boilerplate removed")
     return ", ".join(parts)
 
 

@@ -36,17 +36,21 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         writer: Annotated[
             str | None,
-            typer.Option(help="Who writes more questions: a known model, a folder, a hub id, or a server's URL."),
+            typer.Option(
+                help="The model that writes more questions: a known name, a folder, a hub id, or a server's URL."
+            ),
         ] = None,
         name: Annotated[str | None, typer.Option(help="With a server: the model's name there.")] = None,
         engine: Annotated[str, typer.Option(help="With a model: auto, local or vllm.")] = "auto",
         model: Annotated[
             str | None,
-            typer.Option(help="The model to be tuned: marks questions that it answers already. Default: the writer."),
+            typer.Option(
+                help="The model to be tuned: questions that it can answer already are marked. Default: the writer."
+            ),
         ] = None,
         as_json: Json = False,
     ) -> None:
-        """Make an exam from documents: does a model know them, listen, resist? Decisions in its folder are honoured."""
+        """Make an exam on documents: does a model know them, listen to them, resist others? Applies decisions.jsonl."""
         from contextune.exam import languages
         from contextune.exam.make import Settings, make
         from contextune.exam.writing import writer_options
@@ -97,7 +101,7 @@ def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
 
     said = counts["documents"]
     if unchanged:
-        print(f"{out} is there already, of the same documents, settings and decisions")
+        print(f"{out} is up to date: same documents, settings and decisions")
     read = f"{said['sentences']:,} sentences in {said['passages']:,} passages of {said['documents']:,} documents"
     print(f"{counts['statements']:,} statements of {read}, each in {len(FORMS)} forms")
     print("kinds    " + ", ".join(f"{kind} {n}" for kind, n in counts["kinds"].items()))
@@ -110,13 +114,13 @@ def show(counts: dict[str, Any], out: Path, unchanged: bool) -> None:
     if any(decided.values()):
         print(f"decided  {decided['accepted']} accepted, {decided['rejected']} rejected, {decided['mended']} mended")
     for id in decided["of_no_item"]:
-        print(f"warning: the decision on {id} is of no item of this exam")
+        print(f"warning: there is a decision on {id}, but no such item in this exam")
     for path in said["passed_over"][:LISTED]:
         print(f"not read {path}")
     if (wanted := counts["settings"]["items"]) > counts["statements"]:
-        print(f"warning: {wanted:,} statements are asked for, {counts['statements']:,} can be had")
+        print(f"warning: {wanted:,} statements are asked for, {counts['statements']:,} were found")
     if counts["statements"] < FEW:
-        print(f"warning: fewer than {FEW} statements tell hardly anything apart: give more documents")
+        print(f"warning: fewer than {FEW} statements can hardly tell models apart: give more documents")
     print(f"look at {out / 'index.html'}; in a recipe: evaluate: {{tasks: [{out}/]}}")
 
 
@@ -128,6 +132,6 @@ def show_written(written: dict[str, Any], out: Path) -> None:
     for reason, n in list(written["reasons"].items())[:LISTED]:
         print(f"refused  {n:,} written: {reason}")
     if written["reasons"]:
-        print(f"what is refused is listed in {out / 'refused.jsonl'}")
+        print(f"all refused questions are in {out / 'refused.jsonl'}, with their reasons")
     if not any(n["kept"] for n in written["kinds"].values()):
-        print("warning: none of the writer's questions was kept: take another writer; the rest is made by rule")
+        print("warning: none of the writer's questions was kept: try another writer; the items made by rule remain")

@@ -46,13 +46,15 @@ def add_to(app: typer.Typer) -> None:
         overrides: Overrides = None,
         seed: SeedOf = None,
         dtype: Dtype = "float32",
-        push: Annotated[str | None, typer.Option(help="Also to the Hugging Face hub: USER/NAME (private).")] = None,
+        push: Annotated[
+            str | None, typer.Option(help="Also upload to the Hugging Face hub, private: USER/NAME.")
+        ] = None,
         draws: Draws = 1,
         instruction: Instruction = "",
         allow_commands: AllowCommands = False,
         as_json: Json = False,
     ) -> None:
-        """Take an arm elsewhere: its weights from a finished run, or its rows as a hosted service takes them."""
+        """Export an arm: its weights from a finished run, or its rows in the format of a hosted service."""
         if to not in ROWS + WEIGHTS:
             known = f"of a run: {', '.join(WEIGHTS)}; of a recipe: {', '.join(ROWS)}"
             raise UserError(f"--to: unknown form {to!r:.40}", known)
@@ -81,7 +83,7 @@ def add_to(app: typer.Typer) -> None:
             Path | None,
             typer.Option(parser=a_path, help="Folder for weights that are merged.", show_default="the cache"),
         ] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say the command; start nothing.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command; start nothing.")] = False,
         allow_commands: AllowCommands = False,
     ) -> None:
         """Serve an arm as an OpenAI-compatible API on 127.0.0.1, by transformers serve or vLLM."""
@@ -107,7 +109,7 @@ def add_to(app: typer.Typer) -> None:
         if not template:
             print("The tokenizer has no chat template: /v1/completions works, /v1/chat/completions does not.")
         if not dry_run:
-            print("Ctrl-C ends it", flush=True)
+            print("Ctrl-C stops it", flush=True)
             servers.become(line)
 
 

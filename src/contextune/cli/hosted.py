@@ -47,10 +47,10 @@ def add_to(app: typer.Typer) -> None:
         adapter: Annotated[int, typer.Option(help="Adapter size: 1, 2, 4, 8 or 16.")] = 4,
         draws: Draws = 1,
         instruction: Instruction = "",
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; contact nobody.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the price; send nothing.")] = False,
         as_json: Json = False,
     ) -> None:
-        """Submit an arm as a tuning job, once. Give the same command again after whatever happened."""
+        """Submit an arm as a tuning job, once; after any failure give the same command again."""
         from contextune.hosted import job
 
         if not math.isfinite(price):
@@ -71,7 +71,8 @@ def add_to(app: typer.Typer) -> None:
             return print_json({"submitted": False, **found}) if as_json else None
         if budget is None:
             raise UserError(
-                "--budget: a job costs money", f"--budget {max(1, round(cost * 1.5))} allows it, --dry-run only says it"
+                "--budget: a job costs money",
+                f"--budget {max(1, round(cost * 1.5))} allows it; --dry-run only prints the price",
             )
         if cost > budget:
             raise UserError(
@@ -92,7 +93,7 @@ def add_to(app: typer.Typer) -> None:
         poll: Annotated[float, typer.Option(min=0.01, max=86_400, help="Seconds between two looks.")] = 60.0,
         as_json: Json = False,
     ) -> None:
-        """Say how far a job is, and what it cost."""
+        """Print a job's state, and the tokens that were billed."""
         from contextune.hosted import job
 
         order = job.known(folder)["order"]
@@ -113,12 +114,12 @@ def add_to(app: typer.Typer) -> None:
         file: RecipeFile,
         folder: Annotated[Path, typer.Option("--job", parser=a_path, help="The job's folder.", show_default=False)],
         overrides: Overrides = None,
-        untuned: Annotated[bool, typer.Option("--untuned", help="Also the model that was tuned, as it was.")] = False,
+        untuned: Annotated[bool, typer.Option("--untuned", help="Score the base model as well.")] = False,
         task: Annotated[list[str] | None, typer.Option("--task", help="This task only (may be repeated).")] = None,
         limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="The first N items of each task.")] = None,
         as_json: Json = False,
     ) -> None:
-        """Score a tuned model on the recipe's tasks. Answers are kept; given again, only the others are asked."""
+        """Score a tuned model on the recipe's tasks. Answers are kept: given again, it asks the others."""
         from contextune.hosted import job
         from contextune.hosted.score import HostedModel, refuse_others
         from contextune.hosted.score import score as score_tasks

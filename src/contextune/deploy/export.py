@@ -27,7 +27,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 def export(arm: FinishedArm, form: str, out: Path, dtype: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Write an arm in one of the `FORMS` into `out`, a new folder or one of an earlier export.
 
-    What it found: `folder`, `form`, `dtype`, `difference` of the logits, `notes` (what is lacking, in words) and
+    Returns `folder`, `form`, `dtype`, `difference` of the logits, `notes` (what is missing, in words) and
     `next` (commands for the reader). Raises UserError.
     """
     weights.refuse_dtype(dtype)
@@ -52,8 +52,8 @@ def export(arm: FinishedArm, form: str, out: Path, dtype: str, say: Callable[[st
         missing = gguf.convert(out, file, dtype)
         if missing:
             notes.append(
-                f"no GGUF: llama.cpp's {gguf.SCRIPT} is neither on the PATH nor in ${gguf.VARIABLE}; with it, the same "
-                "command, or:"
+                f"no GGUF: llama.cpp's {gguf.SCRIPT} is neither on the PATH nor in ${gguf.VARIABLE}; install it and "
+                "give the same command again, or run:"
             )
             then.append(missing)
         else:
@@ -79,7 +79,7 @@ def push(out: Path, name: str) -> str:
         hub.upload_folder(repo_id=name, folder_path=out, ignore_patterns=[f"{ownership.MARK}*"])
     except Exception as e:
         raise UserError(
-            f"{name}: the hub did not take it ({first_line(e)})", "hf auth login; the name is USER/NAME"
+            f"{name}: the upload to the hub failed ({first_line(e)})", "hf auth login; the name is USER/NAME"
         ) from None
     return f"https://huggingface.co/{name}"
 

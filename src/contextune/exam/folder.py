@@ -7,7 +7,7 @@ exam/
   statements.jsonl     what is asked, with its passage
   refused.jsonl        what a writer wrote that is not asked, with the reason
   written.sqlite       what a writer was asked and answered: nothing is asked twice
-  exam.json            settings, fingerprint of the documents, counts: what was read, what was refused and why
+  exam.json            settings, fingerprint of the documents, counts: what was read, what was left out and why
   decisions.jsonl      yours: what a person accepted, rejected and edited
   index.html           all items beside their passages, to decide on
 """

@@ -112,7 +112,7 @@ def _answer(said: dict[str, Any], request: Request) -> str | Failure:
 def refuse_others(tasks: Seq[Task]) -> None:
     """UserError where a task needs log-likelihoods."""
     if not tasks:
-        raise UserError("the recipe names no task", "add evaluate.tasks")
+        raise UserError("the recipe names no task", "add evaluate.tasks to it")
     if others := [t.name for t in tasks if t.kind != "generate"]:
         raise UserError(
             f"evaluate.tasks: {', '.join(others)}: a hosted service gives no log-likelihoods, which kinds other than "

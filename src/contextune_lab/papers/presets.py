@@ -1,7 +1,7 @@
-"""Presets: what was found for a model, as data. Sizes, rates, updates and worlds of each study, in presets/NAME.yaml.
+"""Presets: settings found for a model, as data: sizes, rates, updates and worlds by study, in presets/NAME.yaml.
 
-What a study has of its own is for the pocket model; a preset takes the place of some of it. A model without a preset
-has `other`, and `--set preset=NAME` gives a model that of another.
+A study's own settings are for the pocket model; a preset replaces some of them. A model without a preset of its own
+uses `other`; `--set preset=NAME` chooses another.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Questions that a writer makes of passages, of which those are kept that it answers right itself.
 
 A question that comes without an answer is answered by its writer first. Each draft then goes through the same three
-steps: what can be seen of it without a model (checks.py); the writer answers it
-with its passage, greedily and once more sampled; the untrained model answers it without, which only marks it. All that
-is asked goes through the store, so that a killed exam resumes where it was, and a request that fails is listed.
+steps: checks without a model (checks.py); the writer answers it with its passage, greedily and once more sampled; the
+untrained model answers it without the passage, which only marks it. All requests go through the store, so that a killed
+exam resumes where it was, and a request that fails is listed.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _written(writing: Writing, drafts: Seq[Draft]) -> Iterator[Draft]:
         if isinstance(said, Failure):
             yield replace(draft, reason=said.reason)
         elif kind == "unanswerable":
-            text = replies.said(said).removeprefix("Question:").strip().split("\n")[0].strip()
+            text = _line(said, writing.prompts.of[kind].begin)
             yield replace(draft, question=text, answer=writing.prompts.says_not)
         elif pair := next(iter(replies.questions(_begun(said))), None):
             yield replace(draft, question=pair[0], answer=_short(pair[1]))
@@ -172,7 +172,7 @@ def _again(writing: Writing, kind: str, drafts: Seq[Draft]) -> Iterator[Draft]:
         if isinstance(said, Failure):
             yield replace(draft, reason=said.reason)
             continue
-        text = replies.said(said).removeprefix(writing.prompts.of[kind].begin).strip().split("\n")[0].strip()
+        text = _line(said, writing.prompts.of[kind].begin)
         if kind == "choice":
             wrong = dict.fromkeys(o.strip(" .\"'") for o in text.split("|") if checks.words(o))
             yield replace(draft, wrong=tuple(list(wrong)[:3]))
@@ -180,6 +180,11 @@ def _again(writing: Writing, kind: str, drafts: Seq[Draft]) -> Iterator[Draft]:
             yield replace(draft, question=text, reason="the question is the one that it comes of")
         else:
             yield replace(draft, question=text)
+
+
+def _line(said: str, begin: str) -> str:
+    """The first line of an answer, after what it begins with."""
+    return replies.said(said).removeprefix(begin).strip().split("\n")[0].strip()
 
 
 def _begun(said: str) -> str:
