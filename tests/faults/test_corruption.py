@@ -254,6 +254,7 @@ SHOWN = [
     ("accounting.json", "flipped"), ("samples.json", "flipped"), ("run.json", "half"), ("run.json", "flipped"),
     ("recipe.yaml", "half"), ("augmented/made.stage-0.json", "empty"), ("outcomes/two.seed-0.pick.parquet", "half"),
     ("arms/two/seed-0/stage-1/losses.json", "gone"), ("augmented/made.stage-0.jsonl", "gone"),
+    ("questions.json", "flipped"),
 ]  # fmt: skip
 
 
