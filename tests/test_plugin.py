@@ -89,6 +89,7 @@ def test_schema_preview_and_check(installed, folder):
     assert {row["arm"]: row["context"] for row in found["accounting"]}["heading"] > 8 * 8
 
 
+@pytest.mark.slow
 def test_run_with_workers_and_resumed(installed, folder):
     """Two processes find the plug-in by themselves; a run that lost its results and one model ends in the same bits."""
     made = run(installed, folder, "run", "mine.yaml", "--workers", "2")

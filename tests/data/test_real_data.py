@@ -105,7 +105,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize(
-    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("medical", "mtop")), "text2sql", "translation"]
+    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("medical", "mtop", "text2sql")), "translation"]
 )
 def test_recipes_for_real_data_pass_their_own_check(name, tmp_path):
     """All that `check` refuses, with another model; a recipe that is refused out of the box is of no use."""

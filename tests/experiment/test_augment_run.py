@@ -138,6 +138,7 @@ def test_what_decides_is_part_of_a_runs_identity(bench):
     assert "augment" not in fingerprint_of(made, made.arms["plain"][0], "plain", 0, 0), "other arms are as they were"
 
 
+@pytest.mark.slow
 def test_killed_while_texts_are_written(bench, tmp_path):
     """SIGKILL after the first answers; the same command then gives the same records and asks the rest only."""
     out, recipe = tmp_path / "out", yaml.safe_load(bench.read_text())

@@ -123,6 +123,7 @@ def test_the_shipped_cpu_config(bench, one, tmp_path):
     assert curve(tmp_path, "cft") == pytest.approx(curve(one, "cft"), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_shipped_fsdp2_config(bench, one, tmp_path):
     """Sharded in two, the same curve, and a model that loads as any other."""
     from transformers import AutoModelForCausalLM

@@ -46,7 +46,11 @@ def same(a: Path, b: Path) -> bool:
     return all(weights.equal(theirs[name]) for name, weights in ours.items())
 
 
-@pytest.mark.parametrize("batch", [4, 3, 9], ids=["whole updates", "a short last update", "one short update"])
+@pytest.mark.parametrize(
+    "batch",
+    [pytest.param(4, marks=pytest.mark.slow), 3, pytest.param(9, marks=pytest.mark.slow)],
+    ids=["whole updates", "a short last update", "one short update"],
+)
 def test_longer_is_what_would_have_been_trained_at_once(train, batch):
     own = f"train.batch={batch}"
     found = train("a", own)

@@ -134,7 +134,9 @@ class TestSmallNumbers:
         assert "task t: 3 items" in said
 
 
-@pytest.mark.parametrize("train", [{}, {"adapter": {"rank": 4}}, {"adapter": {"rank": 64}}])
+@pytest.mark.parametrize(
+    "train", [{}, {"adapter": {"rank": 4}}, pytest.param({"adapter": {"rank": 64}}, marks=pytest.mark.slow)]
+)
 def test_disk_is_what_the_folder_takes(recipe, tmp_path, train):
     recipe["train"] |= {"steps": 5, **train}
     said = contextune.check(recipe, base=tmp_path, measure=False)["disk"]

@@ -15,7 +15,7 @@ TEXT = "the opposite of hot is cold."
 
 def prepared(record, task):
     return SimpleNamespace(
-        records={"d": SimpleNamespace(records=[record])}, tasks=[task], arms={}, large=lambda name: False
+        records={"d": SimpleNamespace(records=[record])}, tasks=[task], arms={}, documents={}, large=lambda name: False
     )
 
 

@@ -91,6 +91,7 @@ def test_each_seed_chooses_and_is_trained_by_its_choice(go, tmp_path, monkeypatc
         go("search.lr=[1e-5, 1e-2]", evaluate=False)
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_the_same(go, tmp_path, monkeypatch):
     short = ("search.steps=[]", "search.lr=[1e-5, 3e-2, 1e-2]", "train.steps=24", "seeds=[0]")
     once = go(*short)

@@ -148,7 +148,7 @@ def _content(file: Path) -> Any:
             return db.execute("SELECT key, text, reason, prompt FROM answers ORDER BY key").fetchall()
     if file.suffix == ".parquet":
         return pq.read_table(file).to_pydict()
-    if file.name in ("report.html", "recipe.yaml"):  # dates, and the folder's name
+    if file.name in ("report.html", "augmented.html", "recipe.yaml"):  # dates, and the folder's name
         return bool(file.stat().st_size)
     if file.suffix == ".json":
         return _timeless(json.loads(file.read_text()), file.name)

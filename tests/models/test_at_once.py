@@ -67,6 +67,7 @@ ROWS = [LikelihoodRow(tuple(range(8, 12 + n)), (20, 21 + n % 3)) for n in range(
 ROWS += [LikelihoodRow((9, 9, 9), (20 + n, 21, 22)) for n in range(6)]  # one question, six options
 
 
+@pytest.mark.slow
 def test_scoring_goes_on(model, monkeypatch, said):
     plain = log_likelihoods(model, ROWS)
     device = Bounded(monkeypatch, 24)

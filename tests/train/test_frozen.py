@@ -124,6 +124,7 @@ def test_the_trial_allows_what_it_allows_in_fp32(tiny):
     assert not whole.refused
 
 
+@pytest.mark.slow
 def test_callbacks_look_at_a_halved_model(records, tokenizer, tiny, tmp_path):
     from dataclasses import replace
 

@@ -139,6 +139,7 @@ def test_two_processes_give_the_curve_of_one(script, tiny, tmp_path, uninterrupt
     assert losses(tmp_path) == pytest.approx(losses(uninterrupted), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_share_beginnings(script, tiny, tmp_path, records, tokenizer):
     """Groups of three after one context of solved examples, dealt to two processes: the curve of one, row by row."""
     context = EXAMPLES.bind(BindContext(tokenizer, tuple(records)))
@@ -153,7 +154,12 @@ def test_two_processes_share_beginnings(script, tiny, tmp_path, records, tokeniz
 
 @pytest.mark.parametrize(
     "options",
-    [{"tokens": 64}, {"layout": "packed"}, {"layout": "padded"}, {"layout": "single"}, {"checkpointing": True}],
+    [
+        {"tokens": 64},
+        {"layout": "packed"},
+        *(pytest.param(o, marks=pytest.mark.slow) for o in ({"layout": "padded"}, {"layout": "single"})),
+        {"checkpointing": True},
+    ],
 )
 def test_memory_options_do_not_change_the_curve(records, tokenizer, tiny, tmp_path, uninterrupted, options):
     stage.run(job(records, tokenizer, tiny, tmp_path, **options))

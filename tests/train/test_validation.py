@@ -193,6 +193,7 @@ def test_a_loss_that_is_no_number_ends_it(job, monkeypatch):
         stage.run(job("a"))
 
 
+@pytest.mark.slow
 def test_adapters_too(job):
     options = {"adapter": {"kind": "lora", "rank": 4}, "keep": "best", "lr": 0.1}
     whole, one = job("whole", **options), job("killed", **options)

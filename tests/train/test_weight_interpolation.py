@@ -37,6 +37,7 @@ def test_full_weights(records, tokenizer, tiny, tmp_path):
     models.load_model(str(tmp_path / "part" / "model"))
 
 
+@pytest.mark.slow
 def test_a_fresh_adapter(records, tokenizer, tiny, tmp_path):
     """Half of B is half of B A, so half of what is added to the weights."""
     options = {"adapter": Adapter(rank=4)}

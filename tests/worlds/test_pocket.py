@@ -50,6 +50,7 @@ def test_model_is_small(model: PreTrainedModel) -> None:
     assert model.config.model_type == "llama"
 
 
+@pytest.mark.slow
 def test_skills_hold_on_fresh_names(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """As the card has them, less three standard errors of 64 items; and no skill is a poor one."""
     noted = pocket.measured(MODEL)["skills"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from contextune.augment.options import keys_of
 from contextune.core import registry
@@ -28,7 +29,7 @@ def explain(
     (problem, path), more = same[0], len(problems) - 1
     also = f" (and {more} more)" if more else ""
     if problem["type"] == "extra_forbidden":
-        siblings, homes = _keys(path[:-1], value, root), _homes(path[-1], root)
+        siblings, homes = _keys(path[:-1], value, root), _homes(path[-1], problem["input"], root)
         hint = nearest(path[-1], siblings)
         if not hint.startswith("did") and homes:
             hint = f"'{path[-1]}' belongs in {' or '.join(homes)}"
@@ -120,7 +121,18 @@ def _keys(path: list[str], value: dict[str, Any], root: Root) -> list[str]:
     return list(groups["arms", "*", "stages"].model_fields)
 
 
-def _homes(key: str, root: Root) -> list[str]:
-    return sorted(
-        {".".join(p).replace("*", "NAME") or "the top level" for p, m in _models(root).items() if key in m.model_fields}
-    )
+def _homes(key: str, given: Any, root: Root) -> list[str]:
+    """Where there is such a key: where it may have the value `given`, else all."""
+    fields = {p: m.model_fields[key] for p, m in _models(root).items() if key in m.model_fields}
+    fits = [p for p, field in fields.items() if _takes(field, given)]
+    return sorted({".".join(p).replace("*", "NAME") or "the top level" for p in fits or fields})
+
+
+def _takes(field: FieldInfo, given: Any) -> bool:
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        adapter.validate_python(given)
+    except ValidationError:
+        return False
+    return True
