@@ -34,9 +34,9 @@ def run(tmp_path: Path) -> Path:
     return run
 
 
-def answers(run: Path, **options: int) -> items.Answers | None:
+def answers(run: Path) -> items.Answers | None:
     found = reading.read(run)
-    return items.answers(found, looks.looks(found, looks.colours([found])), **options)
+    return next(iter(items.pages(found, looks.looks(found, looks.colours([found])))), None)
 
 
 def test_answers_of_an_item_stand_side_by_side(run: Path) -> None:
@@ -60,15 +60,34 @@ def test_answers_of_an_item_stand_side_by_side(run: Path) -> None:
 
 def test_of_too_many_as_many_of_each_task_are_shown_and_it_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes(run, "cft", 0, "reversal", [(f"r{i}", "x", 1.0) for i in range(9)])
-    found = answers(run, most=6)
+    monkeypatch.setattr(items, "MOST", 6)
+    found = answers(run)
     assert found is not None
     assert (found.total, found.each, set(found.tasks)) == (11, 4, {"reversal", "topic"})
     assert [i.id for i in found.items if i.task == "reversal"] == ["r0", "r1", "r2", "r3"]
     assert [i.id for i in found.items if i.task == "topic"] == ["t0", "t1"]
-    monkeypatch.setattr(items.answers, "__defaults__", (6,))
     said = " ".join(read(write(run).read_text(encoding="utf-8")).by_id("items").text.split())
     assert "6 of 11 items" in said
     assert "There are 11 items; the first 4 of each task are shown." in said
+
+
+def test_the_others_are_on_pages_of_their_own(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each item is on one page; pages link to one another; those that are no longer needed go."""
+    outcomes(run, "cft", 0, "reversal", [(f"r{i}", "x", 1.0) for i in range(9)])
+    monkeypatch.setattr(items, "MOST", 3)
+    first = read(write(run).read_text(encoding="utf-8"))
+    there = sorted((run / "answers").iterdir())
+    assert [p.name for p in there] == ["2.html", "3.html", "4.html"]
+    pages = [first, *(read(p.read_text(encoding="utf-8")) for p in there)]
+    shown = [[" ".join(i.text.split()).split(" ")[2] for i in page.all("article", "answered")] for page in pages]
+    assert sorted(id for ids in shown for id in ids) == sorted(["t0", "t1", *(f"r{i}" for i in range(9))])
+    assert [len(ids) for ids in shown] == [2, 3, 3, 3]
+    links = [[a.attributes["href"] for a in page.by_id("items").all("a")] for page in pages]
+    assert links[0] == ["answers/2.html", "answers/3.html", "answers/4.html"]
+    assert links[1] == ["../report.html#items", "3.html", "4.html"]
+    monkeypatch.setattr(items, "MOST", 6)
+    write(run)
+    assert [p.name for p in (run / "answers").iterdir()] == ["2.html"]
 
 
 def test_long_answers_are_cut(run: Path) -> None:

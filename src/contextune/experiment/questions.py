@@ -8,8 +8,6 @@ from contextune.core.items import Item
 from .prepare import Prepared
 
 FILE = "questions.json"
-MOST = 2000
-"""Items of a task, as many as a report shows of all."""
 LONGEST = 1500
 """Characters of a question; what precedes them is left out, since a question ends what is read."""
 
@@ -17,7 +15,7 @@ LONGEST = 1500
 def write(prepared: Prepared) -> None:
     """`questions.json`: {TASK: {ITEM: text}} of the tasks that have answers."""
     found = {
-        task.name: {item.id: question(item) for item in task.items[:MOST]}
+        task.name: {item.id: question(item) for item in task.items}
         for task in prepared.tasks
         if task.kind != "perplexity"
     }

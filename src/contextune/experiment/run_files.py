@@ -20,7 +20,7 @@ from .recipe import Recipe, folder_of
 
 KIND = "run"
 OUTPUT = "give another output=FOLDER"
-CLEARED = ("arms", "outcomes", "augmented", "search")
+CLEARED = ("arms", "outcomes", "augmented", "search", "answers")
 TOP = (
     "recipe.yaml",
     "run.json",
@@ -115,6 +115,7 @@ def patterns() -> re.Pattern[str]:
         "|".join([
             *(re.escape(n) + part for n in (*TOP, *KEPT)),
             r"similarities/[^/]+\.npz", r"similarities/[^/]+\.part",
+            rf"answers/\d+\.html{part}",
             rf"augmented/{name}\.stage-\d+\.jsonl?{part}",
             rf"outcomes/({name}\.seed-\d+\.{name}\.parquet(\.part-\d+)?|index\.json|samples\.key){part}",
             rf"{stage}/(identity|stage|losses|whole)\.json{part}",

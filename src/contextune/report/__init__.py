@@ -11,6 +11,7 @@ from contextune.core import registry
 from contextune.core.errors import UserError
 
 if TYPE_CHECKING:
+    from .items import Answers
     from .looks import ArmLook
     from .read import Run
 
@@ -28,16 +29,30 @@ def write(folder: Path, command: str = "") -> Path:
 
     run = read.read(Path(folder))
     look = looks.looks(run, looks.colours([run]))
-    shown = items.answers(run, look)
+    shown = items.pages(run, look)
     texts = made_texts.write(run.folder)
     html = render.page(
         "report.html.jinja",
         **view(run, look),
-        items=shown,
+        items=shown[0] if shown else None,
         command=command or repeat(run),
         made_page=texts.name if texts else "",
     )
+    _further_answers(run, shown[1:])
     return render.save(run.folder / "report.html", html)
+
+
+def _further_answers(run: Run, pages: list[Answers]) -> None:
+    """`answers/2.html` and so on; those of an earlier report go."""
+    from . import render
+
+    folder = run.folder / "answers"
+    for old in folder.glob("*.html"):
+        if old.stem.isdigit() and int(old.stem) > 1 + len(pages):
+            old.unlink()
+    for page in pages:
+        folder.mkdir(exist_ok=True)
+        render.save(folder / f"{page.number}.html", render.page("answers.html.jinja", items=page, title=run.name))
 
 
 def write_many(folders: list[Path], out: Path) -> Path:

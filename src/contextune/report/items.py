@@ -48,6 +48,9 @@ class Answers:
     """Items of a task that are shown at most."""
     looks: tuple[ArmLook, ...]
     tasks: tuple[str, ...]
+    number: int = 1
+    """Of the page, of so many (`of`)."""
+    of: int = 1
 
 
 @dataclass
@@ -56,10 +59,11 @@ class _Found:
     by: dict[str, list[tuple[int, str, float]]] = field(default_factory=dict)
 
 
-def answers(run: Run, looks: dict[str, ArmLook], most: int = MOST) -> Answers | None:
-    """The answers of all arms; None where no outcomes are there. UserError for a file that cannot be read.
+def pages(run: Run, looks: dict[str, ArmLook]) -> list[Answers]:
+    """The answers of all arms, MOST items a page; none where no outcomes are there. UserError for a file that cannot
+    be read.
 
-    Of more than `most` items the first of each task are shown, as many of one as of another.
+    The first page has the first items of each task, as many of one as of another; further pages have the others.
     """
     found: dict[str, dict[str, _Found]] = {}
     asked = run.questions
@@ -71,19 +75,21 @@ def answers(run: Run, looks: dict[str, ArmLook], most: int = MOST) -> Answers | 
         said = row["output"] if row["output"] is not None else row["predicted"]
         item.by.setdefault(row["arm"], []).append((row["seed"], _cut(str(said or "")), float(row["correct"])))
     if not found:
-        return None
-    each = _each([len(items) for items in found.values()], most)
+        return []
+    each = _each([len(items) for items in found.values()], MOST)
     order = [task for task in run.results.get("tasks") or {} if task in found]
     order += sorted(found.keys() - set(order))
-    shown = tuple(_item(task, id, of, looks, asked) for task in order for id, of in list(found[task].items())[:each])
-    there = {a.look.name for item in shown for a in item.answers}
-    return Answers(
-        shown,
-        sum(map(len, found.values())),
-        each,
-        tuple(look for name, look in looks.items() if name in there),
-        tuple(order),
-    )
+    first = [(task, id) for task in order for id in list(found[task])[:each]]
+    others = [(task, id) for task in order for id in list(found[task])[each:]]
+    parts = [first, *(others[i : i + MOST] for i in range(0, len(others), MOST))]
+    total = sum(map(len, found.values()))
+    made = []
+    for number, part in enumerate(parts, 1):
+        shown = tuple(_item(task, id, found[task][id], looks, asked) for task, id in part)
+        there, tasks = {a.look.name for item in shown for a in item.answers}, {task for task, _ in part}
+        seen = tuple(look for name, look in looks.items() if name in there)
+        made.append(Answers(shown, total, each, seen, tuple(t for t in order if t in tasks), number, len(parts)))
+    return made
 
 
 def _each(sizes: list[int], most: int) -> int:
