@@ -104,9 +104,8 @@ PLACES = {
 """Where the shipped recipes look for public data, and where it is here."""
 
 
-@pytest.mark.parametrize(
-    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("medical", "mtop", "text2sql")), "translation"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["medical", "mtop", "text2sql", "translation"])
 def test_recipes_for_real_data_pass_their_own_check(name, tmp_path):
     """All that `check` refuses, with another model; a recipe that is refused out of the box is of no use."""
     file = RECIPES / f"{name}.yaml"

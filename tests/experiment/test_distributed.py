@@ -99,6 +99,7 @@ def one(bench) -> Path:
     return bench.parent / "one"
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_one_evaluates(bench, one, tmp_path):
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "contextune")
     done = contextune("train", bench, f"output={tmp_path}", launch=launch)

@@ -135,7 +135,12 @@ class TestSmallNumbers:
 
 
 @pytest.mark.parametrize(
-    "train", [{}, {"adapter": {"rank": 4}}, pytest.param({"adapter": {"rank": 64}}, marks=pytest.mark.slow)]
+    "train",
+    [
+        {},
+        pytest.param({"adapter": {"rank": 4}}, marks=pytest.mark.slow),
+        pytest.param({"adapter": {"rank": 64}}, marks=pytest.mark.slow),
+    ],
 )
 def test_disk_is_what_the_folder_takes(recipe, tmp_path, train):
     recipe["train"] |= {"steps": 5, **train}

@@ -75,6 +75,7 @@ def test_gradients_leave_the_largest_directions_alone(tiny):
     assert torch.allclose(parts["V_low"].grad @ v[:kept].T, torch.zeros(()), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_resumed_is_bit_equal(tokenizer, tiny, tmp_path):
     options = {"save": 2}
     stage.run(job(tokenizer, tiny, tmp_path / "whole", **options))

@@ -94,6 +94,7 @@ def test_what_a_model_does_not_allow(on_cpu, monkeypatch, config):
     assert not paged.allowed(model, 0)
 
 
+@pytest.mark.slow
 def test_where_it_fails_the_rest_is_written_in_batches(model, tokenizer, monkeypatch, on_cpu):
     requests = [Request(p, 5) for p in PROMPTS]
     with monkeypatch.context() as patched:

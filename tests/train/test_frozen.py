@@ -33,7 +33,7 @@ def adapter_of(folder):
     return load_file(folder / "model" / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize("kind", [pytest.param("lora", marks=pytest.mark.slow), "dora"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("dora", marks=pytest.mark.slow)])
 def test_the_run_of_fp32_weights_bit_for_bit(records, tokenizer, tiny, tmp_path, monkeypatch, kind):
     """dora takes norms of the frozen weights, in fp32 of what was rounded: there it is near, not equal."""
     options = {"precision": "bf16", "adapter": Adapter(kind=kind, rank=4)}

@@ -15,7 +15,7 @@ from contextune.train.options import Train
 
 from .kills import killed, same_weights
 
-HERE = ["adamw", "adafactor"]
+HERE = ["adamw", pytest.param("adafactor", marks=pytest.mark.slow)]
 if importlib.util.find_spec("bitsandbytes"):
     HERE += ["adamw8bit", "paged_adamw8bit"]
 CLASSES = {"adamw": "AdamW", "adafactor": "Adafactor", "adamw8bit": "AdamW", "paged_adamw8bit": "AdamW"}
