@@ -69,7 +69,7 @@ def main(extras: list[str]) -> int:
         return 1
     package = str(ROOT) + (f"[{','.join(extras)}]" if extras else "")
     print(f"installing contextune{f' with {chr(44).join(extras)}' if extras else ''} (a minute or two)", flush=True)
-    if not pip("install", "-q", "--no-compile", "-c", str(ROOT / "constraints.txt"), "-e", package):
+    if not pip("install", "-q", "-c", str(ROOT / "constraints.txt"), "-e", package):
         print("error: the package could not be installed (see above)", file=sys.stderr)
         return 1
     mark.write_text(state)

@@ -85,6 +85,7 @@ def test_chat_logs_in_a_folder(bpe):
     assert sum(whole) / len(whole) > 0.7, "most chunks begin with a message, the rest with a sentence of one"
 
 
+@pytest.mark.slow
 def test_test_items_that_are_known_from_training():
     def texts(path: str) -> list[tuple[str, str]]:
         return [(r.name, r.values["text"]) for r in read.rows(Source(path=path), SHARED)]

@@ -80,6 +80,7 @@ def test_prices_are_those_of_the_writer(bench, tmp_path):
     assert row["price"] == row["read"] + 2 * row["write"]
 
 
+@pytest.mark.slow
 def test_from_the_recipe_to_the_account(bench, capsys):
     assert command("train", bench) == 0
     out = bench.parent / "out"

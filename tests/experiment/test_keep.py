@@ -131,6 +131,7 @@ def test_outcomes_alone_stay_and_nothing_is_trained_again(go, out, tmp_path):
     assert told(out) == said
 
 
+@pytest.mark.slow
 def test_an_arm_goes_before_the_next_one_comes(go, tmp_path, base, monkeypatch):
     """Never more than one arm's weights on the disk; killed after any arm, the others are trained and no more."""
     out, seen = tmp_path / "out", []

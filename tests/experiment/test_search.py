@@ -63,6 +63,7 @@ def stage(out: Path, seed: int) -> dict[str, Any]:
     return json.loads((out / f"arms/a/seed-{seed}/stage-0/identity.json").read_text())["train"]
 
 
+@pytest.mark.slow
 def test_each_seed_chooses_and_is_trained_by_its_choice(go, tmp_path, monkeypatch):
     """Losses are made up, so that the seeds differ in what they choose."""
     best = {0: 3e-2, 1: 1e-2}

@@ -58,6 +58,7 @@ def test_two_workers_give_what_one_process_gives(bench, tmp_path):
     assert len(list((tmp_path / "2").rglob("model.safetensors"))) == 4
 
 
+@pytest.mark.slow
 def test_what_a_worker_meets_is_said_in_its_words(bench, tmp_path):
     prepared = prepare(recipe.load(bench, [f"output={tmp_path}"]), bench.parent, tmp_path)
     prepared = replace(prepared, base=tmp_path / "elsewhere")  # the worker finds no data there

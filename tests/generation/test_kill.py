@@ -111,6 +111,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_a_real_server(tmp_path):
     """The pocket model behind transformers' own server says what it says in this process."""
     with served(tmp_path) as (port, name):

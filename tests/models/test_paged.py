@@ -53,6 +53,7 @@ def test_the_texts_of_static_batches(model, tokenizer, monkeypatch, on_cpu):
     assert model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.slow
 def test_ends_are_the_models(model, tokenizer, monkeypatch, on_cpu):
     """The token that comes third becomes an end: an answer that ends is no answer that is cut."""
     engine, requests = LocalEngine(model, tokenizer), [Request(p, 6) for p in PROMPTS] + [Request("w1", 4, 0.8, 7)]
@@ -68,6 +69,7 @@ def test_ends_are_the_models(model, tokenizer, monkeypatch, on_cpu):
     assert any(paged_ids[-1] == ids[2] for _, paged_ids in paged.write(model, [[1, 8, 9]], [6], (ids[2],), 0))
 
 
+@pytest.mark.slow
 def test_under_an_adapter(model, tokenizer, on_cpu, monkeypatch):
     adapted = models.adapt(model, Adapter(rank=2)).eval()
     for name, weight in adapted.named_parameters():

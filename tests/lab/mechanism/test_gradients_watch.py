@@ -78,6 +78,7 @@ def looks(folder: Path, arm: str = "cft") -> Path:
     return folder / f"arms/{arm}/seed-0/stage-0/gradients"
 
 
+@pytest.mark.slow
 def test_training_does_not_notice_and_a_killed_one_goes_on(made, home, whole, monkeypatch):
     run(made("without", None, arms=CFT), home)
     plain, watched = weights(home / "without"), weights(whole)
