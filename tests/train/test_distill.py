@@ -22,6 +22,7 @@ from contextune.train.options import Train
 from contextune.train.teacher import aligned, answers, passes
 
 from .kills import killed, same_weights
+from .moved import moved
 
 BARE = [Rendered((1, 20, 21, 2), (-100, 20, 21, 2)), Rendered((1, 8, 30, 2), (-100, -100, 30, 2))]
 SEEN = [
@@ -131,11 +132,7 @@ def test_loss_and_gradient_of_an_update_are_a_plain_references(tokenizer, tiny, 
     made = job(
         tokenizer, tiny, tmp_path, objective={"objective": "distill", "divergence": name}, layout=layout, tokens=16
     )
-    trained, first = models.load_model(str(tiny)), models.load_model(str(tiny))
-    trainer = stage.build(made, trained, lambda *_: None)
-    with torch.no_grad():
-        for p in trained.parameters():
-            p.mul_(1.1)
+    trainer, trained, first = moved(made, tiny)
     rows = made.updates[0]
     assert rows[0].ids[1:4] == (68, 69, 70)  # w60 w61 w62, for the teacher alone
     assert rows[0].ids[4:] == rows[0].bare.ids[1:]

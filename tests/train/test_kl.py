@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from contextune import models
 from contextune.contexts.policy import BoundPolicy, ContextDraw
 from contextune.core.sequence import IGNORED, DrawKey, Record, Rendered, Segment
 from contextune.models.options import Adapter
@@ -18,6 +17,7 @@ from contextune.train.objectives.kl import KL
 from contextune.train.options import Train
 
 from .kills import killed, same_weights
+from .moved import moved
 
 LEARNED = Rendered((1, 40, 41, 20, 21, 2), (-100, -100, -100, 20, 21, 2))
 GENERAL = Rendered((1, 50, 51, 2), (-100, -100, 51, 2), replayed=True)
@@ -85,11 +85,7 @@ def test_loss_and_gradient_are_a_plain_computation(tokenizer, tiny, tmp_path, la
     """Likelihood over the rows that are learned, and the weighted mean divergence over the tokens that are held."""
     kl = {"at": on, "divergence": divergence, "weight": 0.7, "learn_replay": learn}
     made = job(tokenizer, tiny, tmp_path, kl=kl, layout=layout, tokens=tokens)
-    now, first = models.load_model(str(tiny)), models.load_model(str(tiny))
-    trainer = stage.build(made, now, lambda *_: None)
-    with torch.no_grad():
-        for p in now.parameters():
-            p.mul_(1.1)
+    trainer, now, first = moved(made, tiny)
     rows = made.updates[0]
     assert 0 < sum(row.replayed for row in rows) < len(rows)
     loss = trainer.training_step(now, rows)

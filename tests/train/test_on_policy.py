@@ -24,6 +24,7 @@ from contextune.train.on_policy import AnswerWriter, prompt_of, with_answers
 from contextune.train.options import Train
 
 from .kills import killed, same_weights
+from .moved import moved
 
 BARE = Rendered((1, 20, 21, 30, 2), (-100, -100, -100, 30, 2))
 SEEN = Rendered((1, 40, 20, 21, 30, 2), (-100, -100, -100, -100, 30, 2), bare=BARE)
@@ -156,11 +157,7 @@ def curve(folder) -> list[dict]:
 @pytest.mark.parametrize("layout", ["single", "padded", "packed", "shared"])
 def test_an_update_is_a_plain_references_on_what_was_written(tokenizer, tiny, tmp_path, layout):
     made = job(tokenizer, tiny, tmp_path, divergence="reverse_kl", train={"layout": layout, "tokens": 24})
-    now, first = models.load_model(str(tiny)), models.load_model(str(tiny))
-    trainer = stage.build(made, now, lambda *_: None)
-    with torch.no_grad():
-        for p in now.parameters():
-            p.mul_(1.1)
+    trainer, now, first = moved(made, tiny)
     rows = made.updates[0]
     answers = trainer.writer.answers(now, rows, trainer.objective.writing, 0)
     loss = trainer.training_step(now, rows)

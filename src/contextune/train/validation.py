@@ -78,7 +78,7 @@ def rows(records: Seq[Record], tokenizer: Tokenizer, max_length: int) -> list[Re
 
 class Validation(TrainerCallback):
     """Measures the loss after every so many updates and after the last, keeps the best weights where they are wanted,
-    and ends a stage whose loss no longer falls. It stands before `Checkpoints`, which save what it has found.
+    and ends a stage whose loss no longer falls. It is called before `Checkpoints`, which save its results.
 
     All that it goes by is in the trainer's history, and so in every checkpoint: a resumed stage decides alike.
     """
