@@ -49,6 +49,13 @@ def bench(tmp_path_factory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def written(bench) -> Path:
+    """The recipe with its texts written and filtered: what a run would train on."""
+    assert command("augment", bench) == 0
+    return bench
+
+
 def prepared(file: Path, *overrides: str, plan: bool = False):
     recipe = load(file, list(overrides))
     return prepare(recipe, file.parent, folder_of(recipe), plan=plan)
@@ -104,7 +111,8 @@ def test_from_the_recipe_to_the_account(bench, capsys):
     assert not refuse_overlap(made).ids, "what was inferred is not refused"
 
 
-def test_a_made_text_is_traced_to_its_source(bench, capsys):
+def test_a_made_text_is_traced_to_its_source(written, capsys):
+    bench = written
     line = next(json.loads(x) for x in (bench.parent / "out/augmented/local.stage-0.jsonl").open())
     assert command("augment", bench, "--trace", line["id"], "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -118,8 +126,8 @@ def test_a_made_text_is_traced_to_its_source(bench, capsys):
     assert "no made text has the id 'nobody'" in capsys.readouterr().err
 
 
-def test_status(bench, capsys):
-    assert command("augment", bench, "--status", "--json") == 0
+def test_status(written, capsys):
+    assert command("augment", written, "--status", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [(o["operation"], o["answered"] + o["failed"], o["missing"]) for o in found["operations"]] == [
         ("rephrase", 12, 0), ("reversal", 12, 0),
