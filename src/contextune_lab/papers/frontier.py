@@ -19,12 +19,18 @@ from . import synthesis
 from .claims import Claim, Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
 from .judging import at_least, claim, together
-from .synthesis import EDITED, MEASURES, OPERATIONS, REPLAYED, TARGET
+from .synthesis import EDITED, LURES, MEASURES, OPERATIONS, REPLAYED, TARGET
 
 RATES = (1e-3, 2.5e-3, 5e-3)
 SEARCHED = 0
 """The draw of the world on which rates are chosen."""
 ASKED = {"operations": ["questions"], "filters": ["malformed", "duplicate"]}
+PAIRED = {
+    "policy": "mixture",
+    "policies": [EDITED, {**LURES, "share": 1.0}],
+    "weights": [0.5, 0.5],
+}
+"""Contexts each of which makes an answer that is not to be given."""
 PASSAGES = {"policy": "retrieved", "retrieve": "facts", "k": 2, "without": 0.0, "max_tokens": 96, "separator": "\n"}
 MORE: dict[str, dict[str, Any]] = {
     "chosen": {
@@ -56,8 +62,8 @@ MORE: dict[str, dict[str, Any]] = {
         }},
     },
     "preferred": {
-        "about": "the facts, then answers that follow an edited context over those from memory",
-        "stages": [{}, {"context": {**EDITED, "share": 0.4}, "train": {"objective": "dpo", "lr": 0.1}}],
+        "about": "the facts, then the answer of an edited context over memory's, and memory's over a distractor's",
+        "stages": [{}, {"context": PAIRED, "train": {"objective": "dpo", "lr": 0.1}}],
     },
     "pre_instruction": {
         "about": "questions, then facts and questions",

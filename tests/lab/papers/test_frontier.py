@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from contextune.contexts import compose
 from contextune.core.errors import UserError
+from contextune.core.sequence import DrawKey
 from contextune.experiment import recipe as recipes
+from contextune.experiment.prepare import prepare
 from contextune_lab.papers import frontier, synthesis
 from contextune_lab.papers.claims import StudyOptions, find
 from contextune_lab.papers.frontier import MORE, RATES
@@ -56,3 +59,13 @@ def test_some_arms_alone(tmp_path):
     with pytest.raises(UserError, match="no arm 'hold'"):
         frontier.chosen_arms(StudyOptions(tmp_path, options={"arms": "hold"}))
     assert find("frontier")
+
+
+def test_every_row_of_the_preferred_has_two_answers(tmp_path):
+    wanted = StudyOptions(tmp_path, options={"steps": 100})
+    spec = frontier.recipe(wanted, {"preferred": (MORE["preferred"], 1e-3)}, (0,), 0)
+    made = prepare(recipes.parse(spec), tmp_path, tmp_path / "out", plan=True)
+    pairs = made.arms["preferred"][1]
+    drawn = [compose(r, pairs.context, DrawKey(0, 0)) for r in pairs.records]
+    assert drawn
+    assert all(d.rejected for d in drawn)
