@@ -79,6 +79,13 @@ def test_an_expression_is_bounded_and_each_has_bounds_of_its_own(monkeypatch):
         ValueTemplate("{{ x * 9 ** 9 }}", "options", "task t")({"x": "a"}, "row 1")
 
 
+def test_a_busy_machine_refuses_nothing(monkeypatch):
+    """The time that counts is the processor's: another program may have it for as long as it likes."""
+    clock = iter(range(0, 10**9, 60))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert TextTemplate("{% for a in range(9) %}{{ x }}{% endfor %}", "key")({"x": "b"}, "a.jsonl:3") == "b" * 9
+
+
 def test_what_rows_need_is_left_alone():
     row = {"text": "ä b\n" * 500_000, "turns": [{"role": "user", "content": "c" * 1000}] * 300, "n": [1.5] * 1000}
     said = "{{ text }}{% for t in turns[1:] %}{{ t.role | upper ~ ': ' + t.content }}{% endfor %}{{ n | sum }}"
