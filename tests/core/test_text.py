@@ -5,7 +5,10 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from contextune.core import text
 from contextune.core.text import key, normal, pairs, size, units
 
 SAME = {
@@ -73,3 +76,20 @@ def test_pairs_of_characters():
     assert pairs("灯") == ["灯"]
     assert pairs("harbour?") == ["harbour?"]
     assert pairs("灯在?") == ["灯在"]
+
+
+PLAIN = st.text(st.sampled_from("ab Z.,(  )\n\t-'_12é“”–ー中 あ\u0301\u00ad\u200b\u0640\u3000ǅϔℂﺀ")) | st.text(
+    max_size=20
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(PLAIN)
+def test_the_forms_are_their_definitions(said):
+    """However fast they are found."""
+    shown = unicodedata.normalize("NFKC", text._INVISIBLE.sub("", said))
+    plain = " ".join(text._OPTIONAL.sub("", unicodedata.normalize("NFKC", shown.casefold())).split())
+    if not said.isascii():
+        assert text.visible(said) == shown
+    assert normal(said) == plain
+    assert key(said) == text._GAP.sub("", plain)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from contextune.core.encoding import encode
 from contextune.core.errors import UserError
+from contextune.data import sentences
 from contextune.data.chunking import chunk
-from contextune.data.sentences import borders
+from contextune.data.sentences import Borders, borders
 from tests.data.conftest import SENTENCES, Slow, build
 
 BPE = build("</s>")
@@ -158,3 +159,29 @@ def test_sentences_joined_are_the_text(text):
     ends = borders(text)
     assert ends == sorted(set(ends))
     assert ends[-1] == len(text)
+
+
+SEAMS = ["approx", "dr", "J", "12", "\n", "\n\n", " ", ". ", ".", "! ", "。", "」", "a", "Zebra", "é", "...", '"', "\r"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    parts=st.lists(st.sampled_from(SEAMS), max_size=30),
+    step=st.integers(1, 12),
+    places=st.tuples(*[st.integers(0, 60)] * 2),
+)
+def test_the_last_borders_of_a_part_are_those_of_the_text(parts, step, places):
+    text = "".join(parts)
+    begin, end = sorted(min(p, len(text)) for p in places)
+    before, sentences._STEP = sentences._STEP, step
+    try:
+        assert list(Borders(text).back(begin, end)) == [b for b in reversed(borders(text)) if begin < b <= end]
+    finally:
+        sentences._STEP = before
+
+
+@pytest.mark.parametrize("run", [".", "! ", "。"])
+def test_a_text_of_marks_alone_is_cut_as_fast(run):
+    began = time.process_time()
+    assert "".join(chunk(run * 50_000, BPE, 64)).replace(" ", "") == run.strip() * 50_000
+    assert time.process_time() - began < 10

@@ -52,7 +52,7 @@ def bench(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def written(bench) -> Path:
     """The recipe with its texts written and filtered: what a run would train on."""
-    assert command("augment", bench) == 0
+    assert command("augment", bench, "--out", bench.parent / "made.jsonl") == 0
     return bench
 
 

@@ -12,7 +12,7 @@ Hangul counts as a script without spaces, since where Korean puts them differs f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import chain, pairwise
 from unicodedata import normalize
@@ -35,7 +35,10 @@ _WORDLIKE = regex.compile(rf"[{_LETTERS}]")
 _ASCII = regex.compile(r"[a-z0-9]+")
 _CHARACTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 _GAP = regex.compile(rf"(?<=[{_SPACELESS}]|[^{_LETTERS}\s])\s+|\s+(?=[{_SPACELESS}]|[^{_LETTERS}\s])", regex.V1)
-_ASCII_GAP = re.compile(r"(?<=[^a-z0-9 ]) | (?=[^a-z0-9 ])")
+_ASCII_BYTES = bytes(range(128))
+_MARKS = "".join(c for c in map(chr, range(33, 128)) if not c.isalnum())
+_FEW = 64
+"""Characters that are looked for one by one: faster than a pattern where a text has few of other scripts."""
 _HAN = regex.compile(r"\p{Han}")
 
 WORD = 3
@@ -49,28 +52,67 @@ def normal(text: str) -> str:
     """
     if text.isascii():
         return " ".join((visible(text) if _HIDDEN.search(text) else text).lower().split())
-    return " ".join(_OPTIONAL.sub("", normalize("NFKC", visible(text).casefold())).split())
+    beyond = _beyond(text)
+    folded = normalize("NFKC", normalize("NFKC", _shown(text, beyond)).casefold())
+    return " ".join((_OPTIONAL.sub("", folded) if _any(_optional, beyond) else folded).split())
 
 
 def visible(text: str) -> str:
     """`text` composed (NFKC), without invisible characters; case and white space stay."""
-    return normalize("NFKC", _INVISIBLE.sub("", text))
+    return normalize("NFKC", _shown(text, _beyond(text)))
 
 
 def key(text: str) -> str:
     """Equal for texts that say the same letter by letter: `normal`, and no space beside marks or between characters."""
     plain = normal(text)
-    return _ASCII_GAP.sub("", plain) if plain.isascii() else str(_GAP.sub("", plain))
+    beyond = _beyond(plain)
+    if len(beyond) > _FEW:
+        return str(_GAP.sub("", plain))
+    for c in [*_MARKS, *filter(_closed, beyond)]:
+        if c in plain:
+            plain = plain.replace(f" {c}", c).replace(f"{c} ", c)
+    return plain
+
+
+def _shown(text: str, beyond: set[str]) -> str:
+    return _INVISIBLE.sub("", text) if _HIDDEN.search(text) or _any(_invisible, beyond) else text
+
+
+def _beyond(text: str) -> set[str]:
+    """The characters of a text that are not of ASCII."""
+    return set(text.encode("utf-8", "surrogatepass").translate(None, _ASCII_BYTES).decode("utf-8", "surrogatepass"))
+
+
+def _any(which: Callable[[str], bool], beyond: set[str]) -> bool:
+    """Whether one of these characters may be such a one."""
+    return len(beyond) > _FEW or any(map(which, beyond))
+
+
+@lru_cache(maxsize=1 << 12)
+def _invisible(c: str) -> bool:
+    return _INVISIBLE.match(c) is not None
+
+
+@lru_cache(maxsize=1 << 12)
+def _optional(c: str) -> bool:
+    """Whether a character is left out, or a form of one that is."""
+    return _OPTIONAL.search(normalize("NFKD", normalize("NFKD", c).casefold())) is not None
+
+
+@lru_cache(maxsize=1 << 12)
+def _closed(c: str) -> bool:
+    """Whether a space beside a character says nothing."""
+    return _GAP.match(f" {c}") is not None
 
 
 def units(text: str) -> list[str]:
     """Words, or characters with their marks in scripts without spaces; punctuation and symbols are left out."""
-    return list(chain.from_iterable(map(_units, normal(text).split(" "))))
+    return list(chain.from_iterable(map(units_of, normal(text).split(" "))))
 
 
 @lru_cache(maxsize=1 << 17)
-def _units(part: str) -> tuple[str, ...]:
-    """Those of what stands between two spaces; most of it has been seen before."""
+def units_of(part: str) -> tuple[str, ...]:
+    """Those of what stands between two spaces in the normal form; most of it has been seen before."""
     return tuple((_ASCII if part.isascii() else _UNIT).findall(part))
 
 

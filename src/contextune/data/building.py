@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from contextune.data.options import Source
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
 BATCH = 1 << 21
 """Characters that one process cuts at a time."""
 
@@ -101,7 +102,7 @@ def _lengths(made: Cut, tokenizer: Tokenizer) -> list[Length]:
 
 def _plain(record: Any) -> str:
     """As `experiment.prepare.data.Data.digest` writes it."""
-    return json.dumps(hashed(record), ensure_ascii=False)
+    return _JSON.encode(hashed(record))
 
 
 @dataclass

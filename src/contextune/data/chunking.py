@@ -11,13 +11,12 @@ encoded alone, as training will, and shortened until it fits.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from contextune.core.errors import UserError
 
-from .sentences import borders
+from .sentences import Borders
 from .word_tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def spans(text: str, tokenizer: Tokenizer, budget: int) -> list[tuple[int, int, 
 class _Cutter:
     def __init__(self, text: str, tokenizer: Tokenizer, budget: int) -> None:
         self.text, self.budget = text, budget
-        self.sentences = borders(text)
+        self.sentences = Borders(text)
         self.tokens = tokens_of(text, tokenizer)
 
     def skip(self, at: int) -> int:
@@ -70,7 +69,7 @@ class _Cutter:
         tokens."""
         reach = self._reach(at)
         for ends in self._candidates(at, reach):
-            for end in reversed(ends):
+            for end in ends:
                 if 1 <= (tokens := self._count(at, end)) <= self.budget:
                     return end, tokens
         needed = self.tokens.count(at, at + 1)
@@ -88,9 +87,10 @@ class _Cutter:
         """No piece from `at` is likely to fit beyond this character."""
         return self.tokens.reach(at, self.budget + _SLACK)
 
-    def _candidates(self, at: int, reach: int) -> Iterator[list[int] | range]:
-        yield self.sentences[bisect_right(self.sentences, at) : bisect_right(self.sentences, reach)]
-        yield [m.end() for m in _SPACE.finditer(self.text, at, reach)]
+    def _candidates(self, at: int, reach: int) -> Iterator[Iterable[int]]:
+        """Borders by kind, the coarsest first, of each the last one first."""
+        yield self.sentences.back(at, reach)
+        yield reversed([m.end() for m in _SPACE.finditer(self.text, at, reach)])
         tokens = self.tokens.between(at, reach)
-        yield sorted(set(tokens))
-        yield range(at + 1, max(at + 2, tokens[0] if tokens else reach + 1))
+        yield sorted(set(tokens), reverse=True)
+        yield reversed(range(at + 1, max(at + 2, tokens[0] if tokens else reach + 1)))

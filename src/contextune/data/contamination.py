@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import regex
 from contextune.core.errors import UserError
 from contextune.core.lazy import Lazy
 from contextune.core.parallel import mapped
-from contextune.core.text import WORD, is_character, size, weight
+from contextune.core.text import WORD, is_character, normal, size, units_of, weight
 from contextune.core.text import units as words
 
 SHORTEST = 5
@@ -33,6 +33,9 @@ SOME = 256
 """Texts that are sifted at once."""
 BLOCK = 4096
 """Texts of a large corpus that one process looks through at a time."""
+
+MOST = 1 << 19
+"""Parts of texts that are remembered; beyond it they are forgotten, and looked at anew."""
 
 _LABEL = regex.compile(r"^\s*[\w\p{M} ]{1,20}(?:[:.)]\s+|[：．）]\s*)")
 
@@ -149,6 +152,7 @@ class _Sieve:
             for gram in grams:
                 row = [self.words.setdefault(w, len(self.words) + 1) for w in gram.split(" ")]
                 rows.setdefault(len(row), []).append(row)
+        self.parts = _Parts(self.words)
         draws = np.random.default_rng(0)
         self.codes = draws.integers(0, 1 << 64, len(self.words) + 1, np.uint64)
         self.base = np.uint64(0x9E3779B97F4A7C15)
@@ -171,11 +175,11 @@ class _Sieve:
         """Places of texts to be looked at word by word; all those of scripts that have no words are among them."""
         ids, ends, found = list[int](), list[int](), set[int]()
         for place, text in enumerate(texts):
-            units = words(text)
-            if not text.isascii() and any(map(is_character, units)):
+            coded = list(map(self.parts.__getitem__, normal(text).split(" ")))
+            if not text.isascii() and _SPACELESS in coded:
                 found.add(place)
-                units = []
-            ids.extend(map(self.words.get, units, repeat(0)))
+            else:
+                ids.extend(chain.from_iterable(coded))
             ids.append(0)
             ends.append(len(ids))
         codes = self.codes[np.array(ids, np.int64)]
@@ -190,6 +194,25 @@ class _Sieve:
                     at = at[np.isin(total[at], self.hashes[n])]
                     found.update(np.searchsorted(ends, at, "right").tolist())
         return sorted(found)
+
+
+_SPACELESS = (-1,)
+"""Instead of numbers, where a part holds a script without spaces."""
+
+
+class _Parts(dict[str, tuple[int, ...]]):
+    """What stands between two spaces -> the numbers of its words, 0 for one that no gram has; or _SPACELESS."""
+
+    def __init__(self, words: Mapping[str, int]) -> None:
+        self.words = words
+
+    def __missing__(self, part: str) -> tuple[int, ...]:
+        if len(self) >= MOST:
+            self.clear()
+        found = units_of(part)
+        spaceless = any(map(is_character, found))
+        self[part] = made = _SPACELESS if spaceless else tuple(map(self.words.get, found, repeat(0)))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
