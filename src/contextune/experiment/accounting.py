@@ -5,6 +5,7 @@ Each record is tokenised once, whatever the number of arms; contexts are drawn a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence as Seq
 from dataclasses import astuple
 from functools import lru_cache, partial
@@ -13,7 +14,8 @@ from typing import Any, Literal
 from contextune.core import cache
 from contextune.core.encoding import count, joins
 from contextune.core.files import digest
-from contextune.core.lazy import chained
+from contextune.core.lazy import Lazy, chained
+from contextune.core.parallel import mapped
 from contextune.core.sequence import DrawKey, Record, Segment, Tokenizer, at_seams, hold_to_promise, lay_out
 from contextune.core.special_tokens import begins, opens
 from contextune.data.corpus import hash_of
@@ -22,6 +24,8 @@ from contextune.data.token_counts import Length, lengths
 from .prepare import Data, Prepared, PreparedStage
 from .prepare.contexts import draws_from_options
 
+BLOCK = 4096
+"""Records of large sources that one process counts at a time."""
 FORMAT = 1
 """Raised when something else is counted."""
 
@@ -78,29 +82,44 @@ def _count(data: Data, ready: PreparedStage) -> dict[str, Any]:
     rows = {name: _row(data, name) for name in dict.fromkeys((*ready.stage.sources, *ready.origins))}
     if ready.augmented is not None and ready.augmented.records:  # a source that only its inferences are learned from
         rows = {name: row for name, row in rows.items() if name in set(ready.origins)}
-    key = DrawKey(data.recipe.seeds[0], 0)
     plan = ready.plan(data.recipe.seeds[0])
+    looked = partial(_count_block, data, ready, plan.times(), _known(data, ready))
+    blocks = [slice(at, at + BLOCK) for at in range(0, len(ready.records), BLOCK)]
     most = 0
-    for times, record, name, own in zip(plan.times(), ready.records, ready.origins, _known(data, ready), strict=True):
+    for found, longest in mapped(looked, blocks) if isinstance(ready.records, Lazy) else map(looked, blocks):
+        for (name, counted), n in found.items():
+            rows[name][counted] += n
+        most = max(most, longest)
+    made = [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
+    return {"rows": made, "longest": most}
+
+
+def _count_block(
+    data: Data, ready: PreparedStage, times: Seq[int], known: Seq[Length], block: slice
+) -> tuple[Counter[tuple[str, str]], int]:
+    """(source, what is counted) -> what these records add; and the tokens of their longest sequence."""
+    found, most, key = Counter[tuple[str, str]](), 0, DrawKey(data.recipe.seeds[0], 0)
+    for n, record, name, own in zip(
+        times[block], ready.records[block], ready.origins[block], known[block], strict=True
+    ):
         drawn = ready.context.draw(record, key)
         learned, length = record, own
         if drawn.record is not None:  # learned in the record's place
             learned, length = drawn.record, lengths([drawn.record], data.tokenizer)[0]
         opening, before, own_sizes = _measure(drawn.segments, learned, length, data.tokenizer)
-        hold_to_promise(sum(n for _, n in before), drawn.limit, record.id)
-        trained = learned.ends + sum(n for role, n in (*before, *own_sizes) if role == "target")
-        whole = opening + learned.ends + sum(n for _, n in (*before, *own_sizes))
-        row = rows[name]
-        row["rows"] += 1
-        row["tokens_in"] += own.context + own.target
-        row["trained"] += trained
-        row["cut"] += (cut := max(0, whole - ready.train.max_length))
-        row["context"] += whole - cut - trained
-        row["reached"] += times > 0
-        row["learned"] += trained * times
+        hold_to_promise(sum(size for _, size in before), drawn.limit, record.id)
+        trained = learned.ends + sum(size for role, size in (*before, *own_sizes) if role == "target")
+        whole = opening + learned.ends + sum(size for _, size in (*before, *own_sizes))
+        cut = max(0, whole - ready.train.max_length)
+        found[name, "rows"] += 1
+        found[name, "tokens_in"] += own.context + own.target
+        found[name, "trained"] += trained
+        found[name, "cut"] += cut
+        found[name, "context"] += whole - cut - trained
+        found[name, "reached"] += n > 0
+        found[name, "learned"] += trained * n
         most = max(most, whole - cut)
-    counted = [{**row, "updates": plan.updates, "sequences": plan.draws} for row in rows.values()]
-    return {"rows": counted, "longest": most}
+    return found, most
 
 
 def _row(data: Data, source: str) -> dict[str, Any]:
