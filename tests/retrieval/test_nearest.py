@@ -68,7 +68,19 @@ def test_an_index_finds_what_exact_search_finds(library, monkeypatch):
     hits = sum(len({i for i, _ in right.of(r)} & {i for i, _ in found.of(r)}) for r in range(300))
     assert hits > 0.97 * 1500
     monkeypatch.setattr(module, "LIMIT", 10)
+    monkeypatch.setattr(module, "PAIRS", 10)
     assert (nearest(space, 5, own).ids == found.ids).all()
+
+
+@pytest.mark.parametrize(("limit", "pairs", "by_index"), [(10, 599, True), (10, 600, False), (20, 599, False)])
+def test_an_index_is_built_where_many_ask_very_many(limit, pairs, by_index, monkeypatch):
+    """30 queries and 20 documents."""
+    vectors = np.eye(30, 8, dtype=np.float32)
+    monkeypatch.setattr(module, "LIMIT", limit)
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    monkeypatch.setattr(module, "_candidates", lambda space, k: np.full((30, k), 7))
+    found = nearest(Space(vectors, vectors[:20]), 1, lambda query, places, scores: places == 0)
+    assert (found.ids == 7).all() == by_index
 
 
 def test_ids_of_repeats_and_sentences():

@@ -3,8 +3,9 @@
 Exact search multiplies blocks of queries with all documents and holds no more than `BYTES` of scores at
 once; with 384 dimensions 100,000 queries in as many documents take minutes on one core, a million in a
 million take hours. Ties are ordered by a seeded permutation of the documents, so that the order of a file
-decides nothing. Beyond `LIMIT` documents dense vectors go to faiss or usearch (extra `index`), which may
-miss some neighbours; what they return is scored exactly.
+decides nothing. Where more than `LIMIT` documents are asked for by many queries, `PAIRS` of both, dense vectors
+go to faiss or usearch (extra `index`), which may miss some neighbours; what they return is scored exactly.
+Building an index costs as much as some 20,000 queries in all documents.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .space import Floats, Space
 
 BYTES = 256 << 20
 LIMIT = 1_000_000
+PAIRS = 2 * 10**10
 Ints = NDArray[np.int64]
 Refuse = Callable[[int, Ints, Floats], Any]
 """(query, documents, their scores) -> which of them it must not be shown (bool for each)."""
@@ -48,7 +50,8 @@ class Search(Protocol):
 
 def nearest(space: Space, k: int, refuse: Refuse, seed: int = 0) -> Neighbours:
     """The best k documents of each query that are not refused; the way to search is chosen by the pool's size."""
-    large = space.shape[1] > LIMIT and isinstance(space.documents, np.ndarray)
+    queries, documents = space.shape
+    large = documents > LIMIT and queries * documents > PAIRS and isinstance(space.documents, np.ndarray)
     search: Search = indexed if large else exact
     return search(space, k, refuse, seed)
 
