@@ -21,7 +21,7 @@ from contextune.train.objectives.dpo import DPO
 from contextune.train.options import Train
 from contextune.train.schedule import Plan
 from contextune.train.scores import log_likelihoods
-from contextune.train.trainer import Updates
+from contextune.train.updates import Updates
 
 KEY = DrawKey(0, 0)
 PROMPTS = "w10 w11\nw12\nw13 w14 w15\nw16\n"

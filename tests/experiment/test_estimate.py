@@ -55,7 +55,7 @@ def test_a_folder_without_weights_is_judged_by_its_configuration(bare, tiny, tmp
 def test_what_cannot_fit_is_said_with_parameters_and_an_adapters_need(bare, tmp_path, monkeypatch):
     (bare / "config.json").write_text(json.dumps(LLAMA_8B))
     monkeypatch.setattr("contextune.core.memory.free", lambda: 24 << 30)
-    monkeypatch.setattr("contextune.train.stage.native_bf16", list)  # where there is, frozen weights take half
+    monkeypatch.setattr("contextune.train.precision.native_bf16", list)  # where there is, frozen weights take half
     with pytest.raises(UserError) as e:
         contextune.check(recipe(bare, tmp_path))
     assert "to train the 8.03 B parameters" in e.value.message
@@ -86,7 +86,7 @@ def test_the_probe_leaves_the_model_as_it_was(tiny, tmp_path, adapter):
     made = probe.open_probe(prepared)
     before = {k: v.clone() for k, v in made.model.state_dict().items()}
     ready = prepared.arms["cpt"][0]
-    from contextune.train.trainer import Updates
+    from contextune.train.updates import Updates
 
     rows = Updates(ready.records, ready.context, prepared.tokenizer, ready.plan(0), 32)[0]
     rates = probe.training_rates(made, prepared, ready.train, rows)

@@ -12,7 +12,7 @@ from contextune.data import building, corpus
 from contextune.experiment import accounting, overlaps, preview, run_dir
 from contextune.experiment.prepare import prepare
 from contextune.experiment.recipe import parse
-from contextune.train.trainer import Updates
+from contextune.train.updates import Updates
 
 from ..conftest import words
 

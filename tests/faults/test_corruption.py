@@ -27,7 +27,7 @@ from contextune.core.files import SEAL, write_json
 from contextune.core.progress import Reporter, say_once
 from contextune.generation import store
 from contextune.train.callback import Callback, Look, Training, begin
-from contextune.train.checkpoints import Checkpoints
+from contextune.train.checkpoint_callbacks import Checkpoints
 from tests.conftest import words
 
 WAYS = ("empty", "half", "flipped", "gone")

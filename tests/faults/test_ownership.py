@@ -131,7 +131,14 @@ def test_what_is_in_the_way_is_named(mine, name, fresh, capsys):
 def test_a_users_file_in_a_checkpoint_stays(mine, name, whole, capsys):
     folder = mine / "out" / STAGE / "checkpoint-9"
     folder.mkdir()
-    for usual in ("model.safetensors", "config.json", "optimizer.pt", "rng_state_0.pth", "trainer_state.json"):
+    for usual in (
+        "model.safetensors",
+        "config.json",
+        "optimizer.pt",
+        "rng_state_0.pth",
+        "trainer_state.json",
+        ".tmpDvJZ1m",
+    ):
         (folder / usual).write_text("ours")
     if whole:
         seal(folder, checksums(folder, files_in(folder)))

@@ -193,7 +193,7 @@ def test_the_teacher_follows(tokenizer, tiny, tmp_path):
 
 def test_alternatives_and_second_answers_have_their_own(tokenizer):
     from contextune.core.sequence import Sequence
-    from contextune.train.trainer import Updates
+    from contextune.train.updates import Updates
 
     updates = Updates([], NoContext(), tokenizer, None, 32, bare=True)
     drawn = Sequence((Segment("w5 ", "context"), Segment("w1 w2", "target")), drawn=1)

@@ -90,7 +90,7 @@ def test_the_control_keeps_its_lengths(scene):
 
 
 def test_an_update_computes_shared_prompts_once(scene, tokenizer):
-    from contextune.train.trainer import Updates
+    from contextune.train.updates import Updates
 
     plan = Plan.of(24, 8, 0)
     sizes = {}

@@ -11,7 +11,7 @@ from contextune import models
 from contextune.models.options import Adapter
 from contextune.train.fast_path import FastPath
 from contextune.train.layouts import LAYOUTS
-from contextune.train.trainer import micro_batches
+from contextune.train.updates import micro_batches
 
 from .shapes import make, update
 

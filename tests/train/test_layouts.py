@@ -13,7 +13,7 @@ from contextune import models
 from contextune.core.sequence import IGNORED, Rendered, Sequence, render
 from contextune.train.layouts import LAYOUTS, _cuts, evenly, padded, single
 from contextune.train.loss import labelled_logits, nll
-from contextune.train.trainer import micro_batches
+from contextune.train.updates import micro_batches
 
 
 @pytest.fixture(scope="module")

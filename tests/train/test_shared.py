@@ -14,7 +14,7 @@ from contextune.train.attention import NAME
 from contextune.train.fast_path import FastPath
 from contextune.train.layouts import LAYOUTS, SHARED, SPARING, choose, single
 from contextune.train.spans import Span
-from contextune.train.trainer import micro_batches
+from contextune.train.updates import micro_batches
 
 from .shapes import make, update
 

@@ -21,7 +21,7 @@ from contextune.contexts.policy import parse
 from contextune.core.binding import BindContext
 from contextune.core.errors import UserError
 from contextune.models.options import Adapter
-from contextune.train import stage
+from contextune.train import precision, stage
 from contextune.train.checkpoints import WHOLE, last_whole
 from contextune.train.options import Train
 
@@ -35,7 +35,7 @@ from contextune.core.binding import BindContext
 from contextune.contexts.policy import parse
 from contextune.train.options import Train
 from contextune.core.sequence import Record, Segment
-from contextune.train import stage
+from contextune.train import precision, stage
 model, folder, records, options = sys.argv[1:5]
 rows = [Record(r["id"], tuple(Segment(*s) for s in r["segments"])) for r in json.loads(Path(records).read_text())]
 pause = float(sys.argv[5]) if len(sys.argv) > 5 else 0
@@ -211,13 +211,13 @@ def test_bf16_keeps_fp32_weights_and_learns_alike(records, tokenizer, tiny, tmp_
 
 def test_when_bf16_is_used(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(stage, "native_bf16", lambda: ["amx_bf16"])
-    assert not stage.wants_bf16("auto", 1_000_000), "a tiny model gains nothing"
-    assert stage.wants_bf16("auto", 50_000_000)
-    assert stage.wants_bf16("bf16", 1)
-    assert not stage.wants_bf16("fp32", 50_000_000)
-    monkeypatch.setattr(stage, "native_bf16", list)
-    assert not stage.wants_bf16("auto", 50_000_000)
+    monkeypatch.setattr(precision, "native_bf16", lambda: ["amx_bf16"])
+    assert not precision.wants_bf16("auto", 1_000_000), "a tiny model gains nothing"
+    assert precision.wants_bf16("auto", 50_000_000)
+    assert precision.wants_bf16("bf16", 1)
+    assert not precision.wants_bf16("fp32", 50_000_000)
+    monkeypatch.setattr(precision, "native_bf16", list)
+    assert not precision.wants_bf16("auto", 50_000_000)
 
 
 def test_a_checkpoint_without_its_mark_is_a_leftover(tmp_path):

@@ -132,7 +132,7 @@ def _update(prepared: Prepared, ready: PreparedStage, probe: Probe) -> tuple[flo
     import torch
 
     from contextune.train.layouts import choose
-    from contextune.train.trainer import Updates, micro_batches
+    from contextune.train.updates import Updates, micro_batches
 
     plan, most = ready.plan(prepared.recipe.seeds[0]), ready.train.tokens
     assert isinstance(most, int)

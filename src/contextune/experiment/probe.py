@@ -128,7 +128,7 @@ def training_rates(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Ren
 
 def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered]) -> Rates:
     from contextune.train.layouts import PADDED
-    from contextune.train.stage import wants_bf16
+    from contextune.train.precision import wants_bf16
 
     asked = [p.requires_grad for p in probe.model.parameters()]
     model = probe.model

@@ -52,9 +52,9 @@ TRAINER = re.compile(
     r"((adapter_)?(model|config)|pytorch_model|generation_config|optimizer|scheduler|scaler|rng_state|trainer_state"
     r"|training_args|tokenizer|special_tokens|added_tokens|vocab|merges|chat_template|whole)[\w.-]*"
     r"\.(json|safetensors|bin|pth?|model|txt|jinja|part)|README\.md|latest|zero_to_fp32\.py"
-    r"|(pytorch_model_fsdp_|optimizer_|global_step)\d+/.*"
+    r"|(pytorch_model_fsdp_|optimizer_|global_step)\d+/.*|\.tmp\w{6}"
 )
-"""What trainers write into a checkpoint, relative to it."""
+"""What trainers write into a checkpoint, relative to it; weights are written as .tmpXXXXXX first (safetensors)."""
 
 
 def claim(out: Path, keep: bool = True) -> None:

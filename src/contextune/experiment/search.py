@@ -164,7 +164,7 @@ def try_one(
     share: float,
 ) -> None:
     """Train a candidate in a folder of its own; `tell` is given its loss, as {"of", "folder", "trial"}."""
-    from contextune.train.checkpoints import Diverged  # imports torch
+    from contextune.train.checkpoint_callbacks import Diverged  # imports torch
 
     options = prepared.recipe.search
     assert options is not None

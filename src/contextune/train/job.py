@@ -15,7 +15,7 @@ from contextune.train.options import Train
 
 from .grouping import grouped
 from .schedule import Plan
-from .trainer import Updates
+from .updates import Updates
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from .launch import sharded
 from .layouts import Batch
 from .loss import LOGITS, workspace
 from .optimizer import state_bytes, step_bytes
-from .stage import wants_bf16
+from .precision import wants_bf16
 
 SHORT = 16
 """Tokens of the shorter of the two rows whose memory is counted."""

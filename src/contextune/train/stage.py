@@ -18,7 +18,6 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from contextune import models
-from contextune.core.environment import native_bf16
 from contextune.core.errors import UserError
 from contextune.core.progress import say_once
 from contextune.data.records import ends
@@ -29,7 +28,8 @@ from contextune.train.options import OPTIMIZERS, Train, most_at_once
 
 from . import best
 from .ahead import Ahead, ahead
-from .checkpoints import Checkpoints, Every, Watch, last_good, last_whole
+from .checkpoint_callbacks import Checkpoints, Every, Watch
+from .checkpoints import last_good, last_whole
 from .fast_path import FastPath
 from .finished import NOTED, PART, finish
 from .fused_layers import fuse
@@ -38,6 +38,7 @@ from .launch import recipe_decides, refuse_unsharded, sharded
 from .layouts import Layout, choose, fallback
 from .objectives import BoundObjective
 from .on_policy import AnswerWriter
+from .precision import wants_bf16
 from .saving import disk_errors, try_save
 from .trainer import ContextTrainer
 from .validation import Validation
@@ -229,20 +230,6 @@ def _at_once(options: Train, processes: int) -> int:
     """Tokens at once: of several processes the first one's, since all must make the same passes."""
     tokens = most_at_once() if options.tokens == "auto" else options.tokens
     return int(broadcast_object_list([tokens])[0]) if processes > 1 else tokens
-
-
-def wants_bf16(precision: str, size: int, gpu: bool = False) -> bool:
-    """Where `auto`: on GPUs that have it, and on CPUs with native bf16 products for models that are not tiny.
-
-    `gpu`: a GPU that is not here, and has it.
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if gpu:
-        return True
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return size >= models.SMALL and bool(native_bf16())
 
 
 class Keep(TrainerCallback):

@@ -24,7 +24,8 @@ from contextune.core.files import sync_tree
 from contextune.core.sequence import Record, Rendered, Sequence, Tokenizer, render
 
 from .best import PART, prune
-from .checkpoints import Diverged, steps
+from .checkpoint_callbacks import Diverged
+from .checkpoints import steps
 from .job import TrainJob
 from .saving import save_weights
 

@@ -240,7 +240,7 @@ def _opened(prepared: Prepared, stage: Stage, adapter: bool) -> tuple[Any, str]:
     """The untrained model, on the accelerator if there is one, and which of its parameters are looked at."""
     import torch
 
-    from contextune.train.stage import wants_bf16
+    from contextune.train.precision import wants_bf16
 
     from .gradients_measure import SMALL
 
