@@ -159,20 +159,28 @@ def _allows(model: Any, pays: float, shots: int) -> bool:
     """
     known = _tried.setdefault(model, {})
     if (pays, shots) not in known:
-        known[pays, shots] = _same(model, _trial_rows(model, shots), pays)
+        ways = (NEVER, 0.0) if not shots else (pays,)  # one after another they would read each row alone twice
+        known |= {
+            (way, shots): same for way, same in zip(ways, _same(model, _trial_rows(model, shots), ways), strict=True)
+        }
     return known[pays, shots]
 
 
 @torch.no_grad()
-def _same(model: Any, rows: list[LikelihoodRow], pays: float) -> bool:
+def _same(model: Any, rows: list[LikelihoodRow], ways: Seq[float]) -> list[bool]:
+    """Of each way to share whether it scores rows as they are scored one at a time."""
     length = torch.tensor([len(row.scored) for row in rows])
     plain = torch.tensor(_sums(model, rows, 1, NEVER)) / length
-    try:
-        found = torch.tensor(_sums(model, rows, 1 << 30, pays)) / length
-    except Exception:  # whatever an architecture makes of a cache that it does not know
-        return False
     near = (1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1) * plain.std()
-    return not bool(((found - plain).abs() > near).any())  # NaN is told where it is scored
+
+    def holds(pays: float) -> bool:
+        try:
+            found = torch.tensor(_sums(model, rows, 1 << 30, pays)) / length
+        except Exception:  # whatever an architecture makes of a cache that it does not know
+            return False
+        return not bool(((found - plain).abs() > near).any())  # NaN is told where it is scored
+
+    return [holds(pays) for pays in ways]
 
 
 def _trial_rows(model: Any, shots: int) -> list[LikelihoodRow]:
