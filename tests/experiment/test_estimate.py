@@ -126,7 +126,7 @@ def test_what_a_large_task_takes_is_measured_on_it(monkeypatch):
     prepared = SimpleNamespace(
         tasks=tasks, tokenizer=None, recipe=SimpleNamespace(train=SimpleNamespace(threads=1)), parameters=1
     )
-    found, _ = estimate._scoring(prepared, SimpleNamespace(model=None, scale=1.0))
+    found, _ = estimate._scoring(prepared, Probe(None, 1000.0, 200.0, 0.0))
     assert list(found) == ["small", "large"]
     assert found["large"] == pytest.approx(200 * 300 * 1e-3)
     assert found["small"] < 0.1 * found["large"]

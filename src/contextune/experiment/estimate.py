@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from . import writing
 from .halving import trials
 from .memory import settle
 from .prepare import Prepared, PreparedStage
-from .probe import PATIENCE, PIECE, Probe, open_probe, training_rates, update_work, wait
+from .probe import PATIENCE, PIECE, Probe, open_probe, shortened, training_rates, update_work, wait
 from .scoring import SAMPLE, models_of
 from .workers import side_by_side
 
@@ -58,7 +59,8 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     probe = open_probe(prepared) if trains or asks or local else None
     written = writing.seconds(prepared, probe)
     scoring, token = _scoring(prepared, probe) if probe and asks else ({}, 0.0)
-    rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
+    with shortened(probe) if probe else nullcontext():
+        rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
     opened = probe.opening if probe and asks else 0.0
     del probe
     gc.collect()
@@ -151,25 +153,28 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     """Seconds to score one model on each task, beside those to open it, and seconds a token that is written."""
     from contextune.evaluate.scoring.generate import generate
 
-    found: dict[str, float] = {}
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
-        work = {task.name: _work(prepared, probe, task) for task in prepared.tasks if task.kind != "generate"}
-        tried, rate = 0.0, 0.0
-        for task in sorted(prepared.tasks, key=lambda t: -work.get(t.name, 0)):
-            if task.name not in work:
-                found[task.name] = _writing_answers(prepared, probe, task)
-                continue
-            if not rate:
-                tried, rate = _first_rate(prepared, probe, task)
-                found[task.name] = tried
-            rate = _rate(prepared, probe, task, rate, SCORED * work[task.name] / sum(work.values()))
-            found[task.name] = found.get(task.name, 0.0) + rate * work[task.name]
+        found = {t.name: _writing_answers(prepared, probe, t) for t in prepared.tasks if t.kind == "generate"}
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=1, stop=())  # what is tried once a model
         began = time.perf_counter()
         generate(probe.model, prepared.tokenizer, ["The"], max_tokens=4, stop=())
         wait()
         token = (time.perf_counter() - began) / 4 * probe.scale
+        with shortened(probe):
+            found |= _reading(prepared, probe, [t for t in prepared.tasks if t.kind != "generate"])
     return {task.name: found[task.name] for task in prepared.tasks}, token
+
+
+def _reading(prepared: Prepared, probe: Probe, tasks: Seq[Task]) -> dict[str, float]:
+    """Seconds to score one model on tasks of which nothing is written."""
+    found: dict[str, float] = {}
+    work, rate = {task.name: _work(prepared, probe, task) for task in tasks}, 0.0
+    for task in sorted(tasks, key=lambda t: -work[t.name]):
+        if not rate:
+            found[task.name], rate = _first_rate(prepared, probe, task)
+        rate = _rate(prepared, probe, task, rate, SCORED * work[task.name] / sum(work.values()))
+        found[task.name] = found.get(task.name, 0.0) + rate * work[task.name]
+    return found
 
 
 def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
@@ -193,7 +198,7 @@ def _work(prepared: Prepared, probe: Probe, task: Task) -> float:
 
 SOME = (64, 16, 4, 2)
 """Items that are scored together to see how long they take: the first number for which patience lasts."""
-SCORED = 4.0
+SCORED = 2.5
 """Seconds for all tasks, shared out by their work: where most of the time will go is where it is measured."""
 
 

@@ -7,10 +7,11 @@ head's at the positions that are predicted.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ WHOLE = 200_000_000
 """Parameters up to which a model is tried whole."""
 PART = 100_000_000
 """Parameters of the layers that are tried of a larger one; at least one layer."""
+SHORT = 30_000_000
+"""Parameters of the layers that passes over given tokens are timed on; what a model writes asks for all of them."""
 PIECE = 256
 """Tokens of the first piece that is measured."""
 PATIENCE = 1.5
@@ -117,6 +120,36 @@ def _part(prepared: Prepared, layers: int) -> Any:
     return model.eval()
 
 
+@contextmanager
+def shortened(probe: Probe) -> Iterator[None]:
+    """Within: of a model that is tried whole its first layers alone, scaled as those of a large one are."""
+    import torch
+
+    found = (
+        {}
+        if probe.model is None or probe.share < 1
+        else {
+            id(child): (module, name, child)
+            for module in probe.model.modules()
+            for name, child in module.named_children()
+            if isinstance(child, torch.nn.ModuleList)
+            and len(child) == probe.model.config.get_text_config().num_hidden_layers
+        }
+    )
+    module, name, layers = next(iter(found.values()), (None, "", ()))
+    few = max(2, math.ceil(len(layers) * SHORT / probe.layers))
+    if len(found) != 1 or few >= len(layers):
+        yield
+        return
+    setattr(module, name, layers[:few])
+    probe.share = few / len(layers)
+    try:
+        yield
+    finally:
+        setattr(module, name, layers)
+        probe.share = 1.0
+
+
 def training_rates(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered]) -> Rates:
     """What training in this way takes; measured once for stages that train alike. `rows` are some of one stage."""
     how = f"{train.model_dump(exclude={'steps', 'epochs', 'lr', 'save', 'schedule', 'warmup', 'batch'})}"
@@ -157,7 +190,7 @@ def _measured(probe: Probe, prepared: Prepared, train: Train, rows: Seq[Rendered
                 break
             piece.append(_short(row, PIECE))
         some = batch(piece)
-        rate = go([some]) / _of_batch(probe.tried, some)
+        rate = min(go([some]), go([some])) / _of_batch(probe.tried, some)
         whole = batch(rows)
         if whole.input_ids.numel() > some.input_ids.numel() and rate * _of_batch(probe.tried, whole) < PATIENCE / 2:
             rate = min(go([whole]), go([whole])) / _of_batch(probe.tried, whole)

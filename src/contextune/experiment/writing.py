@@ -24,13 +24,13 @@ from contextune.generation.protocol import Failure, Request
 
 from .prepare import Prepared
 from .prepare.contexts import writer_path
-from .probe import Probe, wait
+from .probe import Probe, shortened, wait
 
 SERVER = 2.0
 """Seconds a request of a server is taken to last."""
-TRIED = 8
+TRIED = 6
 """Requests that are asked on trial."""
-WRITTEN = 24
+WRITTEN = 16
 """Tokens of an answer on trial at most; 3 of a model that is tried in part, whose words mean nothing."""
 
 
@@ -82,7 +82,9 @@ def seconds(prepared: Prepared, probe: Probe | None) -> float:
     some = spread[len(spread) // (2 * TRIED) :: max(1, len(spread) // TRIED)][:TRIED]
     most = WRITTEN if probe.share == 1 else 3
     short = [replace(r, max_tokens=min(r.max_tokens, most), cut=True) for r in some]
-    list(engine.complete([replace(short[0], max_tokens=2)]))  # what is tried once a model
+    with shortened(probe):  # what is tried once a model: its first layers show it
+        list(engine.complete([Request(f"The {word}", max_tokens=2, cut=True) for word in ("sea", "sun")]))
+        engine._continues()
     with by_columns(probe.model, STEPS), _watched(probe.model) as passes:
         answers = dict(engine.complete(short))
     wrote = [getattr(getattr(answers[i], "cost", None), "wrote", 0) or 0 for i in range(len(short))]
