@@ -7,6 +7,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import contextune
 from contextune import UserError
@@ -130,3 +131,20 @@ def test_what_a_large_task_takes_is_measured_on_it(monkeypatch):
     assert list(found) == ["small", "large"]
     assert found["large"] == pytest.approx(200 * 300 * 1e-3)
     assert found["small"] < 0.1 * found["large"]
+
+
+def test_a_deep_model_is_timed_by_its_first_layers():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "vocab_size": 32}
+    model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=6, **sizes)).eval()
+    ids, made = torch.arange(5)[None], Probe(model, 9e7, 0.0, 0.0)
+    whole = model(ids).logits
+    with probe.shortened(made):
+        assert (len(model.model.layers), made.share, made.scale) == (2, 2 / 6, 3.0)
+        assert not torch.equal(model(ids).logits, whole)
+    assert (len(model.model.layers), made.share) == (6, 1.0)
+    assert torch.equal(model(ids).logits, whole)
+    small = Probe(model, 1e6, 0.0, 0.0)
+    with probe.shortened(small):
+        assert (len(model.model.layers), small.share) == (6, 1.0)
