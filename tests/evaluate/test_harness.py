@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -204,3 +205,32 @@ def test_perplexity_after_a_prompt_cannot_be_exported(tmp_path):
     task = Task("t", "perplexity", (Item("0", "before", "after"),), "perplexity")
     with pytest.raises(UserError, match="without a prompt only"):
         harness.export_task(task, tmp_path)
+
+
+SMOLLM2 = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou "
+    "are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
+    "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""As SmolLM2-135M-Instruct has it."""
+
+
+@pytest.mark.parametrize("system", ["", "Answer in a word."])
+def test_the_same_log_likelihoods_through_a_chat_template(byte_level, system):
+    """As with --apply_chat_template and --system_instruction, to 1e-4."""
+    pytest.importorskip("lm_eval")
+    tokenizer = copy.deepcopy(byte_level)
+    tokenizer.chat_template = SMOLLM2
+    rows = [{"q": q, "o": o, "a": 1} for q, o in zip(PROMPTS[:2], OPTIONS[:2], strict=True)]
+    spec = {**INLINE, "rows": rows, "metric": "accuracy", "chat": {"system": system} if system else True}
+    asked = load_task(spec, HERE, tokenizer=tokenizer)
+    model = llama(len(tokenizer), window=600)
+    ours = score(model, tokenizer, asked, arm="a", seed=0)["made_up"].to_pydict()
+    theirs = harness.harness_scores(model, tokenizer, asked)
+    samples = sorted(theirs["samples"]["made_up"], key=lambda s: s["doc_id"])
+    assert len(samples) == len(rows)
+    for sums, sample in zip(ours["sums"], samples, strict=True):
+        assert sums == pytest.approx([float(r[0][0]) for r in sample["resps"]], abs=1e-4)
+    plain = score(model, tokenizer, load_task({**spec, "chat": False}, HERE), arm="a", seed=0)["made_up"].to_pydict()
+    assert plain["sums"][0] != pytest.approx(ours["sums"][0], abs=1e-2), "the template is read"

@@ -33,3 +33,22 @@ def test_the_threshold_decides():
 
 def test_a_question_before_the_text_makes_it_another_one():
     assert judge("near_copy", [made(" Kalo.", prompt="question: who is brighter than Mido? answer:")]) == [""]
+
+
+LOGGED = "While some features of our mice were similar, other phenotypic aspects were largely distinct."
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "reason"),
+    [
+        ("Some phenotypic aspects were largely distinct.", LOGGED, "its source with words left out"),
+        ("07:00 is 19:00.", "All mice had lights on at 07:00 and off at 19:00.", "its source with words left out"),
+        ("Distinct were other phenotypic aspects.", LOGGED, ""),
+        ("Some phenotypic traits were largely distinct.", LOGGED, ""),
+        ("Mido is less bright than Kalo.", SOURCE, ""),
+        ("It is.", SOURCE, ""),
+    ],
+)
+def test_in_order_refuses_a_passage_with_words_left_out(text, source, reason):
+    assert judge("near_copy", [made(text, source)], in_order=True) == [reason]
+    assert judge("near_copy", [made(text, source)]) == [""]
