@@ -17,6 +17,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from contextune.core import ownership
 from contextune.core.errors import UserError
 from contextune.core.files import write_text
@@ -70,7 +72,7 @@ class Setup(Options):
     epochs: int = 20
     arms: tuple[str, ...] = ("cpt", "cft", "neutral", "random_tokens")
     lr: float = 3e-3
-    train: dict[str, Any] = {}
+    train: dict[str, Any] = Field({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,9 @@ def figure(found: Cells, texts: Mapping[str, Texts]) -> Figure:
         for (kind, length), c in found.items()
     ]
     what = (
-        "share of key points right" if next(iter(texts.values())).more else "bits a byte of held-out text, less is better"
+        "share of key points right"
+        if next(iter(texts.values())).more
+        else "bits a byte of held-out text, less is better"
     )
     return Figure(
         "Density and length",
