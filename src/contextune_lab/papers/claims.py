@@ -122,6 +122,7 @@ STUDIES = {
     "cft-synthetic": "cft_synthetic",
     "cft": "cft",
     "frontier": "frontier",
+    "density": "density",
 }
 """Names of the studies, in the order in which `reproduce all` runs them, and their modules."""
 

@@ -1,0 +1,80 @@
+"""Density: what is diluted holds the same sentences, and every arm of a cell trains on the same target tokens."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from contextune.core.errors import UserError
+from contextune.experiment import recipe as recipes
+from contextune.experiment.accounting import accounting
+from contextune.experiment.prepare import prepare
+from contextune_lab.papers import density
+from contextune_lab.papers.claims import StudyOptions
+
+
+def test_a_text_is_diluted_as_said():
+    text = "Kalo lives in Mido. Rune greets Bako."
+    assert density.diluted(text, 0, random.Random(0)) == text
+    said = density.diluted(text, 3, random.Random(0))
+    assert said == (
+        "Kalo lives in Mido. the text goes on in the same way. some of this is old and some of it is new. "
+        "Rune greets Bako. nothing in this line is new."
+    )
+    words = len(said.split()) - len(text.split())
+    assert 3 * len(text.split()) <= words <= 3 * len(text.split()) + 10
+
+
+def test_the_same_facts_stand_in_both_kinds_of_text(tmp_path):
+    wanted = StudyOptions(tmp_path, seeds=(0,))
+    dense, thin = (of.path.read_text() for of in density.write(wanted, density.setup(wanted)).values())
+    said = [s.strip() for s in json.loads(dense)["text"].split(".") if s.strip()]
+    diluted = [s.strip() for s in json.loads(thin)["text"].split(".") if s.strip()]
+    left = iter(diluted)
+    assert all(sentence in left for sentence in said), "in their order"
+    assert 3.9 < len(thin.split()) / len(dense.split()) < 4.1
+
+
+@pytest.mark.parametrize("length", [64, 256])
+def test_every_arm_trains_on_as_many_target_tokens(tmp_path, length):
+    wanted = StudyOptions(tmp_path, seeds=(0,), options={"epochs": 1})
+    made = density.setup(wanted)
+    kind, texts = next(iter(density.write(wanted, made).items()))
+    spec = density.recipe(wanted, made, kind, texts, length)
+    prepared = prepare(recipes.parse({**spec, "output": str(tmp_path / "run")}), tmp_path, tmp_path / "run", plan=True)
+    trained = {row["arm"]: row["trained"] for row in accounting(prepared)}
+    assert set(trained) == set(made.arms)
+    assert len(set(trained.values())) == 1
+
+
+def test_files_are_trained_on_and_others_judged(tmp_path):
+    data, wanted = tmp_path / "data", StudyOptions(tmp_path / "out", "smollm2", seeds=(0,))
+    (data / "craft_fulltext").mkdir(parents=True)
+    (data / "irc_chat").mkdir()
+    rows = [json.dumps({"pmid": str(i), "text": f"article {i} says. " * 9}) for i in range(9)]
+    (data / "craft_fulltext" / "articles.jsonl").write_text("\n".join(rows) + "\n")
+    for i in range(9):
+        (data / "irc_chat" / f"ubuntu_dev_{i}.txt").write_text(f"[12:0{i}] <a> line {i}\n")
+    with pytest.raises(UserError, match="no folder is given"):
+        density.write(wanted, density.setup(wanted))
+    wanted = StudyOptions(tmp_path / "out", "smollm2", seeds=(0,), options={"data": str(data)})
+    made = density.setup(wanted)
+    texts = density.write(wanted, made)
+    for kind, of in texts.items():
+        trained, held = (
+            [json.loads(x)["text"] for x in p.read_text().splitlines()]
+            for p in (of.path, of.path.with_name(f"{kind}.held_out.jsonl"))
+        )
+        assert (len(trained), len(held)) == (6, 3)
+        assert not set(trained) & set(held)
+        for length in made.lengths:
+            recipes.parse({**density.recipe(wanted, made, kind, of, length), "output": str(tmp_path / "run")})
+
+
+def test_lengths_are_numbers(tmp_path):
+    assert density.setup(StudyOptions(tmp_path, options={"lengths": "64,128"})).lengths == (64, 128)
+    assert density.setup(StudyOptions(tmp_path, options={"lengths": 512})).lengths == (512,)
+    with pytest.raises(UserError, match="'b' is no number"):
+        density.setup(StudyOptions(tmp_path, options={"lengths": "64,b"}))
