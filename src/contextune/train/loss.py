@@ -136,6 +136,7 @@ class LinearCrossEntropy(torch.autograd.Function):
                 own = None if weights is None else weights[begin : begin + rows, None].float()
                 loss, slope, after = block(logits, wanted, own, scale, any(wants[:3]))
                 total += loss
+                del logits, loss  # before the next block's are made
                 if slope is None:
                     continue
                 if d_bias is not None:
@@ -144,6 +145,7 @@ class LinearCrossEntropy(torch.autograd.Function):
                     d_hidden[begin : begin + rows] = _product(slope, w, after)
                 if d_weight is not None:
                     _add(d_weight, slope.T, part, after, begin == 0)
+                del slope
         made = (d_hidden, d_weight, d_bias)
         inputs = (hidden, weight, bias)
         ctx.made = [g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True)]

@@ -40,6 +40,8 @@ from .precision import wants_bf16
 
 SHORT = 16
 """Tokens of the shorter of the two rows whose memory is counted."""
+LONG = 1024
+"""Tokens that an update is taken to hold, however short its rows."""
 MARGIN, RESERVE = 1.1, 256 << 20
 """What allocators and kernels take beside the tensors: a factor (measured: 0.95 to 1.05 on a CPU), and bytes."""
 
@@ -56,10 +58,12 @@ class Footprint:
     """What each token computed at once adds."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """Of `fixed`: weights, gradients, optimizer."""
+    least: int = 0
+    """What the peak is at least, however few tokens: where a trained head's gradient is made."""
 
     def peak(self, tokens: int) -> int:
         """What is expected with that many tokens at once, without a margin."""
-        return round(self.fixed + self.token * tokens)
+        return round(max(self.least, self.fixed + self.token * tokens))
 
     def need(self, tokens: int) -> int:
         """Peak with that many tokens at once."""
@@ -67,7 +71,8 @@ class Footprint:
 
     def fits(self, free: int) -> int:
         """Tokens at once that `free` bytes hold; 0 or less where not even the model fits."""
-        return int(((free - RESERVE) / MARGIN - self.fixed) // max(self.token, 1e-9))
+        room = (free - RESERVE) / MARGIN
+        return int((room - self.fixed) // max(self.token, 1e-9)) if room >= self.least else 0
 
     def at_once(self, free: int, most: int = AT_ONCE) -> int:
         """The largest power of two of tokens, up to `most`, that fits."""
@@ -91,7 +96,7 @@ def footprint(start: str, model: Model | None, train: Train, longest: int, gpu: 
     after = max(after, step_bytes(train.optimizer, found.trained))
     buckets = count * 4 if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
     fixed = sum(here.values()) + max(found.low, after) + buckets
-    return Footprint(found.size, count, fixed, found.token, here)
+    return Footprint(found.size, count, fixed, found.token, here, sum(here.values()) + found.least + buckets)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class _Counted:
     weights: int
     low: int
     token: float
+    least: int = 0
 
 
 @lru_cache(maxsize=64)
@@ -126,17 +132,18 @@ def _counted(
             frozen.halve(model)
         weights = sum(p.numel() * p.element_size() for p in model.parameters())
         trained = tuple(tuple(p.shape) for p in model.parameters() if p.requires_grad)
-        low, token = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest, halved)
+        low, token, least = _by_depth(config, source, adapter, model, checkpointing, bf16, parts, longest, halved)
         on_gpu = gpu or torch.cuda.is_available()
-        low += workspace(config.get_text_config().vocab_size) if parts and on_gpu else 0
+        block = workspace(config.get_text_config().vocab_size) if parts and on_gpu else 0
+        low, least = low + block, least + block
     except Exception as e:  # an architecture that fake tensors do not carry
         logging.getLogger(__name__).info("memory by formula: %r", e)
         size = models.parameters(config.to_dict())
         trained, weights = ((size,),), size * 4
-        low, token = 0, by_formula(config.to_dict())
+        low, token, least = 0, by_formula(config.to_dict()), 0
     if quantized:
         weights = _four_bits(size, sum(map(math.prod, trained)))
-    return _Counted(size, trained, weights, low, token)
+    return _Counted(size, trained, weights, low, token, least)
 
 
 DEPTHS = (2, 4)
@@ -153,13 +160,13 @@ def _by_depth(
     parts: bool,
     longest: int,
     halved: bool = False,
-) -> tuple[int, float]:
-    """(bytes beside those of each token, bytes a token) of `model`.
+) -> tuple[int, float, int]:
+    """(bytes beside those of each token, bytes a token, bytes at least) of `model`.
 
     Where every layer is as large as every other, memory is linear in their number too: two shallow models give it.
     """
 
-    def line(made: Any) -> tuple[int, float]:
+    def line(made: Any) -> tuple[int, float, int]:
         if checkpointing:
             made.activation_checkpointing_enable()
         with FakeTensorMode():
@@ -177,9 +184,12 @@ def _by_depth(
     low, high = (sum(p.numel() for p in m.parameters()) for m in shallow_ones)
     if sum(p.numel() for p in model.parameters()) - low != (layers - few) * (high - low) // (more - few):
         return line(model)  # its layers differ
-    (fixed, token), (fixed_more, token_more) = map(line, shallow_ones)
+    (fixed, token, least), (fixed_more, token_more, least_more) = map(line, shallow_ones)
     steps = (layers - few) / (more - few)
-    return round(fixed + steps * (fixed_more - fixed)), token + steps * (token_more - token)
+    return (
+        round(fixed + steps * (fixed_more - fixed)), token + steps * (token_more - token),
+        round(least + steps * (least_more - least)),
+    )  # fmt: skip
 
 
 def depth(config: Any) -> int:
@@ -231,20 +241,27 @@ def _to_fake(model: Any, device: str) -> None:
                 tensors[name] = kept[id(old)]
 
 
-def _line(peak: Callable[..., tuple[int, int]], longest: int, block: int) -> tuple[int, float]:
-    """(bytes beside those of each token, bytes a token) from two lengths.
+def _line(
+    peak: Callable[..., tuple[int, int]], longest: int, block: int, linear: bool = True
+) -> tuple[int, float, int]:
+    """(bytes beside those of each token, bytes a token, bytes at least).
 
-    `block`: tokens whose logits stand at once; only beyond so many is memory linear.
+    A peak is the highest of several lines: of few tokens it lies where a trained head's gradient is made, of many where
+    activations stand. `block`: tokens whose logits stand at once; beyond so many they grow no more. `linear`: whether attention of a row longer
+    than `longest` costs no more a token.
     """
-    _, operations = peak(SHORT, forward_only=True)
+    least, operations = peak(SHORT)
     _, twice = peak(2 * SHORT, forward_only=True)
-    few, many = (max(SHORT, block), max(longest, 2 * block)) if block < longest else (SHORT, longest)
+    few, many = SHORT, longest
     if twice != operations:  # token by token, of which a long row would take too many
-        few, many = SHORT, 4 * SHORT
-    short, _ = peak(few)
+        many = 4 * SHORT
+    elif block < max(longest, LONG if linear else 0):
+        few = max(longest, LONG, 2 * block) if linear else max(SHORT, 2 * block)
+        many = 2 * few if linear else max(longest, 2 * few)
+    short, _ = (least, 0) if few == SHORT else peak(few)
     long, _ = peak(many)
     token = max(0.0, (long - short) / (many - few))
-    return max(0, round(short - token * few)), token
+    return max(0, round(short - token * few)), token, least
 
 
 def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = False) -> tuple[int, int]:
@@ -264,13 +281,13 @@ def _peak(model: Any, bf16: bool, parts: bool, width: int, forward_only: bool = 
     return live.peak, operations
 
 
-def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int, block: int) -> tuple[int, float]:
+def _attended(model: Any, count: Callable[..., tuple[int, int]], longest: int, block: int) -> tuple[int, float, int]:
     """With a causal kernel, as it is trained; where the model's attention is another one, with its own."""
     try:
         with attending(model):  # its own would make a mask, since transformers takes fake tensors for tracing
             return _line(count, longest, block)
     except Unsupported:
-        return _line(count, longest, block)
+        return _line(count, longest, block, linear=False)
 
 
 class Live(TorchDispatchMode):
