@@ -57,7 +57,8 @@ def contrastive(wanted: StudyOptions, reporter: Reporter) -> Study:
         return compare(recipe(name, arms, wanted, seeds, looks), wanted.out / name, reporter)
 
     def of(policy: str, **options: Any) -> dict[str, Any]:
-        return context_of(policy, **({} if policy == "zero" else made.context), **options)
+        own = made.contrastive if policy == "contrastive" else {}
+        return context_of(policy, **({} if policy == "zero" else {**made.context, **own, **options}))
 
     strategies = run("strategies", {"base": None, **{a: of(a) for a in made.arms}}, wanted.seeds, made.lengths)
     changed = {name: options for name, options in SETTINGS.items() if options} if made.settings else {}

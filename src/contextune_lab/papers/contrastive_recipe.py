@@ -67,6 +67,8 @@ class Setup(Options):
     ablations: bool = True
     context: dict[str, Any] = Field({})
     """Options of all contexts."""
+    contrastive: dict[str, Any] = Field({})
+    """Options of contrastive contexts alone."""
     steps: int = STEPS
     batch: int = BATCH
     items: int = ITEMS
