@@ -38,6 +38,7 @@ from .cft_recipe import ABOUT, CONTEXTS, JUDGED, LEARNING, SMALL
 from .cft_search import CONSTANT
 from .claims import Claim, Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
+from .curves import point
 from .judging import Judgement, above, claim, decided
 
 ROOM = 256
@@ -241,18 +242,15 @@ def _positive(e: Estimate) -> Judgement:
 def figure(found: Cells, texts: Mapping[str, Texts]) -> Figure:
     arms = list(next(iter(found.values())).results["arms"])
     panels = [
-        (f"{kind}, {length} tokens", {a: c.value(a, texts[kind].test) for a in arms}, None)
-        for (kind, length), c in found.items()
+        (kind, {a: [point(n, c.of(a, of.test)) for (k, n), c in found.items() if k == kind] for a in arms})
+        for kind, of in texts.items()
     ]
-    what = (
-        "share of key points right"
-        if next(iter(texts.values())).more
-        else "bits a byte of held-out text, less is better"
-    )
+    shares = next(iter(texts.values())).more
+    what = "share of key points right" if shares else "bits a byte of held-out text"
     return Figure(
         "Density and length",
-        f"By kind of text and length of a chunk: {what}, with 95 % intervals.",
-        drawing.bars(panels, drawing.palette(arms, ("none",))),
+        f"{what.capitalize()} by length of a chunk, a plate a kind of text; bands at 95 %.",
+        drawing.lines(panels, drawing.palette(arms, ("none",)), "tokens a chunk", what),
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contextune.core.errors import UserError
+from contextune.evaluate.analysis.statistics import Estimate
 from contextune.experiment import recipe as recipes
 from contextune.experiment.accounting import accounting
 from contextune.experiment.prepare import prepare
@@ -78,3 +81,35 @@ def test_lengths_are_numbers(tmp_path):
     assert density.setup(StudyOptions(tmp_path, options={"lengths": 512})).lengths == (512,)
     with pytest.raises(UserError, match="'b' is no number"):
         density.setup(StudyOptions(tmp_path, options={"lengths": "64,b"}))
+
+
+class Cell:
+    """A comparison of which the values are given; draws lie within a hundredth."""
+
+    def __init__(self, **values):
+        self.values, self.results = values, {"arms": dict.fromkeys(values)}
+
+    def of(self, arm, task):
+        return Estimate(self.values[arm], self.values[arm] + np.linspace(-0.01, 0.01, 21) * (arm == "cft"))
+
+
+def judged(more, dense, thin):
+    made = density.Setup(lengths=(64,), arms=("cpt", "cft"))
+    texts = {k: density.Texts(Path(k), (), "asked", more) for k in ("dense", "chat")}
+    found = {("dense", 64): Cell(none=0.2, **dense), ("chat", 64): Cell(none=0.2, **thin)}
+    assert "<svg" in density.figure(found, texts).svg
+    return {c.id: (c.verdict, round(c.measured, 3)) for c in density.claims(found, texts, made, 3)}
+
+
+def test_what_helps_is_more_right_answers_or_less_loss():
+    dense, thin = {"cpt": 0.6, "cft": 0.5}, {"cpt": 0.4, "cft": 0.7}
+    shares = judged(True, dense, thin)
+    assert shares["dense.64.cft_over_cpt"] == ("fails", -0.1)
+    assert shares["chat.64.cft_over_cpt"] == ("holds", 0.3)
+    assert shares["chat.64.cft_over_cpt.prompted"] == ("holds", 0.3)
+    assert shares["chat.64.more_than_dense"] == ("holds", 0.4)
+    assert shares["dense.64.cpt"] == ("measured", 0.6)
+    loss = judged(False, dense, thin)
+    assert loss["dense.64.cft_over_cpt"] == ("holds", 0.1)
+    assert loss["chat.64.cft_over_cpt"] == ("fails", -0.3)
+    assert "chat.64.more_than_dense" not in loss, "other documents are not paired"
