@@ -25,11 +25,12 @@ from contextune.core.items import Item, Task
 from contextune.data.token_counts import lengths
 
 from . import writing
+from .alike import first_alike
 from .halving import trials
 from .memory import settle
 from .prepare import Prepared, PreparedStage
 from .probe import PATIENCE, PIECE, Probe, open_probe, shortened, training_rates, update_work, wait
-from .scoring import SAMPLE, models_of
+from .scoring import SAMPLE, wanted_of
 from .workers import side_by_side
 
 NEVER = ("\ue000",)
@@ -70,7 +71,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "training": (sum(r["updates"] * r["seconds_per_update"] for r in rows) + len(rows) * opening) * seeds,
         "validation": sum(_validation(prepared, row) for row in rows) * seeds,
         "search": _search(prepared, rows, opening) * seeds,
-        "evaluation": sum(_of_arm(prepared, arm, scoring) + opened for arm, _ in models_of(prepared)),
+        "evaluation": _evaluation(prepared, scoring, opened),
         "samples": token * SAMPLE * (trained + 1) if prepared.recipe.evaluate.samples else 0.0,
         "writing": written,
     }
@@ -105,13 +106,21 @@ def _search(prepared: Prepared, rows: Seq[Mapping[str, Any]], opening: float) ->
     return float(updates) + trials(len(prepared.recipe.search.candidates)) * len(rows) * opening
 
 
-def _of_arm(prepared: Prepared, arm: str, scoring: Mapping[str, float]) -> float:
-    """Seconds to score a model of an arm, whose prompts may be longer than the tasks' own."""
-    if arm not in prepared.retrieved:
-        return sum(scoring.values())
+def _evaluation(prepared: Prepared, scoring: Mapping[str, float], opened: float) -> float:
+    """Seconds to score all models. An arm's prompts may be longer than the tasks' own; what it is asked as an arm
+    before it is, of the same model, is not asked again.
+    """
+    if not scoring:
+        return 0.0
     size = {task.name: sum(map(_size, task.items)) for task in prepared.tasks}
-    own = {task.name: sum(_size(i) + len(i.before) for i in task.items) for task in prepared.tasks_of(arm)}
-    return sum(seconds * own[name] / max(1, size[name]) for name, seconds in scoring.items())
+    wanted = wanted_of(prepared)
+    asked = [wanted[name] for name, first in first_alike(wanted).items() if name == first]
+    seconds = sum(
+        scoring[one.task.name] * sum(_size(i) + len(i.before) for i in one.task.items) / max(1, size[one.task.name])
+        for one in asked
+        if one.task.name in scoring
+    )
+    return seconds + opened * len({one[:2] for one in asked})
 
 
 def _stages(prepared: Prepared, probe: Probe) -> tuple[list[dict[str, Any]], float]:

@@ -26,6 +26,7 @@ from contextune.evaluate.scoring import outcomes
 from contextune.models.options import Model
 
 from . import weights
+from .alike import Wanted, copied, first_alike
 from .prepare import Prepared
 from .run_dir import fingerprint_of, locked, model_of, stage_folder
 from .workers import Workers, advance
@@ -57,47 +58,73 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
     folder = prepared.out / "outcomes"
     folder.mkdir(exist_ok=True)
     index = _index(folder)
-    wanted = {
-        name_of(a, s, t): (a, s, t, _key(prepared, a, s, t)) for a, s in models_of(prepared) for t in prepared.scored(a)
-    }
+    wanted = wanted_of(prepared)
     for stale in set(index) - set(wanted):
         if _arm_of(folder / stale) in prepared.arms:  # an arm left out by --arm keeps its outcomes
             (folder / stale).unlink(missing_ok=True)
             index.pop(stale)
     for name in wanted:
-        if index.get(name) == wanted[name][3] and (why := outcomes.fault(folder / name)):
+        if index.get(name) == wanted[name].key and (why := outcomes.fault(folder / name)):
             say_once(f"{folder / name}: {why}: scored again")
             (folder / name).unlink(missing_ok=True)
-    todo = {n: w for n, w in wanted.items() if index.get(n) != w[3] or not (folder / n).exists()}
-    pairs = [p for p in models_of(prepared) if any(w[:2] == p for w in todo.values())]
-    with reporter.counting("evaluating", len(wanted), len(wanted) - len(todo)) as line:
+    done = {n for n, w in wanted.items() if index.get(n) == w.key and (folder / n).exists()}
+    with reporter.counting("evaluating", len(wanted), len(done)) as line:
 
         def hear(message: dict[str, Any]) -> None:
             if "file" in message:
                 index[message["file"]] = message["key"]
                 write_sealed(folder / "index.json", index)
+                done.add(message["file"])
             advance(line, message)
 
+        def copy() -> None:
+            for name in copied(folder, wanted, set(done)):
+                hear(_told(name, wanted[name]))
+
+        copy()
+        first = first_alike(wanted)
+        pairs = list(dict.fromkeys(w[:2] for n, w in wanted.items() if n not in done and first[n] == n))
         if workers is not None:
-            return workers.do([{"do": "score", "arm": arm, "seed": seed} for arm, seed in pairs], hear)
-        for arm, seed in pairs:
-            score_one(prepared, arm, seed, hear)
-    return None
+            workers.do([{"do": "score", "arm": arm, "seed": seed} for arm, seed in pairs], hear)
+        else:
+            for arm, seed in pairs:
+                score_one(prepared, arm, seed, hear)
+        copy()
+
+
+def wanted_of(prepared: Prepared) -> dict[str, Wanted]:
+    """The files of outcomes that a run has when it is done, in the order of arms, seeds and tasks."""
+    return {
+        name_of(arm, seed, task): Wanted(arm, seed, task, _key(prepared, arm, seed, task))
+        for arm, seed in models_of(prepared)
+        for task in prepared.scored(arm)
+    }
+
+
+def _told(name: str, one: Wanted) -> dict[str, Any]:
+    return {"file": name, "key": one.key, "label": f"{one.arm} seed {one.seed}", "note": one.task.name, "by": 1}
 
 
 def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str, Any]], None]) -> None:
-    """The tasks of an arm at one seed that have no outcomes yet; `tell` is given each file that is written."""
+    """The tasks of an arm at one seed that have no outcomes yet, and that no arm before it is asked alike.
+
+    `tell` is given each file that is written.
+    """
     folder = prepared.out / "outcomes"
-    index = _index(folder)
-    named = [(task, name_of(arm, seed, task), _key(prepared, arm, seed, task)) for task in prepared.scored(arm)]
-    todo = [(t, name, key) for t, name, key in named if index.get(name) != key or not (folder / name).exists()]
-    if prepared.general in [t for t, *_ in todo] and not prepared.recipe.is_untrained(arm):
+    index, wanted = _index(folder), wanted_of(prepared)
+    todo = {
+        name: wanted[name]
+        for name, first in first_alike(wanted).items()
+        if name == first and wanted[name][:2] == (arm, seed)
+        if index.get(name) != wanted[name].key or not (folder / name).exists()
+    }
+    if prepared.general in [one.task for one in todo.values()] and not prepared.recipe.is_untrained(arm):
         first_model(prepared)  # while no other model takes memory
     model = open_for_scoring(prepared.recipe.model, model_of(prepared, arm, seed)) if todo else None
-    for task, name, key in todo:
-        score = _distance if task is prepared.general else _score
-        outcomes.write(folder / name, score(prepared, model, task, arm, seed))
-        tell({"file": name, "key": key, "label": f"{arm} seed {seed}", "note": task.name, "by": 1})
+    for name, one in todo.items():
+        score = _distance if one.task is prepared.general else _score
+        outcomes.write(folder / name, score(prepared, model, one.task, arm, seed))
+        tell(_told(name, one))
     del model
     gc.collect()
 
