@@ -247,8 +247,8 @@ def _line(
     """(bytes beside those of each token, bytes a token, bytes at least).
 
     A peak is the highest of several lines: of few tokens it lies where a trained head's gradient is made, of many where
-    activations stand. `block`: tokens whose logits stand at once; beyond so many they grow no more. `linear`: whether attention of a row longer
-    than `longest` costs no more a token.
+    activations stand. `block`: tokens whose logits stand at once; beyond so many they grow no more. `linear`: whether
+    attention of a row longer than `longest` costs no more a token.
     """
     least, operations = peak(SHORT)
     _, twice = peak(2 * SHORT, forward_only=True)
