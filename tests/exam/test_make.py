@@ -361,3 +361,20 @@ def test_a_language_of_ones_own(tmp_path, text, found):
         languages.load(str(tmp_path / "xx.yaml"))
     with pytest.raises(UserError, match="language 'zz': the exam has no rules for it"):
         languages.load("zz")
+
+
+PAIRS = ["Vure Keja", "Weji Thutha", "Bahu Wala", "Regi Lata", "Basu Refu", "Cheja Sone", "Kreshe Fofa", "Zocho Shohu"]
+BARE = [f"{a} is deeper than {b}." for a, b in map(str.split, PAIRS)]
+
+
+@pytest.mark.parametrize("openings", [[""], ["", "it is clear that ", "some say that "]], ids=["bare", "repeated"])
+def test_a_fact_of_a_language_without_capitals_is_asked_once(openings, tmp_path):
+    """A name that begins its sentence is one; the same fact behind another opening is no other fact."""
+    folder = tmp_path / "facts"
+    folder.mkdir()
+    for i, fact in enumerate(BARE):
+        (folder / f"{i}.md").write_text("\n\n".join(o + fact for o in openings) + "\n", encoding="utf-8")
+    found = build(load(Source(path=str(folder)), Path()), Settings(language="pocket"), languages.load("pocket"),
+                  decisions.Decisions())  # fmt: skip
+    asked = Counter(re.sub(r"^(it is clear|some say) that ", "", one.statement.text) for one in found.asked)
+    assert asked == Counter(BARE)

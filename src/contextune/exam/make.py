@@ -22,12 +22,12 @@ from . import decisions, languages, writing
 from .corpus import Corpus, rank
 from .distractors import Finder
 from .folder import FIX, KIND, Exam, there, write
-from .forms import ALL, Asked, Row, ask, placed, rows
+from .forms import ALL, Asked, Row, ask, placed, question, rows
 from .languages import Language
 from .passages import passages
 from .statements import Found, Statement, statements
 
-RULES = 3
+RULES = 4
 """Raised whenever the same documents give another exam."""
 
 
@@ -152,6 +152,7 @@ def select(
     Those that a person accepted come first; those that were rejected make room for others.
     """
     finder, found, refused = Finder(corpus), list[Asked](), Counter[str]()
+    asked = set[tuple[str, str]]()
     for statement in _ordered(able, corpus, settings.seed, decided.accepted):
         if len(found) == settings.items:
             refused["is not needed: there are enough"] += 1
@@ -159,7 +160,12 @@ def select(
             refused["was rejected"] += 1
         elif isinstance(made := ask(statement, corpus, finder), str):
             refused[made] += 1
+        elif (
+            key := (statement.value.text, question(statement, statement.value, made.anchor, corpus.language))
+        ) in asked:
+            refused["asks what another statement asks"] += 1
         else:
+            asked.add(key)
             found.append(made)
     return found, refused
 

@@ -80,6 +80,8 @@ class Lexicon:
     """Names that stand by themselves somewhere: no word follows that they describe."""
     small: bool = False
     """Whether sentences begin in small letters, most of them."""
+    telling: bool = False
+    """Whether a capital tells a name where it begins a sentence too: the language begins sentences in small letters."""
     memo: dict[str, list[Value]] = field(default_factory=dict, repr=False)
     """Values of sentences, found once."""
 
@@ -88,6 +90,7 @@ class Lexicon:
         made, sentences = cls(), list(sentences)
         for text in sentences:
             made.common.update(w for w in _TOKEN.findall(text) if w[0].islower())
+        made.telling = language.begins_small
         made.small = language.begins_small or sum(text[0].islower() for text in sentences) > 0.5 * len(sentences)
         bare = cls(made.common | language["closed"] | language["begins"])
         made.common = bare.common
@@ -110,7 +113,7 @@ class Lexicon:
         words = [w for w in name.text.lower().split() if f"{w} " not in JOINERS]
         if all(w in self.common or w.removesuffix("s") in self.common for w in words):
             return False
-        if name.before != "^" or " " in name.text or name.text in self.named:
+        if self.telling or name.before != "^" or " " in name.text or name.text in self.named:
             return True
         return self.first[name.text] > 1 and not name.text.endswith(("s", "ly", "ing"))
 
