@@ -68,12 +68,12 @@ RARE = re.compile(
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * bool(RARE.fullmatch(n))) for n in WAYS])
 def test_every_request_ends(hostile, tmp_path, name):
-    began, retries = time.monotonic(), int(ONCE.fullmatch(name) is not None)
+    began, retries, outcome = time.monotonic(), int(ONCE.fullmatch(name) is not None), WAYS[name][1]
+    timeout = 0.3 if "0.3 s" in outcome else HANGS / 3  # of a busy machine too, where an answer comes
     with Store(tmp_path / "s") as store:
-        engine = Server(hostile.url(name), "m", retries=retries, timeout=0.3)
+        engine = Server(hostile.url(name), "m", retries=retries, timeout=timeout)
         (found,) = ask(engine, [Request("Who?", source="row 1")], store, on_failure="return")
     assert time.monotonic() - began < HANGS
-    outcome = WAYS[name][1]
     if isinstance(found, Failure):
         assert re.match(outcome, found.reason), found.reason
         assert len(found.reason) <= 300

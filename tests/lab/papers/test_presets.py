@@ -100,7 +100,8 @@ def made(w: StudyOptions, data: Path) -> dict[str, list[Recipe]]:
 
 def test_smollm2_has_every_study_but_the_synthetic_one_and_in_full_precision(data, tmp_path):
     found = made(wanted(tmp_path), data)
-    assert set(presets.read("smollm2")) == set(found)
+    assert set(presets.read("smollm2")) == {*found, "density"}, "whose recipes test_density.py makes"
+    assert presets.read("smollm2")["density"]["train"]["precision"] == "fp32"
     for recipe in (r for of in found.values() for r in of):
         assert (recipe.model.path, recipe.train.precision) == ("smollm2", "fp32")
 
