@@ -4,8 +4,8 @@
 
 The training texts of the pocket model's world are written as ten Markdown files; an exam is made of them, and arms of
 recipes/quickstart.yaml are trained on the world and asked both. A measure is the mean of its tasks, each from chance
-(0) to all right (1), as tasks of two, four and no options have different chances. Intervals: facts and seeds drawn
-anew 2,000 times, 95 %. Given again, it resumes.
+(0) to all right (1), as tasks of two, four and no options have different chances. Intervals are those
+of a report: items and seeds drawn anew, 95 %. Given again, it resumes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as parquet
 import yaml
 
 from contextune.core import registry
+from contextune.evaluate.analysis.statistics import Estimate, mean
+from contextune.evaluate.analysis.summary import estimates
 from contextune.exam.make import Settings, make
 from contextune.experiment.run import run
 
@@ -28,7 +28,6 @@ MEASURES = ("learn", "generalise", "listen", "resist")
 """Retain is asked by the same tasks in both."""
 ARMS = ("none", "cpt", "augmented", "contextune")
 WORLD = {"world": "reversals", "options": {"size": "small"}}
-DRAWS = 2000
 
 
 def write(folder: Path) -> None:
@@ -49,34 +48,32 @@ def recipe(folder: Path, seeds: int, steps: int) -> dict[str, Any]:
     return made
 
 
-def outcomes(run_folder: Path) -> dict[tuple[str, str, bool], dict[str, dict[tuple[int, str], list[float]]]]:
-    """(arm, measure, whether of the exam) -> task -> (seed, cluster) -> outcomes, from chance 0 to 1."""
+def measures(run_folder: Path) -> dict[tuple[str, str, bool], Estimate]:
+    """(arm, measure, whether of the exam) -> the mean of its tasks, each from chance 0 to 1."""
     tasks = json.loads((run_folder / "results.json").read_text(encoding="utf-8"))["tasks"]
-    found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for file in sorted((run_folder / "outcomes").glob("*.parquet")):
-        for row in parquet.read_table(file, columns=["arm", "seed", "task", "item", "correct", "cluster"]).to_pylist():
-            task = tasks.get(row["task"])
-            if task is not None and task.get("measure") in MEASURES:
-                chance = task.get("chance") or 0.0
-                at = found[row["arm"], task["measure"], row["task"].startswith("exam.")][row["task"]]
-                at[row["seed"], row["cluster"] or row["item"]].append((row["correct"] - chance) / (1 - chance))
-    return found
+    cells, found = estimates(run_folder, ARMS), defaultdict(list)
+    for arm in ARMS:
+        for name, about in tasks.items():
+            if about.get("measure") in MEASURES:
+                chance, e = about.get("chance") or 0.0, cells[arm, name]
+                value, draws, *bounds = ((x - chance) / (1 - chance) for x in (e.value, e.draws, *e.bounds))
+                found[arm, about["measure"], name.startswith("exam.")].append(Estimate(value, draws, tuple(bounds)))
+    return {key: mean(parts) for key, parts in found.items()}
 
 
-def estimate(tasks: dict[str, dict[tuple[int, str], list[float]]], rng: Any) -> tuple[float, float, float]:
-    """The mean over tasks and its interval. Seeds are drawn anew, and clusters of each task."""
-    seeds = sorted({seed for groups in tasks.values() for seed, _ in groups})
-    tables = []
-    for groups in tasks.values():
-        clusters = sorted({cluster for _, cluster in groups})
-        tables.append(np.array([[np.mean(groups[s, c]) for c in clusters] for s in seeds]))
-    draws = []
-    for _ in range(DRAWS):
-        rows = rng.integers(0, len(seeds), len(seeds))
-        means = [t[rows][:, rng.integers(0, t.shape[1], t.shape[1])].mean() for t in tables]
-        draws.append(np.mean(means))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(np.mean([t.mean() for t in tables])), float(low), float(high)
+def table(found: dict[tuple[str, str, bool], Estimate]) -> str:
+    lines = ["| arm | measure | the world's tests | the exam | intervals overlap |", "| --- | --- | --- | --- | --- |"]
+    for arm in ARMS:
+        for measure in MEASURES:
+            both = [found[arm, measure, of] for of in (False, True)]
+            (low, high), (least, most) = (e.interval(0.95) or [e.value, e.value] for e in both)
+            shown = (
+                f"{e.value:.2f} [{a:.2f}, {b:.2f}]"
+                for e, (a, b) in zip(both, ((low, high), (least, most)), strict=True)
+            )
+            overlap = "yes" if low <= most and least <= high else "no"
+            lines.append(f"| {arm} | {measure} | {' | '.join(shown)} | {overlap} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -91,14 +88,7 @@ def main() -> None:
     spec = folder / "agreement.yaml"
     spec.write_text(yaml.safe_dump(recipe(folder, asked.seeds, asked.steps)), encoding="utf-8")
     run(spec)
-    found, rng = outcomes(folder / "run"), np.random.default_rng(0)
-    print("| arm | measure | the world's tests | the exam | intervals overlap |\n| --- | --- | --- | --- | --- |")
-    for arm in ARMS:
-        for measure in MEASURES:
-            world, exam = (estimate(found[arm, measure, of], rng) for of in (False, True))
-            overlap = world[1] <= exam[2] and exam[1] <= world[2]
-            shown = " | ".join(f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in (world, exam))
-            print(f"| {arm} | {measure} | {shown} | {'yes' if overlap else 'no'} |")
+    print(table(measures(folder / "run")))
 
 
 if __name__ == "__main__":

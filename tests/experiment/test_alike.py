@@ -40,7 +40,7 @@ def test_either_arm_gives_the_other_its_outcomes(tmp_path):
         folder = tmp_path / done
         name, other = (outcomes.file_name(arm, 1, "told") for arm in (done, lacking))
         outcomes.write(folder / name, outcomes.table(task("told", item()), rows, done, 1))
-        assert list(copied(folder, wanted(), {name})) == [other]
+        assert list(copied(folder, wanted(), first_alike(wanted()), {name})) == [other]
         made, of = outcomes.read(folder / other), outcomes.read(folder / name)
         assert made["arm"].to_pylist() == [lacking]
         assert made["seed"].to_pylist() == [1]
@@ -49,4 +49,4 @@ def test_either_arm_gives_the_other_its_outcomes(tmp_path):
 
 
 def test_nothing_is_copied_of_what_is_not_done(tmp_path):
-    assert list(copied(tmp_path, wanted(), set())) == []
+    assert list(copied(tmp_path, wanted(), first_alike(wanted()), set())) == []

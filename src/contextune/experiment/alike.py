@@ -32,9 +32,8 @@ def first_alike(wanted: Mapping[str, Wanted]) -> dict[str, str]:
     return found
 
 
-def copied(folder: Path, wanted: Mapping[str, Wanted], done: set[str]) -> Iterator[str]:
-    """Write the files that are not done where one of the same answers is; yields their names."""
-    first = first_alike(wanted)
+def copied(folder: Path, wanted: Mapping[str, Wanted], first: Mapping[str, str], done: set[str]) -> Iterator[str]:
+    """Write the files that are not done where one of the same answers is (`first_alike`); yields their names."""
     source = {first[name]: name for name in wanted if name in done}
     for name, one in wanted.items():
         if name not in done and (like := source.get(first[name])):

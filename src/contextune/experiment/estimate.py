@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +59,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
     probe = open_probe(prepared) if trains or asks or local else None
     written = writing.seconds(prepared, probe)
     scoring, token = _scoring(prepared, probe) if probe and asks else ({}, 0.0)
-    with shortened(probe) if probe else nullcontext():
-        rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
+    rows, opening = _stages(prepared, probe) if probe and trains else ([], 0.0)
     opened = probe.opening if probe and asks else 0.0
     del probe
     gc.collect()
@@ -149,7 +147,8 @@ def _update(prepared: Prepared, ready: PreparedStage, probe: Probe) -> tuple[flo
     assert isinstance(most, int)
     data = Updates(ready.records, ready.context, prepared.tokenizer, plan, ready.train.max_length)
     updates = [data[i] for i in sorted({0, plan.updates // 3, 2 * plan.updates // 3})]
-    rates = training_rates(probe, prepared, ready.train, updates[0])
+    with shortened(probe):
+        rates = training_rates(probe, prepared, ready.train, updates[0])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layout = choose(ready.train.layout, probe.model.config._attn_implementation, device, True)
     pad = prepared.tokenizer.pad_token_id or 0

@@ -125,22 +125,18 @@ def shortened(probe: Probe) -> Iterator[None]:
     """Within: of a model that is tried whole its first layers alone, scaled as those of a large one are."""
     import torch
 
-    found = (
-        {}
-        if probe.model is None or probe.share < 1
-        else {
-            id(child): (module, name, child)
-            for module in probe.model.modules()
-            for name, child in module.named_children()
-            if isinstance(child, torch.nn.ModuleList)
-            and len(child) == probe.model.config.get_text_config().num_hidden_layers
-        }
-    )
-    module, name, layers = next(iter(found.values()), (None, "", ()))
-    few = max(2, math.ceil(len(layers) * SHORT / probe.layers))
-    if len(found) != 1 or few >= len(layers):
+    found = [
+        (module, name, child)
+        for module in (probe.model.modules() if probe.model is not None and probe.share == 1 else ())
+        for name, child in module.named_children()
+        if isinstance(child, torch.nn.ModuleList)
+        and len(child) == probe.model.config.get_text_config().num_hidden_layers
+    ]
+    few = max(2, math.ceil(len(found[0][2]) * SHORT / probe.layers)) if len(found) == 1 else 0
+    if not few or few >= len(found[0][2]):
         yield
         return
+    module, name, layers = found[0]
     setattr(module, name, layers[:few])
     probe.share = few / len(layers)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         if index.get(name) == wanted[name].key and (why := outcomes.fault(folder / name)):
             say_once(f"{folder / name}: {why}: scored again")
             (folder / name).unlink(missing_ok=True)
+    first = first_alike(wanted)
     done = {n for n, w in wanted.items() if index.get(n) == w.key and (folder / n).exists()}
     with reporter.counting("evaluating", len(wanted), len(done)) as line:
 
@@ -78,11 +79,10 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
             advance(line, message)
 
         def copy() -> None:
-            for name in copied(folder, wanted, set(done)):
+            for name in copied(folder, wanted, first, set(done)):
                 hear(_told(name, wanted[name]))
 
         copy()
-        first = first_alike(wanted)
         pairs = list(dict.fromkeys(w[:2] for n, w in wanted.items() if n not in done and first[n] == n))
         if workers is not None:
             workers.do([{"do": "score", "arm": arm, "seed": seed} for arm, seed in pairs], hear)
@@ -92,11 +92,12 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
         copy()
 
 
-def wanted_of(prepared: Prepared) -> dict[str, Wanted]:
-    """The files of outcomes that a run has when it is done, in the order of arms, seeds and tasks."""
+def wanted_of(prepared: Prepared, pairs: Iterable[tuple[str, int]] | None = None) -> dict[str, Wanted]:
+    """The files of outcomes that a run has when it is done, in the order of arms, seeds and tasks; or those of some
+    arms and seeds."""
     return {
         name_of(arm, seed, task): Wanted(arm, seed, task, _key(prepared, arm, seed, task))
-        for arm, seed in models_of(prepared)
+        for arm, seed in (models_of(prepared) if pairs is None else pairs)
         for task in prepared.scored(arm)
     }
 
@@ -111,7 +112,8 @@ def score_one(prepared: Prepared, arm: str, seed: int, tell: Callable[[dict[str,
     `tell` is given each file that is written.
     """
     folder = prepared.out / "outcomes"
-    index, wanted = _index(folder), wanted_of(prepared)
+    index, model_key = _index(folder), folder_key(prepared, arm, seed)
+    wanted = wanted_of(prepared, [p for p in models_of(prepared) if folder_key(prepared, *p) == model_key])
     todo = {
         name: wanted[name]
         for name, first in first_alike(wanted).items()

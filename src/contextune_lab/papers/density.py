@@ -39,7 +39,7 @@ from .cft_search import CONSTANT
 from .claims import Claim, Figure, Study, StudyOptions, register
 from .comparison import Comparison, compare
 from .curves import point
-from .judging import Judgement, above, claim, decided
+from .judging import above, claim
 
 ROOM = 256
 """Tokens beside a chunk: the longest prompt has fewer."""
@@ -85,10 +85,10 @@ class Texts:
     test: str
     more: bool = True
 
-    def gain(self, c: Comparison, arm: str, other: str, test: str) -> Estimate:
-        """By how much an arm is better."""
+    def ordered(self, c: Comparison, arm: str, other: str, test: str) -> tuple[Estimate, Estimate]:
+        """What an arm and another reach; the first is above the second where the arm is better."""
         one, two = c.of(arm, test), c.of(other, test)
-        return one - two if self.more else two - one
+        return (one, two) if self.more else (two, one)
 
 
 @register("density")
@@ -218,25 +218,20 @@ def claims(found: Cells, texts: Mapping[str, Texts], made: Setup, seeds: int) ->
     for ((kind, length), c), other in product(found.items(), [a for a in made.arms if a != "cft"]):
         of = texts[kind]
         for test, when in {of.test: "", f"{of.test}.{ON}": ", asked after a prompt"}.items():
-            gain, id = of.gain(c, "cft", other, test), f"{kind}.{length}.cft_over_{other}"
-            judged = above(c.of("cft", test), c.of(other, test)) if of.more else _positive(gain)
-            told = f"{kind}, chunks of {length}{when}: CFT over {ABOUT[other]}"
-            tested.append(claim(f"{id}.{ON}" if when else id, told, gain, seeds, judged, "ours"))
+            one, two = of.ordered(c, "cft", other, test)
+            id, told = f"{kind}.{length}.cft_over_{other}", f"{kind}, chunks of {length}{when}: CFT over {ABOUT[other]}"
+            tested.append(claim(f"{id}.{ON}" if when else id, told, one - two, seeds, above(one, two), "ours"))
     first, *others = texts
     for kind, length in product(others, made.lengths if texts[first].more else ()):
-        dense, thin = (texts[k].gain(found[k, length], "cft", "cpt", texts[k].test) for k in (first, kind))
+        at = [(found[k, length], texts[k].test) for k in (first, kind)]
+        dense, thin = (c.of("cft", test) - c.of("cpt", test) for c, test in at)
         told = f"chunks of {length}: CFT gains more over CPT on {kind} than on {first}"
-        more = thin - dense
-        tested.append(claim(f"{kind}.{length}.more_than_{first}", told, more, seeds, _positive(more), "ours"))
+        id = f"{kind}.{length}.more_than_{first}"
+        tested.append(claim(id, told, thin - dense, seeds, above(thin, dense), "ours"))
     for ((kind, length), c), arm in product(found.items(), ("none", *made.arms)):
         told = f"{kind}, chunks of {length}: {ABOUT[arm]}"
         shown.append(claim(f"{kind}.{length}.{arm}", told, c.of(arm, texts[kind].test), seeds, whose="ours"))
     return [*tested, *shown]
-
-
-def _positive(e: Estimate) -> Judgement:
-    low, high = e.interval(0.95) or (float("-inf"), float("inf"))
-    return Judgement(decided(low > 0, high < 0), f"above 0: {e.value:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
 def figure(found: Cells, texts: Mapping[str, Texts]) -> Figure:
