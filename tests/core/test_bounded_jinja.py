@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from contextune.core import bounded_jinja
+from contextune.core import template_budget
 from contextune.core.errors import UserError
 from contextune.core.special_tokens import write_chat
 from contextune.core.templates import TextTemplate, ValueTemplate
@@ -60,8 +60,8 @@ ENDLESS = {
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_templates_end(name, monkeypatch):
-    monkeypatch.setattr(bounded_jinja, "SECONDS", 0.3)
-    monkeypatch.setattr(bounded_jinja, "STEPS", 10_000)
+    monkeypatch.setattr(template_budget, "SECONDS", 0.3)
+    monkeypatch.setattr(template_budget, "STEPS", 10_000)
     began = time.process_time()
     with pytest.raises(UserError, match="key") as e:
         TextTemplate(ENDLESS[name], "key")({"x": "abc"}, "a.jsonl:3")
@@ -71,7 +71,7 @@ def test_templates_end(name, monkeypatch):
 
 
 def test_an_expression_is_bounded_and_each_has_bounds_of_its_own(monkeypatch):
-    monkeypatch.setattr(bounded_jinja, "STEPS", 20)
+    monkeypatch.setattr(template_budget, "STEPS", 20)
     options = ValueTemplate("{{ x.split() }}", "options", "task t")
     for row in range(30):
         assert options({"x": "a b"}, f"row {row}") == ["a", "b"]
@@ -119,7 +119,7 @@ def test_prompts_and_examples_are_bounded(tmp_path):
 
 @pytest.mark.parametrize("name", ["loops", "macros", "power", "text", "grows by ~", "center", "blocks", "lipsum"])
 def test_chat_templates_are_bounded(name, tokenizer, monkeypatch):
-    monkeypatch.setattr(bounded_jinja, "STEPS", 10_000)
+    monkeypatch.setattr(template_budget, "STEPS", 10_000)
     hostile = copy.deepcopy(tokenizer)
     hostile.chat_template = "{% set x = messages[0].content %}" + ENDLESS[name]
     began = time.process_time()

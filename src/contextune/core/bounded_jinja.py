@@ -4,45 +4,32 @@
     {{ 9 ** 9 ** 9 }}  {{ 'a' * 9 ** 9 }}                   numbers of BITS, SIZE characters made in all
     {{ 'a' | center(9 ** 9) }}  {{ '%9999999d' % 1 }}       widths of at most WIDTH
 
-What goes beyond raises `LimitError`. Bounds hold for one rendering; `within` begins one for an expression.
+What goes beyond raises `LimitError`; what a rendering has used so far is counted in `template_budget`.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import date
 from functools import lru_cache, wraps
 from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes, pass_context, pass_environment
 from jinja2.filters import make_attrgetter
-from jinja2.runtime import TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from .errors import shown
+from .template_budget import ELEMENT, TEXTS, LimitError, count, current, made, spend, step, within, written
 
 CHANCE = "No filter named 'random', which would give another text each time"
-STEPS = 100_000
-"""Turns of loops and calls."""
-SECONDS = 2.0
-"""Of the processor, so that a busy machine refuses nothing that another one takes."""
-SIZE = 2**24
-"""Characters made in all, beside SHARE times those of the row; an element of a list counts as ELEMENT."""
-SHARE = 16
-ELEMENT = 16
 BITS = 2**13
 WIDTH = 9_999
 """Columns that text is filled to, and digits behind the point."""
 SOURCE = 2**20
 """Characters of a template."""
 
-_TEXTS = (str, bytes)
-_LISTS = (list, tuple, set, frozenset)
 _FILLING = frozenset(("center", "ljust", "rjust", "zfill", "indent", "batch", "slice", "round", "tojson", "to_bytes"))
 """Filters and methods whose numbers are widths or counts."""
 _STRUCTURAL = frozenset(
@@ -55,127 +42,8 @@ _STRUCTURAL = frozenset(
 """Filters that write nothing of what they are given."""
 
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
 _NOW = frozenset(("now", "today", "utcnow"))
 """Methods of dates that read the clock."""
-
-
-class LimitError(TemplateError):
-    """A template that takes more than a text needs."""
-
-
-class Budget:
-    """What one rendering may still use."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.steps, self.end = STEPS, time.thread_time() + SECONDS
-        self.values: Mapping[str, Any] | None = values  # until their length is needed, which most rows never need
-        self.most = self.size = SIZE
-
-    def step(self) -> None:
-        self.steps -= 1
-        if self.steps < 0:
-            raise LimitError(f"more than {STEPS:,} turns of loops and calls")
-        self.look()
-
-    def look(self) -> None:
-        if time.thread_time() > self.end:
-            raise LimitError(f"more than {SECONDS:g} seconds")
-
-    def spend(self, size: int) -> None:
-        self.size -= size
-        if self.size < 0 and self.values is not None:
-            more, self.values = SHARE * length(self.values), None
-            self.most, self.size = self.most + more, self.size + more
-        if self.size < 0:
-            raise LimitError(f"more than {self.most:,} characters")
-
-
-_budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
-
-
-@contextmanager
-def within(values: Mapping[str, Any]) -> Iterator[None]:
-    """Bounds for what is rendered or evaluated within, on these values."""
-    token = _budget.set(Budget(values))
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-
-
-def spend(size: int) -> None:
-    if (budget := _budget.get()) is not None:
-        budget.spend(size)
-
-
-def step() -> None:
-    if (budget := _budget.get()) is not None:
-        budget.step()
-
-
-def made(value: Any) -> Any:
-    """The value, counted: a text by its characters, a container by all that is in it."""
-    if isinstance(value, _TEXTS):
-        spend(len(value))
-    elif isinstance(value, (*_LISTS, Mapping)):
-        _count(value, 0)
-    elif isinstance(value, int):
-        spend(value.bit_length() >> 3)
-    return value
-
-
-def written(value: Any) -> Any:
-    """The value, counted as what is written of it."""
-    if isinstance(value, (*_LISTS, Mapping)):
-        _count(value, 1)
-    else:
-        made(value)
-        _refuse_chance(value)
-    return value
-
-
-def _refuse_chance(value: Any) -> None:
-    """TemplateError for what is written otherwise in each process: an address in memory, the order of a set."""
-    if isinstance(value, (*_TEXTS, int, float)):
-        return
-    if isinstance(value, TemplateReference):
-        raise TemplateError("self is the template, which no text can hold: write a column")
-    if isinstance(value, set | frozenset):
-        raise TemplateError("a set has no order: write | sort behind it")
-    if not isinstance(value, Mapping) and _ADDRESS.search(repr(value)):
-        what = type(value).__name__.removeprefix("async_")
-        raise TemplateError(
-            f"a {what} would write its address in memory, another one each time: write | list behind it"
-        )
-
-
-def _count(container: Any, texts: int) -> None:
-    """Spend what a container holds, in depth; parts that stand in several places count in each."""
-    for value in _parts(container):
-        if texts:
-            _refuse_chance(value) if not isinstance(value, list | tuple) else None
-        if isinstance(value, _LISTS):
-            spend(ELEMENT * len(value))
-        elif texts and isinstance(value, _TEXTS):
-            spend(len(value))
-
-
-def length(values: Mapping[str, Any]) -> int:
-    """Characters of all texts in a row."""
-    return sum(len(value) for value in _parts(values) if isinstance(value, _TEXTS))
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """All that a value holds, in depth, lists before what is in them."""
-    waiting: list[Any] = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            value = (*value.keys(), *value.values())
-        yield value
-        if isinstance(value, _LISTS):
-            waiting += value
 
 
 class _Bounds(NodeTransformer):
@@ -249,7 +117,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator in ("*", "**"):
             _before_product(operator, left, right)
-        elif operator == "%" and isinstance(left, _TEXTS):
+        elif operator == "%" and isinstance(left, TEXTS):
             _before_format(left, right if isinstance(right, tuple | list) else (right,))
         found = super().call_binop(context, operator, left, right)
         if isinstance(found, set | frozenset):  # of keys: in the order that they had
@@ -274,7 +142,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         step()
         method = getattr(obj, "__wrapped__", obj)  # the sandbox wraps str.format
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
-        if isinstance(owner, (*_TEXTS, int)):
+        if isinstance(owner, (*TEXTS, int)):
             args = _before(name, owner, args, options)
         return made(super().call(context, obj, *args, **options))
 
@@ -305,7 +173,7 @@ def _sum(environment: Any, values: Iterable[Any], attribute: str | int | None = 
 
 
 def _counted(pieces: Iterable[str]) -> Iterator[str]:
-    budget = _budget.get()
+    budget = current()
     for piece in pieces:
         if budget is not None:
             budget.spend(len(piece))
@@ -321,10 +189,10 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def bounded(*args: Any, **options: Any) -> Any:
         if len(args) > skip:
             rest = _before(name, args[skip], args[skip + 1 :], options)
-            value = list(args[skip]) if name == "join" and not isinstance(args[skip], _TEXTS) else args[skip]
+            value = list(args[skip]) if name == "join" and not isinstance(args[skip], TEXTS) else args[skip]
             if name == "join" and isinstance(value, list):
                 _before_join(value, str(rest[0] if rest else options.get("d", "")))
-            elif name not in _STRUCTURAL and not isinstance(value, _TEXTS):
+            elif name not in _STRUCTURAL and not isinstance(value, TEXTS):
                 written(value)
             args = (*args[:skip], value, *rest)
         return made(function(*args, **options))
@@ -339,7 +207,7 @@ def _before(name: str, value: Any, args: tuple[Any, ...], options: Mapping[str, 
     numbers = [abs(a) for a in given if isinstance(a, int)]
     if name in _FILLING and numbers and max(numbers) > WIDTH:
         raise LimitError(f"{name} of {shown(max(numbers), 20)}, at most {WIDTH:,}")
-    if not isinstance(value, _TEXTS):
+    if not isinstance(value, TEXTS):
         return args
     text: Any = value
     if name == "replace" and len(args) > 1:
@@ -358,7 +226,7 @@ def _before(name: str, value: Any, args: tuple[Any, ...], options: Mapping[str, 
         _before_format(text, given)
     elif name == "translate" and args and isinstance(args[0], Mapping):
         spend(len(text) * max((len(v) for v in args[0].values() if isinstance(v, str)), default=0))
-    elif name == "join" and args and not isinstance(args[0], _TEXTS):
+    elif name == "join" and args and not isinstance(args[0], TEXTS):
         args = (list(args[0]), *args[1:])
         _before_join(args[0], text)
     return args
@@ -366,14 +234,14 @@ def _before(name: str, value: Any, args: tuple[Any, ...], options: Mapping[str, 
 
 def _before_join(values: list[Any], between: str | bytes) -> None:
     spend(len(between) * len(values))
-    _count(values, 1)
+    count(values, 1)
 
 
 def _before_product(operator: str, left: Any, right: Any) -> None:
     if operator == "*":
         for value, times in ((left, right), (right, left)):
-            if isinstance(value, (*_TEXTS, list, tuple)) and isinstance(times, int):
-                spend(len(value) * max(times, 0) * (1 if isinstance(value, _TEXTS) else ELEMENT))
+            if isinstance(value, (*TEXTS, list, tuple)) and isinstance(times, int):
+                spend(len(value) * max(times, 0) * (1 if isinstance(value, TEXTS) else ELEMENT))
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
         if bits > BITS and abs(left) > 1:

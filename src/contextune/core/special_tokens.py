@@ -158,7 +158,7 @@ def _conversation(tokenizer: Tokenizer) -> str:
 
 def write_chat(messages: Seq[Mapping[str, Any]], tokenizer: Tokenizer, hint: str, **options: Any) -> str:
     """A conversation as the chat template writes it. Raises UserError, with the hint, where the template refuses it."""
-    from .bounded_jinja import LimitError
+    from .template_budget import LimitError
 
     try:
         return _rendered([dict(m) for m in messages], tokenizer, **options)

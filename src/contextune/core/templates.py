@@ -70,7 +70,7 @@ class ValueTemplate:
     def __call__(self, values: Mapping[str, Any], where: str) -> Any:
         from jinja2 import Undefined
 
-        from .bounded_jinja import within, written
+        from .template_budget import within, written
 
         if self._expression is None:
             return self._text(values, where)
@@ -161,7 +161,8 @@ def _printable(value: Any) -> Any:
 def _environment() -> BoundedEnvironment:
     from jinja2 import StrictUndefined, nodes
 
-    from .bounded_jinja import BoundedEnvironment, written
+    from .bounded_jinja import BoundedEnvironment
+    from .template_budget import written
 
     class Method(StrictUndefined):
         """A method of a value of the row: undefined, but for being called."""
@@ -217,7 +218,7 @@ def _failed(
 ) -> UserError:
     from jinja2 import UndefinedError
 
-    from .bounded_jinja import LimitError
+    from .template_budget import LimitError
 
     place, columns = f"{where}: {template.key}", [c for c in values if c != "row"]
     if isinstance(error, UndefinedError):
