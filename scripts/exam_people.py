@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -32,20 +33,20 @@ RETRIEVAL = {"retrieve": "passages", "k": 1, "similarity": "lexical", "max_token
 CLOSED = ("exam.learn_told", "exam.generalise_gap", "exam.generalise_reworded")
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def questions(data: Path, n: int, out: Path) -> None:
     """The same number of each paragraph, the first ones first, until there are n."""
-    seen: dict[object, int] = {}
+    seen: dict[str, int] = {}
     rows = read(data / "questions.jsonl")
     rank = [(seen.update({r["paragraph"]: seen.get(r["paragraph"], 0) + 1}), seen[r["paragraph"]])[1] for r in rows]
     chosen = sorted(range(len(rows)), key=lambda i: (rank[i], i))[:n]
     out.write_text("".join(json.dumps(rows[i], ensure_ascii=False) + "\n" for i in sorted(chosen)), encoding="utf-8")
 
 
-def recipe(data: Path, folder: Path, model: str, epochs: int) -> dict[str, object]:
+def recipe(data: Path, folder: Path, model: str, epochs: int) -> dict[str, Any]:
     documents = str(data / "articles.jsonl")
     human = {
         "name": "people",
