@@ -1,5 +1,5 @@
-"""Writes the tables of docs/results.md from the folder of `contextune reproduce all`:
-scripts/results.py FOLDER [OTHER]
+"""Writes the tables of docs/results.md from a folder of finished studies, e.g. of `contextune reproduce all`:
+scripts/results.py FOLDER [OTHER]; the table of a study that is not there stays as it is.
 
     <!-- study: augmented -->            every claim
     <!-- study: contrastive tested -->   claims with a verdict
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from contextune_lab.papers.claims import Claim, value
 from contextune_lab.papers.study import read
@@ -32,19 +33,20 @@ BESIDE = re.compile(TABLE.pattern.replace("study:", "beside:"))
 
 
 def main(folder: str, other: str = "") -> None:
-    def table(found: re.Match[str]) -> str:
+    def table(found: re.Match[str]) -> Any:
         comment, name, options, old = found.groups()
         study = read(Path(folder) / name / "study.json")
         if study is None:
-            sys.exit(f"{folder}: no finished study {name}")
+            print(f"{folder}: no finished study {name}; its table stays as it is", file=sys.stderr)
+            return found[0]
         return (
             comment.rstrip("\n") + "\n\n" + "\n".join(rows(study.claims, options.split())) + ("\n" if old else "\n\n")
         )
 
-    def pair(found: re.Match[str]) -> str:
+    def pair(found: re.Match[str]) -> Any:
         comment, name, forms, old = found.groups()
         studies = [read(Path(f) / name / "study.json") for f in (folder, other)]
-        if studies[1] is None:
+        if None in studies:
             return found[0]
         ours, theirs = ({c.id: c for c in s.claims} if s else {} for s in studies)
         return comment.rstrip("\n") + "\n\n" + "\n".join(beside(ours, theirs, forms.split())) + "\n" * (1 + (not old))
