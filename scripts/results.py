@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from contextune_lab.papers.claims import Claim, value
 from contextune_lab.papers.study import read
@@ -33,7 +32,7 @@ BESIDE = re.compile(TABLE.pattern.replace("study:", "beside:"))
 
 
 def main(folder: str, other: str = "") -> None:
-    def table(found: re.Match[str]) -> Any:
+    def table(found: re.Match[str]) -> str:
         comment, name, options, old = found.groups()
         study = read(Path(folder) / name / "study.json")
         if study is None:
@@ -43,7 +42,7 @@ def main(folder: str, other: str = "") -> None:
             comment.rstrip("\n") + "\n\n" + "\n".join(rows(study.claims, options.split())) + ("\n" if old else "\n\n")
         )
 
-    def pair(found: re.Match[str]) -> Any:
+    def pair(found: re.Match[str]) -> str:
         comment, name, forms, old = found.groups()
         studies = [read(Path(f) / name / "study.json") for f in (folder, other)]
         if None in studies:
