@@ -32,6 +32,7 @@ PAIRED = {
 }
 """Contexts each of which makes an answer that is not to be given."""
 PASSAGES = {"policy": "retrieved", "retrieve": "facts", "k": 2, "without": 0.0, "max_tokens": 96, "separator": "\n"}
+HELD = {"at": "replay", "learn_replay": False}
 MORE: dict[str, dict[str, Any]] = {
     "chosen": {
         "about": "the learning prompt of lowest loss, of four, before each fact",
@@ -48,7 +49,11 @@ MORE: dict[str, dict[str, Any]] = {
     "held": {
         "about": "as augmented, general text held to the first model's distributions",
         "augment": {**OPERATIONS, "mix": {"weights": {"replay": 0.2}, **REPLAYED}},
-        "train": {"kl": {"at": "replay", "learn_replay": False}},
+        "train": {"kl": HELD},
+    },
+    "replayed": {
+        "about": "control of held: as augmented, general text learned",
+        "augment": {**OPERATIONS, "mix": {"weights": {"replay": 0.2}, **REPLAYED}},
     },
     "distilled": {
         "about": "what is inferred, read as the model reads it after the passage",
@@ -110,12 +115,18 @@ def frontier(wanted: StudyOptions, reporter: Reporter) -> Study:
 
 def chosen_arms(wanted: StudyOptions) -> dict[str, dict[str, Any]]:
     """All arms, or those that are named. UserError for an unknown one."""
-    known = {**synthesis.setup(wanted).arms, **MORE}
+    arms = synthesis.setup(wanted).arms
+    known = {**arms, **MORE, "contextune_held": _held(arms["contextune"])}
     names = [n.strip() for n in wanted.text("arms", ",".join(known)).split(",")]
     for name in names:
         if name not in known:
             raise UserError(f"--set arms: no arm '{name}'", nearest(name, known))
     return {name: known[name] for name in known if name in names}
+
+
+def _held(arm: Mapping[str, Any]) -> dict[str, Any]:
+    about = "as contextune, general text held to the first model's distributions"
+    return {**arm, "about": about, "train": {**arm.get("train", {}), "kl": HELD}}
 
 
 def drawn(wanted: StudyOptions) -> int:

@@ -27,7 +27,7 @@ class Values:
 def test_every_arm_is_one_that_a_recipe_may_have(tmp_path):
     wanted = StudyOptions(tmp_path, options={"steps": 100})
     arms = frontier.chosen_arms(wanted)
-    assert set(arms) == {*synthesis.ARMS, *MORE}
+    assert set(arms) == {*synthesis.ARMS, *MORE, "contextune_held"}
     made = recipes.parse(frontier.recipe(wanted, frontier.tried(arms), (0,), 0))
     assert len(made.arms) == 1 + len(arms) * len(RATES)
     for name in arms:
