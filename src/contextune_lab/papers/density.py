@@ -244,7 +244,8 @@ def figure(found: Cells, texts: Mapping[str, Texts]) -> Figure:
     what = "share of key points right" if shares else "bits a byte of held-out text"
     return Figure(
         "Density and length",
-        f"{what.capitalize()} by length of a chunk, a plate a kind of text; bands at 95 %.",
+        f"{what.capitalize()} by length of a chunk, a plate a kind of text; bands at 95 %."
+        + (" chatterN: among N words of chatter for each word of text." if shares else ""),
         drawing.lines(panels, drawing.palette(arms, ("none",)), "tokens a chunk", what),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_the_page_counts_and_escapes(calls, tmp_path):
     assert "stays at &lt;chance&gt;" in html
     assert "one &lt;note&gt;" in html
     assert PLAIN.svg in html
+
+
+def test_a_study_without_claims_of_a_source_counts_its_own(tmp_path):
+    own = tuple(replace(c, whose="ours") for c in MADE)
+    html = page.write(
+        tmp_path / "study.html", [Study("toy", "A toy", "Nobody", own, (), (), ("a",))], "toy"
+    ).read_text()
+    assert "1 of 2 claims of our own hold here" in html
 
 
 def test_what_is_only_measured_stands_folded_below_what_is_tested(calls, tmp_path):
