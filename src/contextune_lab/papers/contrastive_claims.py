@@ -14,7 +14,7 @@ from contextune.evaluate.analysis.statistics import Estimate, mean
 
 from .claims import Claim
 from .comparison import Comparison
-from .judging import Judgement, above, claim, not_worse, together
+from .judging import Judgement, above, claim, no_more, not_worse, together
 from .probe_scores import Probed
 
 STRATEGIES = ("zero", "random", "similar", "contrastive")
@@ -197,7 +197,7 @@ def _copying(f: MeasuredArms) -> list[Claim]:
         claim("copy.similar", "similar contexts teach copying: above random", last["similar"], seeds,
               above(last["similar"], last["random"])),
         claim("copy.contrastive", "copies no more than random", last["contrastive"], seeds,
-              not_worse(last["random"], last["contrastive"])),
+              no_more(last["contrastive"], last["random"])),
         claim("copy.contrastive.under_similar", "copies less than similar", last["similar"] - last["contrastive"],
               seeds, above(last["similar"], last["contrastive"])),
     ]  # fmt: skip

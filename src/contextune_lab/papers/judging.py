@@ -3,7 +3,7 @@
 holds         the whole interval is where the claim says
 fails         the whole interval is where the claim says that it is not
 not shown     neither: the interval reaches both sides, so that more seeds or items might decide
-not testable  nothing measured here could decide, such as "above" what is at the ceiling
+not testable  nothing measured here could decide: "above" what is at the ceiling, "as good as" what is at zero
 
 "As good as" is a claim of non-inferiority: not worse by more than `MARGIN`. It does not become easier to reach with
 more noise, as "within one standard error" does. A conjunction is one claim only where its parts are not claims of
@@ -56,8 +56,15 @@ def above(e: Estimate, other: Estimate, margin: float = 0.0) -> Judgement:
 
 
 def not_worse(e: Estimate, other: Estimate, margin: float = MARGIN) -> Judgement:
-    """Not less than the other by more than a margin."""
-    return _between(e - other, -margin, f"not below by more than {margin:g}")
+    """Not less than the other by more than a margin, where there is as much to lose."""
+    if other.value <= margin:
+        return Judgement("not testable", f"the other is at zero ({other.value:.3f}): nothing lies clearly below it")
+    return no_more(other, e, margin)
+
+
+def no_more(e: Estimate, other: Estimate, margin: float = MARGIN) -> Judgement:
+    """Not more than the other by more than a margin; less is what is wanted, so both may be at zero."""
+    return _between(other - e, -margin, f"not below by more than {margin:g}")
 
 
 def at_least(e: Estimate, bar: float) -> Judgement:

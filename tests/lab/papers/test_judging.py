@@ -22,6 +22,7 @@ from contextune_lab.papers.judging import (
     claim,
     given,
     near,
+    no_more,
     not_worse,
     together,
 )
@@ -75,6 +76,16 @@ def test_an_interval_that_holds_zero_is_never_a_failure(value, half):
 )
 def test_as_good_as_is_not_worse_by_more_than_the_margin(value, half, verdict):
     assert not_worse(known(value, half), ZERO).verdict == verdict
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02, 0.5])
+def test_what_is_at_zero_cannot_be_lost(value):
+    """Two arms that learned nothing are not as good as one another; two that copy nothing copy no more."""
+    none = known(0.0, 0.0)
+    assert not_worse(known(value, 0.0), none).verdict == "not testable"
+    assert "at zero" in not_worse(known(value, 0.0), none).why
+    assert no_more(none, known(value, 0.0)).verdict == "holds"
+    assert no_more(known(0.5, 0.0), none).verdict == "fails"
 
 
 def test_noise_never_makes_as_good_as_easier():
