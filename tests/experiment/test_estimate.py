@@ -14,6 +14,7 @@ from contextune import UserError
 from contextune.core.items import Item, Task
 from contextune.evaluate.tasks import examples
 from contextune.experiment import estimate, probe
+from contextune.experiment.alike import Wanted
 from contextune.experiment.prepare import prepare
 from contextune.experiment.probe import Probe
 
@@ -129,8 +130,20 @@ def test_what_a_large_task_takes_is_measured_on_it(monkeypatch):
     )
     found, _ = estimate._scoring(prepared, Probe(None, 1000.0, 200.0, 0.0))
     assert list(found) == ["small", "large"]
-    assert found["large"] == pytest.approx(200 * 300 * 1e-3)
-    assert found["small"] < 0.1 * found["large"]
+    assert found["large"].seconds == pytest.approx(200 * 300 * 1e-3)
+    assert found["large"].read == pytest.approx(1e-3)
+    assert found["small"].seconds < 0.1 * found["large"].seconds
+
+
+def test_passages_before_a_question_are_read_and_do_not_make_its_answer_longer(monkeypatch):
+    """Short instructions behind retrieved passages were taken to be written at fifty times the length."""
+    items = tuple(Item(f"{i}", "Go.", "went", (), before=before) for i, before in enumerate(["", "a b c d", "e f"]))
+    task = Task("t", "generate", items, "exact_match")
+    wanted = {"cpt": Wanted("cpt", 0, task, "k"), "the same model": Wanted("cpt+retrieval", 0, task, "k")}
+    monkeypatch.setattr(estimate, "wanted_of", lambda prepared: wanted)
+    monkeypatch.setattr(estimate, "encode", lambda text, tokenizer: text.split())
+    found = estimate._evaluation(SimpleNamespace(tokenizer=None), {"t": estimate.Cost(100.0, 2.0)}, 5.0)
+    assert found == 100 + 2 * (4 + 2) + 5
 
 
 def test_a_deep_model_is_timed_by_its_first_layers():

@@ -12,7 +12,8 @@ import statistics
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import psutil
@@ -38,6 +39,14 @@ SAVING = 2 * 4 / 4e8
 """Seconds a parameter takes to be written and summed when a training is done."""
 TRIAL = 12
 """Short passes by which a model is tried before it is trained (`train.fast_path`)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that one model takes to answer a task, and to read another token before each of its questions."""
+
+    seconds: float
+    read: float
 
 
 def estimate(prepared: Prepared) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def estimate(prepared: Prepared) -> dict[str, Any]:
         "free": free,
         "opening": opening,
         "stages": rows,
-        "tasks": scoring,
+        "tasks": {name: cost.seconds for name, cost in scoring.items()},
     }
 
 
@@ -104,17 +113,18 @@ def _search(prepared: Prepared, rows: Seq[Mapping[str, Any]], opening: float) ->
     return float(updates) + trials(len(prepared.recipe.search.candidates)) * len(rows) * opening
 
 
-def _evaluation(prepared: Prepared, scoring: Mapping[str, float], opened: float) -> float:
-    """Seconds to score all models. An arm's prompts may be longer than the tasks' own; what it is asked as an arm
-    before it is, of the same model, is not asked again.
+def _evaluation(prepared: Prepared, scoring: Mapping[str, Cost], opened: float) -> float:
+    """Seconds to score all models. An arm may read passages before a task's prompts, and write as much after them as
+    without; what it is asked as an arm before it is, of the same model, is not asked again.
     """
     if not scoring:
         return 0.0
-    size = {task.name: sum(map(_size, task.items)) for task in prepared.tasks}
     wanted = wanted_of(prepared)
     asked = [wanted[name] for name, first in first_alike(wanted).items() if name == first]
+    tokens = cache(lambda text: len(encode(text, prepared.tokenizer)))
     seconds = sum(
-        scoring[one.task.name] * sum(_size(i) + len(i.before) for i in one.task.items) / max(1, size[one.task.name])
+        scoring[one.task.name].seconds
+        + scoring[one.task.name].read * sum(tokens(i.before) for i in one.task.items if i.before)
         for one in asked
         if one.task.name in scoring
     )
@@ -157,8 +167,8 @@ def _update(prepared: Prepared, ready: PreparedStage, probe: Probe) -> tuple[flo
     return rates.work * size + rates.step, tokens, rates.start
 
 
-def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]:
-    """Seconds to score one model on each task, beside those to open it, and seconds a token that is written."""
+def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, Cost], float]:
+    """What one model takes for each task, beside the seconds to open it, and seconds a token that is written."""
     from contextune.evaluate.scoring.generate import generate
 
     with models.threads(prepared.recipe.train.threads, prepared.parameters):
@@ -173,15 +183,16 @@ def _scoring(prepared: Prepared, probe: Probe) -> tuple[dict[str, float], float]
     return {task.name: found[task.name] for task in prepared.tasks}, token
 
 
-def _reading(prepared: Prepared, probe: Probe, tasks: Seq[Task]) -> dict[str, float]:
-    """Seconds to score one model on tasks of which nothing is written."""
-    found: dict[str, float] = {}
+def _reading(prepared: Prepared, probe: Probe, tasks: Seq[Task]) -> dict[str, Cost]:
+    """What one model takes for tasks of which nothing is written."""
+    found: dict[str, Cost] = {}
     work, rate = {task.name: _work(prepared, probe, task) for task in tasks}, 0.0
     for task in sorted(tasks, key=lambda t: -work[t.name]):
+        first = 0.0
         if not rate:
-            found[task.name], rate = _first_rate(prepared, probe, task)
+            first, rate = _first_rate(prepared, probe, task)
         rate = _rate(prepared, probe, task, rate, SCORED * work[task.name] / sum(work.values()))
-        found[task.name] = found.get(task.name, 0.0) + rate * work[task.name]
+        found[task.name] = Cost(first + rate * work[task.name], rate)
     return found
 
 
@@ -247,8 +258,8 @@ def _timed(prepared: Prepared, probe: Probe, task: Task) -> float:
     return (time.perf_counter() - began) * probe.scale
 
 
-def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
-    """Seconds to write the answers of a task: a batch ends with its longest answer.
+def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> Cost:
+    """What the answers of a task take to be written: a batch ends with its longest answer.
 
     A batch of one and a batch of eight are tried, each with one token written and with three; a token of a whole
     batch takes so much for itself and so much more for each row. How long answers are is seen on eight, where patience
@@ -290,7 +301,7 @@ def _writing_answers(prepared: Prepared, probe: Probe, task: Task) -> float:
     found = 0.0
     for batch in batches(order, ids, task.max_tokens, room):
         found += read * len(batch) * len(ids[batch[0]]) + (longest - 1) * (step + row * (len(batch) - 1))
-    return found * again * probe.scale
+    return Cost(found * again * probe.scale, read * probe.scale)
 
 
 def _cut(item: Item) -> Item:
