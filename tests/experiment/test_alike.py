@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 from contextune.core.items import Item, Task
 from contextune.evaluate.scoring import outcomes
+from contextune.experiment import scoring
 from contextune.experiment.alike import Wanted, copied, first_alike
 
 
@@ -50,3 +54,28 @@ def test_either_arm_gives_the_other_its_outcomes(tmp_path):
 
 def test_nothing_is_copied_of_what_is_not_done(tmp_path):
     assert list(copied(tmp_path, wanted(), first_alike(wanted()), set())) == []
+
+
+def test_the_count_ends_when_the_last_is_scored(tmp_path, monkeypatch):
+    """A run was done at 40 of 70 with a quarter of an hour to go: copies took no time and were counted."""
+    files, seen = wanted(), []
+    heads = [n for n, f in first_alike(files).items() if n == f]
+    rows = [{"gold": " yes", "predicted": " no", "correct": 0.0, "sums": [-2.0, -1.0]}]
+
+    def score(prepared, arm, seed, tell):
+        for name in (n for n in heads if files[n][:2] == (arm, seed)):
+            outcomes.write(tmp_path / "outcomes" / name, outcomes.table(files[name].task, rows, arm, seed))
+            tell(scoring._told(name, files[name]))
+
+    @contextmanager
+    def counting(what, total, already=0):
+        seen.append([total, already])
+        yield SimpleNamespace(advance=lambda label, note="", by=1: seen[-1].__setitem__(1, seen[-1][1] + by))
+
+    monkeypatch.setattr(scoring, "wanted_of", lambda prepared: files)
+    monkeypatch.setattr(scoring, "score_one", score)
+    prepared = SimpleNamespace(out=tmp_path, arms={})
+    for _ in range(2):  # all of it, then again with nothing to do
+        scoring.evaluate_all(prepared, SimpleNamespace(counting=counting))
+    assert seen == [[5, 5], [5, 5]]
+    assert {p.name for p in (tmp_path / "outcomes").glob("*.parquet")} == set(files)

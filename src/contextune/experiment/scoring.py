@@ -69,18 +69,22 @@ def evaluate_all(prepared: Prepared, reporter: Reporter, workers: Workers | None
             (folder / name).unlink(missing_ok=True)
     first = first_alike(wanted)
     done = {n for n, w in wanted.items() if index.get(n) == w.key and (folder / n).exists()}
-    with reporter.counting("evaluating", len(wanted), len(done)) as line:
+    # what is copied takes no time, and is not counted
+    with reporter.counting("evaluating", len({*first.values()}), len({first[n] for n in done})) as line:
+
+        def note(name: str, key: str) -> None:
+            index[name] = key
+            write_sealed(folder / "index.json", index)
+            done.add(name)
 
         def hear(message: dict[str, Any]) -> None:
             if "file" in message:
-                index[message["file"]] = message["key"]
-                write_sealed(folder / "index.json", index)
-                done.add(message["file"])
+                note(message["file"], message["key"])
             advance(line, message)
 
         def copy() -> None:
             for name in copied(folder, wanted, first, set(done)):
-                hear(_told(name, wanted[name]))
+                note(name, wanted[name].key)
 
         copy()
         pairs = list(dict.fromkeys(w[:2] for n, w in wanted.items() if n not in done and first[n] == n))
