@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def questions(data: Path, n: int, out: Path) -> None:
     """The same number of each paragraph, the first ones first, until there are n."""
-    seen: dict[str, int] = {}
-    rows = read(data / "questions.jsonl")
-    rank = [(seen.update({r["paragraph"]: seen.get(r["paragraph"], 0) + 1}), seen[r["paragraph"]])[1] for r in rows]
-    chosen = sorted(range(len(rows)), key=lambda i: (rank[i], i))[:n]
+    rows, rank, seen = read(data / "questions.jsonl"), [], Counter[str]()
+    for row in rows:
+        rank.append(seen[row["paragraph"]])
+        seen[row["paragraph"]] += 1
+    chosen = sorted(range(len(rows)), key=rank.__getitem__)[:n]
     out.write_text("".join(json.dumps(rows[i], ensure_ascii=False) + "\n" for i in sorted(chosen)), encoding="utf-8")
 
 
