@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from contextune.core import ownership
@@ -85,10 +86,10 @@ class Texts:
     test: str
     more: bool = True
 
-    def ordered(self, c: Comparison, arm: str, other: str, test: str) -> tuple[Estimate, Estimate]:
-        """What an arm and another reach; the first is above the second where the arm is better."""
-        one, two = c.of(arm, test), c.of(other, test)
-        return (one, two) if self.more else (two, one)
+    def reached(self, c: Comparison, arm: str, test: str) -> Estimate:
+        """What an arm reaches, of which more is better."""
+        e = c.of(arm, test)
+        return e if self.more else Estimate(0.0, np.zeros_like(e.draws)) - e
 
 
 @register("density")
@@ -218,7 +219,7 @@ def claims(found: Cells, texts: Mapping[str, Texts], made: Setup, seeds: int) ->
     for ((kind, length), c), other in product(found.items(), [a for a in made.arms if a != "cft"]):
         of = texts[kind]
         for test, when in {of.test: "", f"{of.test}.{ON}": ", asked after a prompt"}.items():
-            one, two = of.ordered(c, "cft", other, test)
+            one, two = of.reached(c, "cft", test), of.reached(c, other, test)
             id, told = f"{kind}.{length}.cft_over_{other}", f"{kind}, chunks of {length}{when}: CFT over {ABOUT[other]}"
             tested.append(claim(f"{id}.{ON}" if when else id, told, one - two, seeds, above(one, two), "ours"))
     first, *others = texts

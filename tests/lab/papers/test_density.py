@@ -113,3 +113,10 @@ def test_what_helps_is_more_right_answers_or_less_loss():
     assert loss["dense.64.cft_over_cpt"] == ("holds", 0.1)
     assert loss["chat.64.cft_over_cpt"] == ("fails", -0.3)
     assert "chat.64.more_than_dense" not in loss, "other documents are not paired"
+
+
+def test_a_loss_has_no_ceiling():
+    """Over .98 of right answers nothing can be clearly better; a loss of 1.4 bits a byte can."""
+    loss = judged(False, {"cpt": 1.5, "cft": 1.4}, {"cpt": 1.0, "cft": 1.1})
+    assert loss["dense.64.cft_over_cpt"] == ("holds", 0.1)
+    assert loss["chat.64.cft_over_cpt"] == ("fails", -0.1)
