@@ -155,7 +155,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         known = grads[0].device.type == "cpu" and not isinstance(grads[0], FakeTensor)
         one = known and grads[0].item() == 1
-        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.made), None, None, None, None)
+        made, ctx.made = ctx.made, ()  # held here as well, the weight's could not be added to in its place
+        return (*(g if g is None or one else g.mul_(grads[0]) for g in made), None, None, None, None)
 
 
 _Block = tuple[torch.Tensor, torch.Tensor | None, float]
