@@ -18,13 +18,12 @@ def rank() -> int:
 def quiet_libraries() -> None:
     import warnings
 
-    import datasets
     import huggingface_hub
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read when it is imported, which takes a second
     huggingface_hub.utils.logging.set_verbosity_error()
     if not sys.flags.dev_mode:
         warnings.filterwarnings("ignore", module="(torch|transformers|accelerate|peft|datasets)")
