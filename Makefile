@@ -22,7 +22,7 @@ dev:
 	@$(PYTHON) scripts/setup.py dev harness
 
 test: dev
-	.venv/bin/python -m pytest -n 2
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 slow: dev
 	.venv/bin/python -m pytest -m slow
