@@ -139,7 +139,10 @@ def test_what_can_be_no_file(made, name, said):
 def test_pages_replace_pages_alone(tmp_path):
     page = "<title>x · Contextune</title>"
     ownership.save_page(tmp_path / "a.html", page)
+    ownership.save_page(tmp_path / "a.html", page + "other")
+    (tmp_path / "a.html").write_bytes(b"")  # a full disk's
     ownership.save_page(tmp_path / "a.html", page + "more")
+    assert (tmp_path / "a.html").read_text() == page + "more"
     (tmp_path / "mine.html").write_text("<title>Thesis</title>")
     os.symlink(tmp_path / "mine.html", tmp_path / "link.html")
     for name in ("mine.html", "link.html"):

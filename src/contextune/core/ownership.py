@@ -212,15 +212,20 @@ def remove(file: Path) -> None:
 
 
 def save_page(file: Path, html: str) -> Path:
-    """Write an HTML page of ours, whose title says so, where there is none or one of ours."""
+    """Write an HTML page of ours, whose title says so, where there is none or one of ours; or a file of no bytes."""
     refuse_unreadable(file, "page", "give another file")
     with _in_words(file, "page", "give another file"):
-        if os.path.lexists(file) and (not file.is_file() or TITLE not in file.read_bytes()[:HEAD]):
+        if os.path.lexists(file) and not (file.is_file() and _is_page(file.read_bytes()[:HEAD])):
             raise UserError(
                 f"page {file}: the file exists, and Contextune did not write it", "move it, or give another"
             )
         write_bytes(file, html.encode("utf-8"))
     return file
+
+
+def _is_page(head: bytes) -> bool:
+    """Whether a file that begins so is a page of ours, or what a full disk left of one: nothing."""
+    return not head or TITLE in head
 
 
 def _written(file: Path) -> set[str]:
