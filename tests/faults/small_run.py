@@ -18,9 +18,9 @@ import yaml
 from tests.conftest import words
 
 ROOT = Path(__file__).parents[2]
-OF_A_RUN = ("run.json", ".lock", "report.html", "whole.json")
+OF_A_RUN = ("run.json", ".lock", "report.html", "augmented.html", "whole.json")
 TIMES = ("seconds", "waited", "began", "notes", "seal")
-"""Files that hold times, or checksums of times, and keys of others."""
+"""Files that hold times, checksums of times, or their folder's name; and keys of others."""
 
 
 def write_recipe(folder: Path, tiny: Path, **changes: Any) -> Path:

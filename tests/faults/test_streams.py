@@ -127,7 +127,8 @@ def test_every_command(heavy, tiny, tmp_path, case):
     how = {"full": {"stdout": "/dev/full"}}.get(case) or STREAMS[case]
     write_recipe(tmp_path, tiny)
     write_task(tmp_path)
-    augment = ["augment", "docs.jsonl", "--operation", "rephrase", "--model", str(tiny), "--filter", "none"]
+    rephrase = "{operation: rephrase, max_tokens: 64}"
+    augment = ["augment", "docs.jsonl", "--operation", rephrase, "--model", str(tiny), "--filter", "none"]
     commands = [
         ["check", "recipe.yaml"], ["check", "recipe.yaml", "--json", "--quick"], ["preview", "recipe.yaml"],
         ["preview", "recipe.yaml", "output=shown", "--html"], ["run", "recipe.yaml", "--workers", "1"],
