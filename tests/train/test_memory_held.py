@@ -84,3 +84,15 @@ def test_one_block_of_logits_stands_at_a_time():
             loss.LinearCrossEntropy.apply(hidden, head.weight, None, torch.zeros(n, dtype=torch.long), torch.float32)
         peaks.append(live.peak)
     assert peaks[1] < 1.05 * peaks[0]
+
+
+def test_the_heads_gradient_stands_once():
+    """What the forward pass made becomes the weight's gradient, with no copy beside it; the graph is gone with it."""
+    head = torch.nn.Linear(64, 5000, bias=False)
+    with memory.Live(head) as live:
+        targets = torch.zeros(3, dtype=torch.long)
+        found = loss.LinearCrossEntropy.apply(torch.ones(3, 64), head.weight, None, targets, torch.float32)
+        found.backward()
+    assert live.peak < 1.5 * head.weight.nbytes
+    with pytest.raises(RuntimeError, match="second time"):
+        found.backward()

@@ -148,15 +148,17 @@ class LinearCrossEntropy(torch.autograd.Function):
                 del slope
         made = (d_hidden, d_weight, d_bias)
         inputs = (hidden, weight, bias)
-        ctx.made = [g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True)]
+        # saved as autograd saves: freed before they are accumulated, so that a sum may be made in the weight's place
+        ctx.save_for_backward(
+            *(g if g is None or x is None else g.to(x.dtype) for g, x in zip(made, inputs, strict=True))
+        )
         return total * scale
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         known = grads[0].device.type == "cpu" and not isinstance(grads[0], FakeTensor)
         one = known and grads[0].item() == 1
-        made, ctx.made = ctx.made, ()  # held here as well, the weight's could not be added to in its place
-        return (*(g if g is None or one else g.mul_(grads[0]) for g in made), None, None, None, None)
+        return (*(g if g is None or one else g.mul_(grads[0]) for g in ctx.saved_tensors), None, None, None, None)
 
 
 _Block = tuple[torch.Tensor, torch.Tensor | None, float]
