@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,17 @@ def test_numbers_as_people_write_them():
         "train": {"lr": 1e-4}, "model": {"revision": "v2"}, "seeds": [1, 2],
     }  # fmt: skip
     assert apply({"model": "m"}, ["model.revision=v2"]) == {"model": {"path": "m", "revision": "v2"}}
+
+
+def test_datasets_is_quiet_whether_it_is_there_or_comes_later():
+    """A command that needs none of it does not import it, which takes a second."""
+    code = (
+        "import os, sys\nfrom contextune.core.environment import quiet_libraries\n"
+        "quiet_libraries()\n"
+        "print('datasets' in sys.modules, os.environ.pop('HF_DATASETS_DISABLE_PROGRESS_BARS'))\n"
+        "import datasets\nbefore = datasets.are_progress_bars_disabled()\n"
+        "quiet_libraries()\nprint(before, datasets.are_progress_bars_disabled())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "HF_DATASETS_DISABLE_PROGRESS_BARS"}
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert made.stdout.splitlines() == ["False 1", "False True"]

@@ -23,7 +23,10 @@ def quiet_libraries() -> None:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read when it is imported, which takes a second
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
+    else:  # to import it takes a second, and few commands need it
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     huggingface_hub.utils.logging.set_verbosity_error()
     if not sys.flags.dev_mode:
         warnings.filterwarnings("ignore", module="(torch|transformers|accelerate|peft|datasets)")
