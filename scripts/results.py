@@ -6,8 +6,9 @@ scripts/results.py FOLDER [OTHER]; the table of a study that is not there stays 
     <!-- study: contrastive only low.* high.* -->   claims whose ids match
     <!-- study: synthesis arms listen -->    ids ARM.MEASURE as a table, a row an arm; all measures, or these
     <!-- study: contrastive by low high -->   ids MEASURE.ARM likewise, these measures
-    <!-- beside: augmented reversal.* -->   claims whose ids match, with what OTHER, the folder of another model's
-                                            studies, has for them; a study that OTHER does not hold is left as it is
+    <!-- other: synthesis arms listen -->    the same of OTHER, the folder of another model's studies
+    <!-- beside: augmented reversal.* -->   claims whose ids match, with what OTHER has for them; a study that OTHER
+                                            does not hold is left as it is
 
 A table stands below its comment and is replaced as a whole; what stands around it is written by hand.
 """
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 from contextune_lab.papers.claims import Claim, value
@@ -26,13 +28,12 @@ from contextune_lab.papers.study import read
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- study: ([\w-]+) ?([^\n]*?) ?-->\n\n?)((?:\|[^\n]*\n)*)")
-
-
+OTHER = re.compile(TABLE.pattern.replace("study:", "other:"))
 BESIDE = re.compile(TABLE.pattern.replace("study:", "beside:"))
 
 
 def main(folder: str, other: str = "") -> None:
-    def table(found: re.Match[str]) -> str:
+    def table(folder: str, found: re.Match[str]) -> str:
         comment, name, options, old = found.groups()
         study = read(Path(folder) / name / "study.json")
         if study is None:
@@ -50,8 +51,8 @@ def main(folder: str, other: str = "") -> None:
         ours, theirs = ({c.id: c for c in s.claims} if s else {} for s in studies)
         return comment.rstrip("\n") + "\n\n" + "\n".join(beside(ours, theirs, forms.split())) + "\n" * (1 + (not old))
 
-    text = TABLE.sub(table, PAGE.read_text())
-    PAGE.write_text(BESIDE.sub(pair, text) if other else text)
+    text = TABLE.sub(partial(table, folder), PAGE.read_text())
+    PAGE.write_text(BESIDE.sub(pair, OTHER.sub(partial(table, other), text)) if other else text)
 
 
 def beside(ours: Mapping[str, Claim], theirs: Mapping[str, Claim], forms: Seq[str]) -> list[str]:
