@@ -212,10 +212,10 @@ def remove(file: Path) -> None:
 
 
 def save_page(file: Path, html: str) -> Path:
-    """Write an HTML page of ours, whose title says so, where there is none or one of ours; or a file of no bytes."""
+    """Write an HTML page of ours, whose title says so, where there is none, one of ours, or an empty file."""
     refuse_unreadable(file, "page", "give another file")
     with _in_words(file, "page", "give another file"):
-        if os.path.lexists(file) and not (file.is_file() and _is_page(file.read_bytes()[:HEAD])):
+        if os.path.lexists(file) and not (file.is_file() and _is_page(file.read_bytes())):
             raise UserError(
                 f"page {file}: the file exists, and Contextune did not write it", "move it, or give another"
             )
@@ -223,9 +223,9 @@ def save_page(file: Path, html: str) -> Path:
     return file
 
 
-def _is_page(head: bytes) -> bool:
-    """Whether a file that begins so is a page of ours, or what a full disk left of one: nothing."""
-    return not head or TITLE in head
+def _is_page(data: bytes) -> bool:
+    """Whether a file that holds this is a page of ours, or what a full disk or a power cut left of one: nothing."""
+    return not data.strip(b"\0") or TITLE in data[:HEAD]
 
 
 def _written(file: Path) -> set[str]:
