@@ -10,7 +10,8 @@ from contextune.experiment import recipe
 from contextune.experiment.run import run
 from contextune.models.smollm2 import SmolLM2
 
-FACTS = {"world": "inventions", "options": {"size": "small", "facts": 4, "probes": 4, "seed": 5}}
+FACTS = {"world": "inventions", "options": {"size": "small", "facts": 8, "probes": 8, "seed": 6}}
+"""As few as four options need, of a draw where no name begins like an invention (seed 5: Saltmarsh, Salt Telescope)."""
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ def test_it_learns_what_it_is_told(tmp_path):
     made = recipe.parse({
         "name": "few", "model": "smollm2", "output": str(tmp_path / "out"), "data": {"facts": FACTS},
         "arms": {"none": None, "plain": {"data": "facts"}}, "seeds": [0],
-        "train": {"steps": 12, "batch": 8, "lr": 2e-4, "max_length": 64},
+        "train": {"steps": 24, "batch": 8, "lr": 2e-4, "max_length": 64},
         "evaluate": {"tasks": [FACTS | {"tasks": ["recall", "retain_common"]}], "samples": 0},
     })  # fmt: skip
     arms = run(made, reporter=Reporter.silent())["arms"]
